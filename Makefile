@@ -1,0 +1,39 @@
+# Every target sets itself up: Python 3.11, make and a package index are all it takes.
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+.PHONY: setup demo test prove serve check fix bench docs clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[model,postgres,dev]"
+	@touch $@
+
+demo: setup  ## ingest two sample companies, ask as five people, check the answers
+	$(BIN)/ragward demo
+
+test: setup  ## all tests; minutes
+	$(BIN)/python -m pytest -m "not prove"
+
+prove: setup  ## the full kill, fuzz and generation counts
+	RAGWARD_PROVE=1 $(BIN)/python -m pytest --timeout 3600
+
+serve: setup  ## the demo company behind the REST API on loopback
+	$(BIN)/ragward demo --serve
+
+check: setup  ## lint, format, types, import contracts
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+fix: setup  ## what can be mended by machine
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: setup  ## what a query costs, stage by stage
+	$(BIN)/ragward bench quick
+
+docs: setup  ## regenerate what is generated: the OpenAPI document
+	$(BIN)/ragward openapi --output schemas/openapi.json
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov dist build
