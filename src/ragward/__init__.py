@@ -1,0 +1,1 @@
+"""Retrieval authorization and data protection for RAG."""

@@ -1,0 +1,146 @@
+"""Who asks, what they want to do, and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from ragward.domain.labels import AccessLabel, Classification
+
+
+class Action(StrEnum):
+    """What a subject may be permitted to do; `resource:verb`, sorted. `reveal:<TYPE>` rows add one per personal-data type."""
+
+    ACCESS_EXPLAIN = "access:explain"
+    APPLICATION_WRITE = "application:write"
+    AUDIT_READ = "audit:read"
+    CORPUS_RETRIEVE = "corpus:retrieve"
+    DOCUMENT_DELETE = "document:delete"
+    DOCUMENT_INGEST = "document:ingest"
+    DOCUMENT_RELABEL = "document:relabel"
+    JOB_READ = "job:read"
+    KEY_ROTATE = "key:rotate"
+    METRICS_READ = "metrics:read"
+    POLICY_READ = "policy:read"
+    POLICY_WRITE = "policy:write"
+
+
+#: Actions on content: the label's own grants, denials and compartments count, also for administrators.
+CONTENT_ACTIONS = frozenset({Action.CORPUS_RETRIEVE})
+REVEAL_PREFIX = "reveal:"
+
+ALL_CORPORA = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """A registered AI application: it narrows what anybody can see through it.
+
+    `corpora` holds names or `*`. A `public_client` cannot keep a secret: a person's token may come without the
+    application's own credential beside it.
+    """
+
+    principal: str
+    tenant: str
+    client_id: str
+    corpora: frozenset[str]
+    ceiling: Classification
+    public_client: bool = False
+    expires_at: int | None = None
+
+    def admits(self, label: AccessLabel) -> bool:
+        """Whether content under `label` may pass through this application at all."""
+        return (
+            label.tenant == self.tenant
+            and (ALL_CORPORA in self.corpora or label.corpus in self.corpora)
+            and label.classification <= self.ceiling
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a request carries, unverified. `authorization` identifies the application, `user_authorization` the person."""
+
+    untrusted_authorization: str | None = field(default=None, repr=False)
+    untrusted_user_authorization: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A verified asker: a person (or, alone, an application), the application and the agents that act for them.
+
+    `agents` is the `act` chain of RFC 8693, the one that sent the request first. `not_after` (Unix seconds) is the
+    earliest expiry of the credentials used. Effective permission is the intersection over all of them.
+    """
+
+    tenant: str
+    principal: str
+    application: Application
+    agents: tuple[str, ...] = ()
+    not_after: int
+    acr: str | None = None
+    auth_time: int | None = None
+    purpose: str | None = None
+
+    @property
+    def is_application_alone(self) -> bool:
+        """No person behind the request: PUBLIC only."""
+        return self.principal == self.application.principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The circumstances of one decision. `now` is Unix seconds."""
+
+    now: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """Yes, for these labels: label id -> the personal-data types the subject may see under it.
+
+    Valid for the tenant's `epoch` only and until `not_after` (Unix seconds), the earliest boundary of any label, row
+    or token it used.
+    """
+
+    epoch: int
+    not_after: int
+    revealed: Mapping[int, frozenset[str]]
+    policy_digest: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "revealed", MappingProxyType(dict(self.revealed)))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def admits(self, label_id: int) -> bool:
+        """Whether content under this label may be read."""
+        return label_id in self.revealed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deny:
+    """No. `reason` is for stewards and the log; the asker never sees it."""
+
+    epoch: int
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+Decision = Permit | Deny
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why one subject may or may not read under one label: the terms in the order they are checked, for stewards only."""
+
+    principal: str
+    permitted: bool
+    terms: tuple[tuple[str, bool, str], ...]
+    """(term, held, what decided it)"""

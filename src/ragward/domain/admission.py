@@ -1,0 +1,108 @@
+"""What may be asked, what may be opened, what leaves: the rules of the query flow, without I/O."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+from ragward.domain.access import Permit
+from ragward.domain.corpus import DocumentState, IndexScope, StoredChunk, View
+from ragward.domain.errors import InvalidRequestError
+from ragward.domain.findings import Verdict
+from ragward.domain.passages import (
+    AuthorizedChunk,
+    MinimalText,
+    Passage,
+    RedactedText,
+    RetrievalRequest,
+)
+
+MAX_QUERY_CHARACTERS: Final = 4_000
+MAX_LIMIT: Final = 50
+
+
+def checked_query(untrusted: str) -> str:
+    """The query in NFKC with single spaces. Raises `query.*`."""
+    if len(untrusted) > MAX_QUERY_CHARACTERS:
+        raise InvalidRequestError(
+            f"a query has at most {MAX_QUERY_CHARACTERS} characters", code="query.too_long"
+        )
+    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\r\t" for c in untrusted):
+        raise InvalidRequestError(code="query.control_characters")
+    query = " ".join(unicodedata.normalize("NFKC", untrusted).split())
+    if not query or not any(character.isalnum() for character in query):
+        raise InvalidRequestError(code="query.empty")
+    return query[:MAX_QUERY_CHARACTERS]
+
+
+def check_bounds(request: RetrievalRequest) -> None:
+    """Raises `request.invalid`."""
+    if not 1 <= request.limit <= MAX_LIMIT:
+        raise InvalidRequestError(f"limit is between 1 and {MAX_LIMIT}")
+    if not 1 <= request.max_passages_per_document <= MAX_LIMIT:
+        raise InvalidRequestError(f"max_passages_per_document is between 1 and {MAX_LIMIT}")
+
+
+def matches_view(permit: Permit, scope: IndexScope) -> bool:
+    """Whether a point of this scope answers this permit's holder."""
+    if not permit.admits(scope.label_id):
+        return False
+    entitled = scope.entity_types <= permit.revealed[scope.label_id]
+    return entitled if scope.view is View.FULL else not entitled
+
+
+def drop_reason(permit: Permit, request: RetrievalRequest, stored: StoredChunk | None) -> str:
+    """Why a candidate may not be opened, judged on the catalog's row alone; empty if it may."""
+    if stored is None:
+        return "absent"
+    if stored.state is not DocumentState.ACTIVE:
+        return "state"
+    if not permit.admits(stored.label_id):
+        return "label"
+    if request.corpora and stored.corpus not in request.corpora:
+        return "corpus"
+    scope = IndexScope(
+        scope_id=0, label_id=stored.label_id, view=stored.view, entity_types=stored.entity_types
+    )
+    if not matches_view(permit, scope):
+        return "view"
+    if stored.verdict == Verdict.QUARANTINE:
+        return "quarantined"
+    return ""
+
+
+def capped_per_document(chunks: Sequence[AuthorizedChunk], limit: int) -> list[AuthorizedChunk]:
+    """At most `limit` chunks of one document, in order."""
+    counts: dict[str, int] = {}
+    kept = []
+    for chunk in chunks:
+        document = chunk.stored.document_id
+        counts[document] = counts.get(document, 0) + 1
+        if counts[document] <= limit:
+            kept.append(chunk)
+    return kept
+
+
+def passage(
+    rank: int, chunk: AuthorizedChunk, redacted: RedactedText, kept: MinimalText
+) -> Passage:
+    """What leaves of one chunk."""
+    stored = chunk.stored
+    return Passage(
+        document_id=stored.document_id,
+        chunk_id=stored.chunk_id,
+        corpus=stored.corpus,
+        source=stored.source,
+        title=stored.title,
+        classification=stored.label.classification,
+        text=kept.text,
+        rank=rank,
+        score=round(
+            1 / rank, 4
+        ),  # by rank: raw similarities tell about texts that were not returned
+        share=kept.share,
+        removed=redacted.removed,
+        flagged=stored.verdict == Verdict.FLAG,
+        attributes=stored.attributes,
+    )

@@ -1,0 +1,101 @@
+"""The event schema of the audit log and how events are chained.
+
+An event holds no query text, no content and no personal data: queries appear as a keyed tag, documents by id.
+`hash(n) = HMAC-SHA256(key, "ragward.audit.v1\\0" | hash(n-1) | u64 index | event bytes)`; `hash(-1)` is 32 zero bytes.
+The stored bytes are the hashed bytes: nothing is re-serialised when a log is verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+GENESIS: Final = bytes(32)
+
+
+class EventType(StrEnum):
+    """What is recorded, sorted. Append only."""
+
+    ADMIN_ACT = "admin.act"
+    DOCUMENT_DELETED = "document.deleted"
+    DOCUMENT_INGESTED = "document.ingested"
+    DOCUMENT_RELABELLED = "document.relabelled"
+    IDENTITY_REFUSED = "identity.refused"
+    INGEST_REFUSED = "ingest.refused"
+    INTEGRITY_FAILURE = "integrity.failure"
+    KEY_CREATED = "key.created"
+    KEY_ROTATED = "key.rotated"
+    POLICY_CHANGED = "policy.changed"
+    REQUEST_REFUSED = "request.refused"
+    RETRIEVAL_ANSWERED = "retrieval.answered"
+    RETRIEVAL_DENIED = "retrieval.denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """One thing that happened. `actor` and `details` hold ids, counts, codes and digests only."""
+
+    event_id: str
+    at: int
+    """Unix milliseconds"""
+    type: EventType
+    tenant: str
+    actor: Mapping[str, object] = field(default_factory=dict)
+    decision: str = ""
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces, UTF-8."""
+        body = {
+            "v": 1,
+            "id": self.event_id,
+            "ts": self.at,
+            "type": self.type.value,
+            "tenant": self.tenant,
+            "actor": dict(self.actor),
+            "decision": self.decision,
+            "details": dict(self.details),
+        }
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Where an event stands in the log: its index from 0 and its chain hash (32 bytes)."""
+
+    index: int
+    chain_hash: bytes
+    at: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditVerification:
+    """The outcome of checking a log. `complete` is True only against an anchor the verifier kept."""
+
+    consistent: bool
+    complete: bool
+    entries: int
+    head: str
+    problem: str = ""
+    first_bad_index: int | None = None
+
+
+def chain_hash(key: bytes, previous: bytes, index: int, event: bytes) -> bytes:
+    """The 32-byte hash of entry `index` over its predecessor's hash."""
+    message = b"ragward.audit.v1\0" + previous + struct.pack(">Q", index) + event
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def query_tag(key: bytes, query: str) -> str:
+    """A keyed tag that lets equal queries be recognised by a holder of the key, and by nobody else."""
+    normalised = " ".join(query.lower().split())
+    return hmac.new(key, b"ragward.query.v1\0" + normalised.encode(), hashlib.sha256).hexdigest()[
+        :32
+    ]

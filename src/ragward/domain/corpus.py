@@ -1,0 +1,281 @@
+"""Corpus > Document > Chunk, and where each came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from ragward.domain.envelope import EncryptionContext, Kind, WrappingContext
+from ragward.domain.findings import Screening, Span
+from ragward.domain.labels import AccessLabel
+
+
+class DocumentState(StrEnum):
+    """The life of a document version. Only ACTIVE is ever answered from."""
+
+    STAGED = "staged"
+    ACTIVE = "active"
+    QUARANTINED = "quarantined"
+    SUPERSEDED = "superseded"
+    DELETED = "deleted"
+
+
+class View(IntEnum):
+    """Which text a vector was made from. A chunk without personal data has the FULL view only.
+
+    Who is entitled to every type in a chunk is matched on FULL, everybody else on REDACTED, so what is hidden from a
+    subject cannot rank.
+    """
+
+    FULL = 0
+    REDACTED = 1
+
+
+AttributeValue = str | int | float | bool
+Vector = list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceDocument:
+    """A document as a source hands it over: bytes and what the source says of it.
+
+    `source` names it within (tenant, corpus), usually a relative path. `label` is the source's own claim of who may
+    read it; rules and findings can only raise its classification.
+    """
+
+    source: str
+    filename: str
+    data: bytes = field(repr=False)
+    label: AccessLabel
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractedText:
+    """What a loader read out of a file; `hidden` is text a person would not have seen (kept out of `text`)."""
+
+    text: str = field(repr=False)
+    title: str = ""
+    media_type: str
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A piece of a document: `text` is document_text[start:end], exactly."""
+
+    ordinal: int
+    start: int
+    end: int
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannedChunk:
+    """A chunk with what was found in it."""
+
+    chunk: Chunk
+    spans: tuple[Span, ...] = field(repr=False)
+    screening: Screening
+
+    @property
+    def entity_types(self) -> frozenset[str]:
+        """The personal-data types present."""
+        return frozenset(span.entity_type for span in self.spans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedPoint:
+    """One index point of a chunk: its view and the encrypted vector (the index's own copy is made from it)."""
+
+    point_id: str
+    view: View
+    vector: Vector = field(repr=False)
+    vector_blob: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedChunk:
+    """A chunk ready to be stored: the content blob and its points. `entity_types` decide which view answers whom."""
+
+    chunk_id: str
+    ordinal: int
+    blob: bytes = field(repr=False)
+    entity_types: frozenset[str]
+    verdict: str
+    points: tuple[StagedPoint, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedVersion:
+    """One version of a document, complete, before it becomes the active one."""
+
+    document_id: str
+    version: int
+    tenant: str
+    corpus: str
+    source: str
+    source_digest: bytes
+    state: DocumentState
+    title: str
+    media_type: str
+    label: AccessLabel
+    dek_id: str
+    kek_id: str
+    kek_version: int
+    wrapped_dek: bytes = field(repr=False)
+    attributes: Mapping[str, AttributeValue]
+    evidence: tuple[str, ...]
+    """Why the classification is what it is, and what was noticed, one line each; holds no content."""
+    model_digest: str
+    job_id: str | None
+    chunks: tuple[StagedChunk, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRecord:
+    """What the catalog says about a document's current version; holds no content."""
+
+    document_id: str
+    version: int
+    tenant: str
+    corpus: str
+    source: str
+    source_digest: bytes
+    state: DocumentState
+    title: str
+    media_type: str
+    label_id: int
+    label: AccessLabel
+    attributes: Mapping[str, AttributeValue]
+    evidence: tuple[str, ...]
+    chunk_count: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyReference:
+    """Which KEK wrapped a DEK, and the wrapped DEK."""
+
+    dek_id: str
+    kek_id: str
+    kek_version: int
+    wrapped_dek: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredChunk:
+    """What one catalog read returns for a candidate: the authoritative label and state, the wrapped key, ciphertext."""
+
+    point_id: str
+    chunk_id: str
+    document_id: str
+    version: int
+    corpus: str
+    source: str
+    title: str
+    ordinal: int
+    state: DocumentState
+    label_id: int
+    label: AccessLabel
+    view: View
+    entity_types: frozenset[str]
+    verdict: str
+    key: KeyReference
+    blob: bytes = field(repr=False)
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+    def content_context(self) -> EncryptionContext:
+        """What the content blob is bound to."""
+        return EncryptionContext(
+            tenant=self.label.tenant,
+            document_id=self.document_id,
+            chunk_id=self.chunk_id,
+            kind=Kind.TEXT,
+            revision=self.version,
+        )
+
+    def wrapping_context(self) -> WrappingContext:
+        """What the wrapped DEK is bound to, by the authoritative label."""
+        return wrapping_context(
+            self.key, self.label.tenant, self.document_id, self.version, self.label.digest()
+        )
+
+
+def wrapping_context(
+    key: KeyReference, tenant: str, document_id: str, version: int, label_digest: bytes
+) -> WrappingContext:
+    """The wrapping context of a document version's DEK."""
+    return WrappingContext(
+        tenant=tenant,
+        kek_id=key.kek_id,
+        kek_version=key.kek_version,
+        dek_id=key.dek_id,
+        document_id=document_id,
+        document_version=version,
+        label_digest=label_digest,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexPoint:
+    """What the index may hold: an opaque id, one integer, a vector. No text, no names."""
+
+    point_id: str
+    scope_id: int
+    vector: Vector = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxItem:
+    """One point the catalog owes the index: to put in under `scope_id`, or to take out when that is None.
+
+    To put in, the vector blob and what opens it come along.
+    """
+
+    sequence: int
+    point_id: str
+    scope_id: int | None
+    tenant: str
+    document_id: str
+    version: int
+    label_digest: bytes
+    key: KeyReference
+    vector_blob: bytes = field(repr=False)
+
+    def vector_context(self) -> EncryptionContext:
+        """What the vector blob is bound to."""
+        return EncryptionContext(
+            tenant=self.tenant,
+            document_id=self.document_id,
+            chunk_id=self.point_id,
+            kind=Kind.VECTOR,
+            revision=self.version,
+        )
+
+    def wrapping_context(self) -> WrappingContext:
+        """What the wrapped DEK is bound to."""
+        return wrapping_context(
+            self.key, self.tenant, self.document_id, self.version, self.label_digest
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogSnapshot:
+    """Stored chunks and the tenant's epoch, read together."""
+
+    epoch: int
+    chunks: Mapping[str, StoredChunk]
+    """by point id"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexScope:
+    """The one integer an index point carries: a label, a view, and the personal-data types of the chunk."""
+
+    scope_id: int
+    label_id: int
+    view: View
+    entity_types: frozenset[str]

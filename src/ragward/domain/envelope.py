@@ -1,0 +1,132 @@
+"""The byte formats of encrypted content and wrapped keys (the format; the ciphers are in adapters).
+
+Blob, big-endian::
+
+    "RGW1"(4) | suite u8 | kind u8 | flags u16 = 0 | dek_id(16)      header, 24 bytes
+    salt(24) | commitment(32) | body
+
+Suite 1 (encrypted): body is AES-256-GCM chunks of 16 KiB, each followed by its tag. Suite 2 (authenticated only, for
+content whose handling says no encryption): body is plaintext followed by one tag over it. Unknown suites, kinds or
+flags are refused. The key, base nonce and commitment come from the DEK by HKDF-Expand-SHA512 over the salt and the
+context (C2SP chunked-encryption), so a blob opens only for the (tenant, document, chunk, kind, revision) it was made for.
+
+Wrapped DEK: nonce(12) | AES-256-GCM(DEK)(32) | tag(16), 60 bytes, with `wrapping_context` as associated data.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from ragward.domain.errors import IntegrityError
+
+MAGIC: Final = b"RGW1"
+HEADER_BYTES: Final = 24
+SALT_BYTES: Final = 24
+COMMITMENT_BYTES: Final = 32
+WRAPPED_DEK_BYTES: Final = 60
+
+
+class Suite(IntEnum):
+    """How a blob is protected."""
+
+    ENCRYPTED = 1
+    AUTHENTICATED = 2
+
+
+class Kind(IntEnum):
+    """What a blob holds. Append only: the number is written to disk."""
+
+    TEXT = 1
+    PAYLOAD = 2
+    VECTOR = 3
+    AUDIT = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobHeader:
+    """The first 24 bytes of a blob."""
+
+    suite: Suite
+    kind: Kind
+    dek_id: str
+
+    def to_bytes(self) -> bytes:
+        """The header as written."""
+        return MAGIC + struct.pack(">BBH", self.suite, self.kind, 0) + uuid.UUID(self.dek_id).bytes
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> BlobHeader:
+        """The header of a blob. Raises `integrity.envelope` on anything unknown."""
+        if len(data) < HEADER_BYTES + SALT_BYTES + COMMITMENT_BYTES or data[:4] != MAGIC:
+            raise IntegrityError("not a blob of this format")
+        suite, kind, flags = struct.unpack(">BBH", data[4:8])
+        try:
+            header = cls(
+                suite=Suite(suite), kind=Kind(kind), dek_id=str(uuid.UUID(bytes=data[8:24]))
+            )
+        except ValueError:
+            raise IntegrityError("unknown suite or kind of blob") from None
+        if flags:
+            raise IntegrityError("unknown flags in a blob")
+        return header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionContext:
+    """What a blob is bound to. `chunk_id` is the point id for vectors; `revision` the document version."""
+
+    tenant: str
+    document_id: str
+    chunk_id: str
+    kind: Kind
+    revision: int
+
+    def to_bytes(self, header: bytes) -> bytes:
+        """The context string of the key derivation, length-prefixed fields."""
+        parts = (header, self.tenant.encode(), self.document_id.encode(), self.chunk_id.encode())
+        body = b"".join(struct.pack(">H", len(part)) + part for part in parts)
+        return (
+            b"ragward.blob.v1\0"
+            + body
+            + struct.pack(">H", 9)
+            + struct.pack(">BQ", self.kind, self.revision)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappingContext:
+    """What a wrapped DEK is bound to: edit the label in the database and the key does not open."""
+
+    tenant: str
+    kek_id: str
+    kek_version: int
+    dek_id: str
+    document_id: str
+    document_version: int
+    label_digest: bytes
+
+    def to_bytes(self) -> bytes:
+        """The associated data of the wrap."""
+        out = [b"ragward.dek.v1\0"]
+        texts = (self.tenant, self.kek_id, self.dek_id, self.document_id)
+        for part in (*(text.encode() for text in texts), self.label_digest):
+            out.append(struct.pack(">H", len(part)) + part)
+        out.append(struct.pack(">IQ", self.kek_version, self.document_version))
+        return b"".join(out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KEKStatus:
+    """One KEK version, for `ragward keys`. Times in Unix seconds; holds no key material."""
+
+    kek_id: str
+    tenant: str
+    purpose: str
+    version: int
+    state: str
+    created_at: int
+    wraps: int

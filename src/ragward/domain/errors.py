@@ -1,0 +1,146 @@
+"""Every error ragward raises, split by who has to act.
+
+    RagwardError
+    ├── RequestRefusedError       the caller: fix the request or ask for access
+    │   ├── UnauthenticatedError      who asks is not proven
+    │   ├── DeniedError               an operation is not permitted (never used for "this chunk exists")
+    │   ├── NotFoundError             absent, or not yours: the two look the same
+    │   ├── InvalidRequestError       malformed, out of bounds, unknown value
+    │   ├── ConflictError             not in this state
+    │   └── LimitExceededError        too much or too fast; carries `retry_after_seconds`
+    ├── IntegrityError            page somebody: envelope, label binding, audit chain, model digest
+    ├── UnavailableError          fail closed, retry: catalog, index, keys, audit
+    └── ConfigurationError        refuses to start
+
+Each carries a stable `code` (dotted, lower case) that clients may match on; `CODES` lists them all and the reference
+documentation is held equal to it by a test. Messages never contain content, keys or another tenant's names.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CODES: Final[dict[str, str]] = {
+    # identity
+    "auth.missing": "No credential was sent.",
+    "auth.invalid": "The credential did not verify.",
+    "auth.expired": "The credential has expired.",
+    "auth.application_mismatch": "The user's token was not issued to this application.",
+    # authorization
+    "access.denied": "The operation is not permitted to this subject.",
+    "access.not_found": "It does not exist, or is not readable by this subject.",
+    # requests
+    "request.invalid": "A field is missing, malformed or out of bounds.",
+    "request.too_large": "The request body is too large.",
+    "request.filter_too_broad": "The attribute filter selects too many documents.",
+    "query.empty": "The query is empty.",
+    "query.too_long": "The query is too long.",
+    "query.control_characters": "The query contains control characters.",
+    "label.unknown_classification": "The classification is not one of the four.",
+    "label.invalid": "An access label is malformed.",
+    "principal.invalid": "A principal is malformed or has no prefix.",
+    "policy.invalid": "A policy row, membership or model is not acceptable.",
+    "manifest.invalid": "A manifest line is malformed.",
+    # documents and jobs
+    "document.unreadable": "The file could not be parsed.",
+    "document.encrypted": "The file is protected by a password.",
+    "document.too_large": "The file or its text is over the limit.",
+    "document.empty": "The file has no text.",
+    "document.binary": "The file is binary or of an unsupported format.",
+    "document.timeout": "The parser was stopped at its time or memory limit.",
+    "document.quarantined": "The document waits for a steward.",
+    "document.failed": "The document could not be ingested; nothing of it was kept.",
+    "job.not_cancellable": "The job has already ended.",
+    "catalog.exists": "It already exists.",
+    # limits
+    "limit.rate": "Too many requests.",
+    "limit.concurrency": "Too many requests at the same time.",
+    "limit.time": "The request took longer than allowed.",
+    # integrity
+    "integrity.envelope": "Stored content did not verify.",
+    "integrity.wrapped_key": "A wrapped key did not verify against its label and document.",
+    "integrity.audit": "The audit log is not consistent.",
+    "integrity.model": "A model file does not match the manifest.",
+    "integrity.keyring": "The keyring file is damaged.",
+    # availability
+    "unavailable.catalog": "The catalog cannot be read or written.",
+    "unavailable.index": "The vector index cannot be reached.",
+    "unavailable.keys": "The key provider cannot be reached.",
+    "unavailable.audit": "The audit log cannot be written, so nothing can be answered.",
+    "unavailable.consistency": "Permissions kept changing while the answer was prepared.",
+    "unavailable.policy": "The tenant's policy is not valid, so nothing can be decided.",
+    "unavailable.identity": "The identity provider's keys cannot be read.",
+    # configuration
+    "config.invalid": "A setting is missing, unknown or unsafe.",
+    "config.passphrase": "The keyring's passphrase is wrong or missing.",
+    "config.index_owned": "Another process owns the index.",
+    "config.newer_version": "The data was written by a newer version.",
+    "config.model_mismatch": "The index was built with another embedding model.",
+    "config.not_initialised": "The catalog has not been initialised.",
+    "config.already_initialised": "The catalog is initialised already.",
+}
+
+
+class RagwardError(Exception):
+    """The root: `code` is one of `CODES`, `detail` is for people and holds no content."""
+
+    default_code = "request.invalid"
+
+    def __init__(self, detail: str = "", *, code: str | None = None) -> None:
+        self.code = code or self.default_code
+        if self.code not in CODES:
+            raise ValueError(f"unknown error code {self.code!r}")
+        self.detail = detail or CODES[self.code]
+        super().__init__(f"{self.code}: {self.detail}")
+
+
+class RequestRefusedError(RagwardError):
+    """The caller has to act."""
+
+
+class UnauthenticatedError(RequestRefusedError):
+    default_code = "auth.invalid"
+
+
+class DeniedError(RequestRefusedError):
+    default_code = "access.denied"
+
+
+class NotFoundError(RequestRefusedError):
+    default_code = "access.not_found"
+
+
+class InvalidRequestError(RequestRefusedError):
+    default_code = "request.invalid"
+
+
+class ConflictError(RequestRefusedError):
+    default_code = "catalog.exists"
+
+
+class LimitExceededError(RequestRefusedError):
+    default_code = "limit.rate"
+
+    def __init__(
+        self, detail: str = "", *, code: str | None = None, retry_after_seconds: int = 1
+    ) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class IntegrityError(RagwardError):
+    """Something that was stored is not what was written: somebody has to be told."""
+
+    default_code = "integrity.envelope"
+
+
+class UnavailableError(RagwardError):
+    """A part that is needed cannot be reached: refuse now, retry later."""
+
+    default_code = "unavailable.catalog"
+
+
+class ConfigurationError(RagwardError):
+    """The process must not start, or the command must not run, like this."""
+
+    default_code = "config.invalid"

@@ -1,0 +1,108 @@
+"""The stages an answer passes. A step that is skipped does not type-check: Candidate -> AuthorizedChunk -> Passage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ragward.domain.corpus import AttributeValue, StoredChunk
+from ragward.domain.findings import Span
+from ragward.domain.labels import Classification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Found by the index, which is not trusted: an opaque point id and its similarity (cosine, -1..1)."""
+
+    point_id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizedChunk:
+    """A stored chunk whose authoritative label was decided on, with its decrypted, verified text.
+
+    `revealed` are the personal-data types this subject may see here.
+    """
+
+    stored: StoredChunk
+    score: float
+    text: str = field(repr=False)
+    spans: tuple[Span, ...] = field(repr=False)
+    revealed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedactedText:
+    """A text as a subject may see it; `removed` counts what was taken out by personal-data type."""
+
+    text: str = field(repr=False)
+    removed: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinimalText:
+    """The part of a redacted text that the question needs; `share` is kept characters over all (0..1]."""
+
+    text: str = field(repr=False)
+    share: float
+    sentences_cut: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """What may leave: minimal, redacted text with its provenance."""
+
+    document_id: str
+    chunk_id: str
+    corpus: str
+    source: str
+    title: str
+    classification: Classification
+    text: str = field(repr=False)
+    rank: int
+    score: float
+    share: float
+    removed: Mapping[str, int]
+    flagged: bool
+    """The text contains what looks like instructions to a model."""
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievalRequest:
+    """A question: `query` as the asker wrote it, where to look, how much to return.
+
+    `filters` narrow by public document attributes (OpenAI's filter shape); they can never widen.
+    """
+
+    query: str = field(repr=False)
+    corpora: tuple[str, ...] = ()
+    limit: int = 10
+    max_passages_per_document: int = 3
+    filters: Mapping[str, object] | None = None
+    minimize: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Evidence of one answer: its id, when, where it stands in the audit log, and an opaque epoch token."""
+
+    receipt_id: str
+    recorded_at: int
+    audit_index: int
+    audit_hash: str
+    epoch_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Passages, best first, and the receipt. `complete` is False when fewer than asked were found within the permission."""
+
+    passages: tuple[Passage, ...]
+    receipt: Receipt
+    classification: Classification
+    """The join of the passages' classifications; PUBLIC for none."""
+    near_duplicates_removed: int
+    query_flags: tuple[str, ...]
+    stage_seconds: Mapping[str, float]

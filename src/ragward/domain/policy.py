@@ -1,0 +1,197 @@
+"""Policy rows and memberships as data, and what makes a policy valid.
+
+An invalid policy is refused when it is written and when it is loaded, never half-applied: pycasbin itself accepts a row
+of the wrong length and then raises on every decision, answers True to `enforce("", "", "")` over no rows, and stops
+following `g` after ten hops, so that a deny inherited over more is silently not applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ragward.domain.errors import InvalidRequestError
+from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
+
+MAX_DEPTH: Final = 9
+_ACTION: Final = re.compile(r"[a-z]+:([a-z]+|[A-Z][A-Z0-9_]*|\*)")
+_EFFECTS: Final = frozenset({"allow", "deny"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PolicyRow:
+    """One Casbin `p` row: who may (not) do what, in which corpus, between which levels, in which compartment."""
+
+    subject: str
+    action: str
+    corpus: str
+    levels: str
+    compartment: str
+    effect: str
+
+    @classmethod
+    def from_fields(cls, fields: Iterable[str]) -> PolicyRow:
+        """A validated row of exactly six fields. Raises `policy.invalid`."""
+        values = tuple(fields)
+        if len(values) != 6:
+            raise _invalid(f"a p row has 6 fields, this one has {len(values)}: {', '.join(values)}")
+        row = cls(*values)
+        row.validate()
+        return row
+
+    def fields(self) -> tuple[str, str, str, str, str, str]:
+        """The six values in Casbin's order (v0..v5)."""
+        return (
+            self.subject,
+            self.action,
+            self.corpus,
+            self.levels,
+            self.compartment,
+            self.effect,
+        )
+
+    def validate(self) -> None:
+        """Raises `policy.invalid` or `principal.invalid`."""
+        require_principal(self.subject)
+        if not _ACTION.fullmatch(self.action):
+            raise _invalid(f"action {self.action!r} is not resource:verb")
+        tenant, _, corpus = self.corpus.partition("/")
+        require_name(tenant, "tenant")
+        if corpus != "*":
+            require_name(corpus, "corpus")
+        if tenant != tenant_of(self.subject):
+            raise _invalid(
+                f"row for {self.subject!r} is about another tenant's corpus {self.corpus!r}"
+            )
+        parse_levels(self.levels)
+        if self.compartment != "*":
+            require_name(self.compartment, "compartment")
+        if self.effect not in _EFFECTS:
+            raise _invalid(f"effect {self.effect!r} is neither allow nor deny")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Membership:
+    """One Casbin `g` row: `member` has everything `group` has; into a `compartment:` it is a clearance."""
+
+    member: str
+    group: str
+
+    @classmethod
+    def from_fields(cls, fields: Iterable[str]) -> Membership:
+        """A validated membership of exactly two fields. Raises `policy.invalid`."""
+        values = tuple(fields)
+        if len(values) != 2:
+            raise _invalid(f"a g row has 2 fields, this one has {len(values)}: {', '.join(values)}")
+        membership = cls(*values)
+        membership.validate()
+        return membership
+
+    def validate(self) -> None:
+        """Raises `policy.invalid` or `principal.invalid`."""
+        require_principal(self.member)
+        require_principal(self.group)
+        if tenant_of(self.member) != tenant_of(self.group):
+            raise _invalid(f"{self.member!r} and {self.group!r} are of different tenants")
+        if self.group.startswith(("user:", "app:", "agent:")):
+            raise _invalid(f"{self.group!r} cannot have members")
+        if self.member.startswith("compartment:"):
+            raise _invalid(f"a compartment cannot be a member: {self.member!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySnapshot:
+    """A tenant's whole policy at one epoch."""
+
+    tenant: str
+    epoch: int
+    rows: tuple[PolicyRow, ...]
+    memberships: tuple[Membership, ...]
+
+    def digest(self) -> str:
+        """SHA-256 (hex) over the sorted rows and memberships: the policy version named in decisions and the log."""
+        lines = sorted("p," + ",".join(row.fields()) for row in self.rows)
+        lines += sorted(f"g,{m.member},{m.group}" for m in self.memberships)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def validate(self) -> None:
+        """Raises `policy.invalid` unless every row is valid, of this tenant, there is at least one, and `g` is shallow and acyclic."""
+        if not self.rows:
+            raise _invalid("a policy without rows permits nothing and is refused")
+        for row in self.rows:
+            row.validate()
+            if tenant_of(row.subject) != self.tenant:
+                raise _invalid(f"{row.subject!r} is not of tenant {self.tenant!r}")
+        for membership in self.memberships:
+            membership.validate()
+            if tenant_of(membership.member) != self.tenant:
+                raise _invalid(f"{membership.member!r} is not of tenant {self.tenant!r}")
+        _require_shallow(self.memberships)
+
+    def closure(self, principal: str) -> frozenset[str]:
+        """`principal` and everything it reaches through memberships."""
+        parents = _parents(self.memberships)
+        reached = {principal}
+        frontier = [principal]
+        while frontier:
+            for group in parents.get(frontier.pop(), ()):
+                if group not in reached:
+                    reached.add(group)
+                    frontier.append(group)
+        return frozenset(reached)
+
+
+def parse_levels(text: str) -> tuple[Classification, Classification]:
+    """`PUBLIC..INTERNAL` or `RESTRICTED` as (lowest, highest). Raises `policy.invalid`."""
+    low, dots, high = text.partition("..")
+    try:
+        bounds = Classification.parse(low), Classification.parse(high if dots else low)
+    except InvalidRequestError as error:
+        raise _invalid(f"levels {text!r}: {error.detail}") from error
+    if bounds[0] > bounds[1]:
+        raise _invalid(f"levels {text!r} are upside down")
+    return bounds
+
+
+def _parents(memberships: Iterable[Membership]) -> dict[str, list[str]]:
+    parents: dict[str, list[str]] = {}
+    for membership in memberships:
+        parents.setdefault(membership.member, []).append(membership.group)
+    return parents
+
+
+def _require_shallow(memberships: tuple[Membership, ...]) -> None:
+    """Refuses cycles and chains of more than MAX_DEPTH hops (longest path over the membership graph, iteratively)."""
+    parents = _parents(memberships)
+    depth: dict[str, int] = {}
+    for start in parents:
+        stack: list[tuple[str, bool]] = [(start, False)]
+        open_nodes: set[str] = set()
+        while stack:
+            node, done = stack.pop()
+            if done:
+                open_nodes.discard(node)
+                depth[node] = max((depth[group] + 1 for group in parents.get(node, ())), default=0)
+                if depth[node] > MAX_DEPTH:
+                    raise _invalid(
+                        f"{node!r} is more than {MAX_DEPTH} memberships away from its farthest group"
+                    )
+                continue
+            if node in depth:
+                continue
+            if node in open_nodes:
+                raise _invalid(f"memberships form a cycle through {node!r}")
+            open_nodes.add(node)
+            stack.append((node, True))
+            for group in parents.get(node, ()):
+                if group in open_nodes:
+                    raise _invalid(f"memberships form a cycle through {group!r}")
+                if group not in depth:
+                    stack.append((group, False))
+
+
+def _invalid(detail: str) -> InvalidRequestError:
+    return InvalidRequestError(detail, code="policy.invalid")

@@ -1,0 +1,394 @@
+"""Every door between the flows and the outside, on one page. Adapters implement these; `tests/fakes` too.
+
+Nothing an adapter's library raises passes through a port: adapters raise the errors of `domain.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from ragward.domain.access import (
+    Action,
+    Application,
+    Context,
+    Credentials,
+    Decision,
+    Explanation,
+    Subject,
+)
+from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
+from ragward.domain.corpus import (
+    CatalogSnapshot,
+    Chunk,
+    DocumentRecord,
+    DocumentState,
+    ExtractedText,
+    IndexPoint,
+    IndexScope,
+    KeyReference,
+    OutboxItem,
+    StagedVersion,
+    StoredChunk,
+    Vector,
+)
+from ragward.domain.envelope import EncryptionContext, KEKStatus, Suite, WrappingContext
+from ragward.domain.findings import Screening, Span
+from ragward.domain.jobs import ItemResult, JobRecord, JobState
+from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.passages import Candidate, RedactedText
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+
+
+class Clock(Protocol):
+    """Time, so that tests can set it."""
+
+    def now(self) -> int:
+        """Unix seconds."""
+
+    def now_milliseconds(self) -> int:
+        """Unix milliseconds."""
+
+    def monotonic(self) -> float:
+        """Seconds for measuring durations."""
+
+
+class IdentityVerifier(Protocol):
+    """Turns unverified credentials into a subject."""
+
+    def verify(self, credentials: Credentials) -> Subject:
+        """The subject. Raises `auth.*`, `unavailable.identity`, `unavailable.catalog`."""
+
+
+class PolicyDecisionPoint(Protocol):
+    """Decides under the tenant's policy. A failure inside it is a Deny or an error, never a Permit."""
+
+    def decide_labels(self, subject: Subject, context: Context) -> Decision:
+        """The labels `subject` may read now, with what is revealed under each. Raises `unavailable.catalog`."""
+
+    def decide(
+        self, subject: Subject, action: Action, label: AccessLabel, context: Context
+    ) -> bool:
+        """Whether `subject` may do `action` on things under `label`."""
+
+    def explain(
+        self, tenant: str, principal: str, label: AccessLabel, context: Context
+    ) -> Explanation:
+        """Why `principal` may or may not read under `label`, term by term; for stewards."""
+
+    def check(self, snapshot: PolicySnapshot) -> None:
+        """Raises `policy.invalid` unless the snapshot is valid and this model can decide it."""
+
+
+class PolicyStore(Protocol):
+    """Policy rows and memberships; every write moves the tenant's epoch in the same transaction."""
+
+    def epoch(self, tenant: str) -> int:
+        """The tenant's current epoch; 0 for a tenant nobody wrote to."""
+
+    def policy(self, tenant: str) -> PolicySnapshot:
+        """Rows, memberships and epoch, read together."""
+
+    def replace_policy(
+        self, tenant: str, rows: Iterable[PolicyRow], memberships: Iterable[Membership], author: str
+    ) -> int:
+        """Replaces a tenant's policy by a checked one; returns the new epoch."""
+
+    def change_policy(
+        self,
+        tenant: str,
+        *,
+        add_rows: Iterable[PolicyRow] = (),
+        remove_rows: Iterable[PolicyRow] = (),
+        add_memberships: Iterable[Membership] = (),
+        remove_memberships: Iterable[Membership] = (),
+        author: str,
+    ) -> int:
+        """Adds and removes single rows, refusing a result that is not valid; returns the new epoch."""
+
+
+class LabelStore(Protocol):
+    """Interned labels and index scopes; rows are immutable and only ever added."""
+
+    def labels(self, tenant: str, *, after: int = 0) -> Mapping[int, AccessLabel]:
+        """Labels of the tenant with an id above `after`."""
+
+    def scopes(self, tenant: str, *, after: int = 0) -> Sequence[IndexScope]:
+        """Index scopes of the tenant with an id above `after`."""
+
+
+class ApplicationStore(Protocol):
+    """Registered applications and their keys (only SHA-256 digests are stored)."""
+
+    def find_application(self, tenant: str, client_id: str) -> Application | None:
+        """The application a token was issued to, if registered."""
+
+    def find_application_by_key(self, prefix: str) -> tuple[bytes, Application] | None:
+        """(SHA-256 of the key, application) for a key's lookup prefix."""
+
+    def save_application(
+        self, application: Application, *, key_prefix: str | None, key_sha256: bytes | None
+    ) -> None:
+        """Creates or replaces an application; keys are added beside earlier ones."""
+
+    def applications(self, tenant: str) -> Sequence[Application]:
+        """All applications of a tenant."""
+
+
+class DocumentStore(Protocol):
+    """Documents, versions, chunks and the outbox. Short transactions; the truth."""
+
+    def find_document(self, tenant: str, corpus: str, source: str) -> DocumentRecord | None:
+        """The current version by source."""
+
+    def get_document(self, tenant: str, document_id: str) -> DocumentRecord:
+        """The current version by id. Raises `access.not_found`."""
+
+    def documents(
+        self, tenant: str, *, corpus: str | None = None, limit: int = 1000, offset: int = 0
+    ) -> Sequence[DocumentRecord]:
+        """Current versions, ordered by corpus and source."""
+
+    def commit_version(self, staged: StagedVersion) -> int:
+        """Stores a whole version, supersedes the one before, queues the index work; all or nothing. Returns the epoch."""
+
+    def relabel(self, tenant: str, document_id: str, label: AccessLabel, key: KeyReference) -> int:
+        """Gives the current version another label and the DEK wrapped for it; returns the new epoch."""
+
+    def set_state(self, tenant: str, document_id: str, state: DocumentState) -> int:
+        """Deletes, quarantines or releases the current version; returns the new epoch."""
+
+    def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
+        """The one authoritative read of a query: label, state, key and ciphertext by point, and the epoch."""
+
+    def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
+        """One stored chunk per point of the current version, in order, for rebuild, explain and relabel."""
+
+    def points_with_attributes(
+        self, tenant: str, filters: Mapping[str, object], *, limit: int
+    ) -> Sequence[str]:
+        """Point ids of active documents whose attributes match. Raises `request.filter_too_broad`, `request.invalid`."""
+
+    def sweep_staged(self) -> int:
+        """Removes versions left unfinished by a killed process; returns how many."""
+
+
+class Outbox(Protocol):
+    """Work the catalog owes the index."""
+
+    def pending_points(self, tenant: str, *, limit: int) -> Mapping[str, int]:
+        """point id -> authoritative scope id, for points whose place in the index is out of date."""
+
+    def next_work(self, *, limit: int) -> Sequence[OutboxItem]:
+        """The oldest unfinished entries."""
+
+    def finish_work(self, entries: Sequence[OutboxItem]) -> None:
+        """Marks entries done, if nothing newer superseded them meanwhile."""
+
+    def requeue_all(self) -> int:
+        """Queues every point of every active document again (index rebuild); returns how many."""
+
+
+class JobStore(Protocol):
+    """Ingest jobs."""
+
+    def create_job(self, tenant: str, requested_by: str, total: int) -> JobRecord:
+        """A new job, not started."""
+
+    def record_item(self, job_id: str, result: ItemResult) -> None:
+        """Adds one file's outcome."""
+
+    def set_job_state(self, job_id: str, state: JobState, *, total: int | None = None) -> None:
+        """Moves the job."""
+
+    def get_job(self, tenant: str, job_id: str) -> JobRecord:
+        """Raises `access.not_found`."""
+
+
+class Catalog(PolicyStore, LabelStore, ApplicationStore, DocumentStore, Outbox, JobStore, Protocol):
+    """The system of record."""
+
+    def check_ready(self) -> None:
+        """Raises `unavailable.catalog`, `config.newer_version` or `config.not_initialised`."""
+
+    def meta(self, key: str) -> str | None:
+        """A deployment-wide fact, such as the index's model digest."""
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Records such a fact."""
+
+    def close(self) -> None:
+        """Releases connections."""
+
+
+class ChunkIndex(Protocol):
+    """Vectors, scope ids and opaque point ids. Its answers are candidates, never truth."""
+
+    def upsert(self, points: Sequence[IndexPoint]) -> None:
+        """Adds or replaces points. Raises `unavailable.index`, `config.model_mismatch`."""
+
+    def delete(self, point_ids: Sequence[str]) -> None:
+        """Removes points; absent ones are fine."""
+
+    def search(
+        self,
+        vector: Vector,
+        *,
+        scopes: Collection[int],
+        limit: int,
+        excluding: Collection[str] = (),
+        only_points: Collection[str] | None = None,
+    ) -> Sequence[Candidate]:
+        """The best `limit` points whose scope is one of `scopes`, best first, ties by point id. No scopes, no result.
+
+        `only_points` narrows further to those points. Exact: recall 1.
+        """
+
+    def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
+        """Similarity of named points whatever scope the index believes they have; absent points are left out."""
+
+    def count(self) -> int:
+        """Points held."""
+
+    def clear(self) -> None:
+        """Removes everything, for a rebuild."""
+
+    def close(self) -> None:
+        """Flushes and releases the shard."""
+
+
+class Embedder(Protocol):
+    """Text to vectors with one pinned model."""
+
+    @property
+    def model_digest(self) -> str:
+        """SHA-256 (hex) over the model's manifest: weights, tokenizer, pooling."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """One unit-length vector per text."""
+
+
+class Chunker(Protocol):
+    """Cuts a document's text."""
+
+    def chunk(self, text: str) -> list[Chunk]:
+        """Token-bounded pieces with exact offsets."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of the embedding model's tokenizer."""
+
+
+class TextExtractor(Protocol):
+    """Reads text out of a file, away from this process."""
+
+    def extract(self, filename: str, data: bytes) -> ExtractedText:
+        """Raises `document.*`."""
+
+
+class Finder(Protocol):
+    """Finds personal data."""
+
+    @property
+    def version(self) -> str:
+        """Detector and configuration version, stored with the spans."""
+
+    def find(self, text: str) -> tuple[Span, ...]:
+        """Non-overlapping spans, sorted by start."""
+
+
+class Redactor(Protocol):
+    """Takes personal data out."""
+
+    def redact(self, text: str, spans: Sequence[Span], revealed: frozenset[str]) -> RedactedText:
+        """`text` with every span whose type is not in `revealed` replaced by `<TYPE>`."""
+
+
+class Screener(Protocol):
+    """Recognises text that tries to give orders to a model."""
+
+    def screen(self, text: str) -> Screening:
+        """Normalises, then applies the rules, sentence by sentence."""
+
+    def neutralise(self, text: str) -> str:
+        """`text` without invisible characters, and with image and link exfiltration made inert."""
+
+
+class Classifier(Protocol):
+    """A steward's rules."""
+
+    def classify(
+        self,
+        source: str,
+        title: str,
+        text: str,
+        attributes: Mapping[str, object],
+        entity_counts: Mapping[str, int],
+    ) -> tuple[Classification, tuple[str, ...]]:
+        """The highest classification any rule demands (PUBLIC if none) and the evidence."""
+
+
+class Cipher(Protocol):
+    """Encrypts and decrypts blobs under a DEK."""
+
+    def encrypt(
+        self, plaintext: bytes, *, dek: bytes, dek_id: str, context: EncryptionContext, suite: Suite
+    ) -> bytes:
+        """A blob of the format of `domain.envelope`."""
+
+    def decrypt(self, blob: bytes, *, dek: bytes, dek_id: str, context: EncryptionContext) -> bytes:
+        """The plaintext, verified. Raises `integrity.envelope`."""
+
+    def new_dek(self) -> bytes:
+        """32 random bytes."""
+
+
+class Keyring(Protocol):
+    """KEKs, one per (tenant, classification); they never leave it."""
+
+    def active_kek(self, tenant: str, classification: Classification) -> tuple[str, int]:
+        """(kek_id, version) to wrap with; created on first use. Raises `unavailable.keys`."""
+
+    def wrap(self, dek: bytes, context: WrappingContext) -> bytes:
+        """The 60-byte wrapped DEK."""
+
+    def unwrap(self, wrapped: bytes, context: WrappingContext) -> bytes:
+        """The DEK. Raises `integrity.wrapped_key`, `unavailable.keys`."""
+
+    def rotate(self, tenant: str, classification: Classification) -> tuple[str, int]:
+        """A new active version; earlier ones still unwrap."""
+
+    def mac_key(self, purpose: str) -> bytes:
+        """A 32-byte key for `audit-chain`, `query-tag` or `epoch-token`, separate from every KEK."""
+
+    def status(self) -> Sequence[KEKStatus]:
+        """All versions, without key material."""
+
+
+class AuditLog(Protocol):
+    """Append-only, chained, one writer."""
+
+    def append(self, event: AuditEvent, *, durable: bool) -> AuditEntry:
+        """Records; with `durable` it is on disk when this returns. Raises `unavailable.audit`."""
+
+    def entries(self, *, start: int = 0, limit: int = 1000) -> Sequence[AuditEntry]:
+        """Entries from an index on."""
+
+    def verify(self, *, anchor: tuple[int, str] | None = None) -> AuditVerification:
+        """Checks the chain, and against an anchor (index, hex hash) kept elsewhere."""
+
+    def close(self) -> None:
+        """Flushes and releases the file."""
+
+
+class Limiter(Protocol):
+    """Rates and concurrency per subject."""
+
+    def acquire(self, subject: Subject) -> None:
+        """Counts one request in. Raises `limit.rate` or `limit.concurrency`."""
+
+    def release(self, subject: Subject) -> None:
+        """Counts it out."""
