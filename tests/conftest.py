@@ -1,0 +1,34 @@
+"""Shared fixtures: no network, bounded generation."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "test", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("test")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _only_this_machine():
+    """Nothing in the tests may reach another machine: a connection elsewhere fails the test that makes it."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = address[0]
+            if not (host.startswith("127.") or host in ("::1", "localhost")):
+                raise AssertionError(f"a test tried to reach {host}")
+        return connect(self, address)
+
+    socket.socket.connect = guarded
+    yield
+    socket.socket.connect = connect
+
+
+PROVE = os.environ.get("RAGWARD_PROVE") == "1"
