@@ -1,0 +1,367 @@
+"""READ SECOND. The ingest flow: from a source's bytes to labelled, scanned, encrypted, indexed chunks.
+
+    source            -> text               a loader in another process; hidden text kept apart
+    text              -> Chunks             token-bounded, exact offsets
+    Chunks            -> Findings           personal data, injection, hidden text
+    Findings + rules  -> label              join(source label, steward's rules, findings, what it had): machine raises,
+                                            person lowers
+    label             -> permission         may this subject put this under that label?
+    Chunks            -> vectors            one view, or two where there is something to hide
+    Chunks            -> ciphertext         a new DEK per version, wrapped for the label
+    catalog first, index second             the commit is the truth; the outbox brings the index up to date
+
+A document is complete or absent: nothing of it shows before `commit_version`, and what a killed process left is swept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ragward.domain.access import Action, Context, Subject
+from ragward.domain.audit import EventType
+from ragward.domain.corpus import (
+    Chunk,
+    DocumentRecord,
+    DocumentState,
+    ExtractedText,
+    ScannedChunk,
+    SourceDocument,
+    StagedVersion,
+)
+from ragward.domain.errors import (
+    DeniedError,
+    IntegrityError,
+    InvalidRequestError,
+    RequestRefusedError,
+)
+from ragward.domain.findings import Span, Verdict
+from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord, JobState
+from ragward.domain.labels import AccessLabel, Classification, join
+from ragward.evidence import Recorder
+from ragward.index_sync import IndexSync
+from ragward.ports import (
+    Catalog,
+    Chunker,
+    Classifier,
+    Clock,
+    Finder,
+    PolicyDecisionPoint,
+    Screener,
+    TextExtractor,
+)
+from ragward.protection import Protection
+
+MAX_CHUNKS: Final = 5_000
+_STEWARD: Final = "steward:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestionPorts:
+    """Everything the ingest flow talks to."""
+
+    extractor: TextExtractor
+    chunker: Chunker
+    finder: Finder
+    screener: Screener
+    classifier: Classifier
+    pdp: PolicyDecisionPoint
+    catalog: Catalog
+    protection: Protection
+    index_sync: IndexSync
+    recorder: Recorder
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobItem:
+    """One thing to ingest: its name, and how to get it (which may raise a `RagwardError` of its own)."""
+
+    source: str
+    load: Callable[[], SourceDocument]
+
+
+Progress = Callable[[JobRecord, ItemResult], None]
+
+
+class Ingestion:
+    """Puts documents in. One writer at a time per document; safe to run again after any interruption."""
+
+    def __init__(self, ports: IngestionPorts) -> None:
+        self._ports = ports
+
+    def run_job(
+        self,
+        subject: Subject,
+        items: Sequence[JobItem],
+        *,
+        job: JobRecord | None = None,
+        progress: Progress = lambda _job, _item: None,
+        is_canceled: Callable[[], bool] = lambda: False,
+    ) -> JobRecord:
+        """Ingests every item; a bad one is recorded with its code and the job goes on.
+
+        Raises only what makes going on pointless: catalog, keys or audit log unavailable. The job is then `interrupted`.
+        """
+        catalog = self._ports.catalog
+        catalog.sweep_staged()
+        job = job or catalog.create_job(subject.tenant, subject.principal, len(items))
+        catalog.set_job_state(job.job_id, JobState.IN_PROGRESS, total=len(items))
+        failed = 0
+        try:
+            for item in items:
+                if is_canceled():
+                    catalog.set_job_state(job.job_id, JobState.CANCELED)
+                    return catalog.get_job(subject.tenant, job.job_id)
+                result = self._ingest_item(subject, item, job.job_id)
+                failed += result.outcome is ItemOutcome.FAILED
+                catalog.record_item(job.job_id, result)
+                progress(job, result)
+            self._ports.index_sync.run()
+        except BaseException:
+            catalog.set_job_state(job.job_id, JobState.INTERRUPTED)
+            raise
+        final = JobState.COMPLETED_WITH_ERRORS if failed else JobState.SUCCESS
+        if items and failed == len(items):
+            final = JobState.FAILED
+        catalog.set_job_state(job.job_id, final)
+        return catalog.get_job(subject.tenant, job.job_id)
+
+    def ingest(
+        self, subject: Subject, source: SourceDocument, *, job_id: str | None = None
+    ) -> ItemResult:
+        """Ingests one document. Raises `document.*`, `access.denied`, `label.*` and every `UnavailableError`."""
+        require_bounded(source)
+        digest = self._source_digest(source)
+        before = self._ports.catalog.find_document(
+            subject.tenant, source.label.corpus, source.source
+        )
+        if before and before.source_digest == digest and before.state is not DocumentState.DELETED:
+            self._require_permission(subject, before.label)
+            return ItemResult(
+                source=source.source,
+                outcome=ItemOutcome.UNCHANGED,
+                document_id=before.document_id,
+                classification=before.label.classification.name,
+                chunks=before.chunk_count,
+            )
+        extracted = self._ports.extractor.extract(source.filename, source.data)
+        scanned = self._scanned(extracted)
+        counts = Counter(span.entity_type for item in scanned for span in item.spans)
+        label, evidence = self._label(source, before, extracted, scanned, counts)
+        self._require_permission(subject, label)
+        staged = self._staged(source, before, extracted, scanned, label, evidence, digest, job_id)
+        self._record(subject, staged, counts)
+        self._ports.catalog.commit_version(staged)
+        self._ports.index_sync.run()
+        return _result(source, before, staged, counts)
+
+    # The flow. ------------------------------------------------------------------------------------------------------
+
+    def _ingest_item(self, subject: Subject, item: JobItem, job_id: str) -> ItemResult:
+        try:
+            return self.ingest(subject, item.load(), job_id=job_id)
+        except (RequestRefusedError, IntegrityError) as error:
+            details = {
+                "source_sha256": hashlib.sha256(item.source.encode()).hexdigest(),
+                "code": error.code,
+            }
+            self._ports.recorder.record(EventType.INGEST_REFUSED, subject, "refused", details)
+            return ItemResult(
+                source=item.source,
+                outcome=ItemOutcome.FAILED,
+                code=error.code,
+                detail=error.detail,
+            )
+
+    def _source_digest(self, source: SourceDocument) -> bytes:
+        """What "the same document" means: bytes, claimed label, attributes, and everything that shapes the result."""
+        ports = self._ports
+        parts = (
+            hashlib.sha256(source.data).digest(),
+            source.label.digest(),
+            json.dumps(dict(source.attributes), sort_keys=True).encode(),
+            ports.protection.embedder.model_digest.encode(),
+            ports.finder.version.encode(),
+        )
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+
+    def _scanned(self, extracted: ExtractedText) -> list[ScannedChunk]:
+        """Chunks with their personal data (found over the whole text, so that a name found once is found everywhere)
+        and what the screener says of each."""
+        chunks = self._ports.chunker.chunk(extracted.text)
+        if not chunks:
+            raise InvalidRequestError(code="document.empty")
+        if len(chunks) > MAX_CHUNKS:
+            raise InvalidRequestError(code="document.too_large")
+        spans = self._ports.finder.find(extracted.text)
+        return [
+            ScannedChunk(
+                chunk=chunk,
+                spans=spans_within(spans, chunk),
+                screening=self._ports.screener.screen(chunk.text),
+            )
+            for chunk in chunks
+        ]
+
+    def _label(
+        self,
+        source: SourceDocument,
+        before: DocumentRecord | None,
+        extracted: ExtractedText,
+        scanned: Sequence[ScannedChunk],
+        counts: Mapping[str, int],
+    ) -> tuple[AccessLabel, tuple[str, ...]]:
+        """The join of every opinion, and the evidence for it. A steward's own label survives a new version."""
+        by_rules, evidence = self._ports.classifier.classify(
+            source.source, extracted.title, extracted.text, source.attributes, counts
+        )
+        claimed = source.label
+        levels = [claimed.classification, by_rules]
+        lines = [f"source: {claimed.classification.name}", *evidence]
+        if before is not None:
+            levels.append(before.label.classification)
+            lines.append(f"before: {before.label.classification.name}")
+            if steward_lines := [line for line in before.evidence if line.startswith(_STEWARD)]:
+                claimed = before.label
+                lines += steward_lines
+        if extracted.hidden:
+            lines.append(f"hidden text: {len(extracted.hidden)} pieces left out")
+        rules = sorted({rule for item in scanned for rule in item.screening.rules})
+        if rules:
+            lines.append(f"injection: {', '.join(rules)}")
+        lines += [f"warning: {warning}" for warning in extracted.warnings[:20]]
+        lines += [f"found: {name} x{count}" for name, count in sorted(counts.items())]
+        return dataclasses.replace(claimed, classification=join(levels)), tuple(lines)
+
+    def _require_permission(self, subject: Subject, label: AccessLabel) -> None:
+        context = Context(now=self._ports.clock.now())
+        if not self._ports.pdp.decide(subject, Action.DOCUMENT_INGEST, label, context):
+            raise DeniedError
+
+    def _staged(
+        self,
+        source: SourceDocument,
+        before: DocumentRecord | None,
+        extracted: ExtractedText,
+        scanned: Sequence[ScannedChunk],
+        label: AccessLabel,
+        evidence: tuple[str, ...],
+        digest: bytes,
+        job_id: str | None,
+    ) -> StagedVersion:
+        """The whole version, encrypted, in memory."""
+        ports = self._ports
+        document_id = before.document_id if before else str(uuid.uuid4())
+        version = before.version + 1 if before else 1
+        encryption = ports.protection.new_version(document_id, version, label)
+        hidden = any(
+            ports.screener.screen(text).verdict is Verdict.QUARANTINE for text in extracted.hidden
+        )
+        quarantined = hidden or any(
+            item.screening.verdict is Verdict.QUARANTINE for item in scanned
+        )
+        return StagedVersion(
+            document_id=document_id,
+            version=version,
+            tenant=label.tenant,
+            corpus=label.corpus,
+            source=source.source,
+            source_digest=digest,
+            state=DocumentState.QUARANTINED if quarantined else DocumentState.ACTIVE,
+            title=self._title(extracted.title or source.filename, label),
+            media_type=extracted.media_type,
+            label=label,
+            dek_id=encryption.key.dek_id,
+            kek_id=encryption.key.kek_id,
+            kek_version=encryption.key.kek_version,
+            wrapped_dek=encryption.key.wrapped_dek,
+            attributes=dict(source.attributes),
+            evidence=evidence,
+            model_digest=ports.protection.embedder.model_digest,
+            job_id=job_id,
+            chunks=encryption.staged_chunks(scanned, ports.finder.version),
+        )
+
+    def _title(self, title: str, label: AccessLabel) -> str:
+        """Titles are stored in clear, so they show no personal data, and above INTERNAL nothing at all."""
+        if label.classification > Classification.INTERNAL:
+            return ""
+        spans = self._ports.finder.find(title) if title else ()
+        return self._ports.protection.redactor.redact(
+            title[:300], clipped(spans, 0, 300), frozenset()
+        ).text
+
+    def _record(self, subject: Subject, staged: StagedVersion, counts: Mapping[str, int]) -> None:
+        """Before the commit: what cannot be recorded does not happen."""
+        details = {
+            "document": staged.document_id,
+            "version": staged.version,
+            "corpus": staged.corpus,
+            "classification": staged.label.classification.name,
+            "state": staged.state.value,
+            "chunks": len(staged.chunks),
+            "found": dict(counts),
+            "model": staged.model_digest,
+            "key": f"{staged.kek_id}/{staged.kek_version}",
+        }
+        self._ports.recorder.record(EventType.DOCUMENT_INGESTED, subject, "permit", details)
+
+
+# Pure steps. --------------------------------------------------------------------------------------------------------
+
+
+def require_bounded(source: SourceDocument) -> None:
+    """Raises `request.invalid` for a source name or attributes out of bounds."""
+    if not 1 <= len(source.source) <= 1024 or not source.source.isprintable():
+        raise InvalidRequestError("a source name has 1 to 1024 printable characters")
+    if len(source.attributes) > 16:
+        raise InvalidRequestError("a document has at most 16 attributes")
+    for key, value in source.attributes.items():
+        if not 1 <= len(key) <= 64 or key.startswith("rw_"):
+            raise InvalidRequestError(
+                "attribute names have 1 to 64 characters and do not begin with rw_"
+            )
+        if not isinstance(value, str | int | float | bool) or len(str(value)) > 512:
+            raise InvalidRequestError("attribute values are short strings, numbers or booleans")
+
+
+def clipped(spans: Iterable[Span], start: int, end: int) -> tuple[Span, ...]:
+    """Spans within [start, end), cut to it and moved to begin at 0."""
+    return tuple(
+        dataclasses.replace(
+            span, start=max(span.start, start) - start, end=min(span.end, end) - start
+        )
+        for span in spans
+        if span.start < end and span.end > start
+    )
+
+
+def spans_within(spans: Iterable[Span], chunk: Chunk) -> tuple[Span, ...]:
+    """A document's spans as they fall into one chunk."""
+    return clipped(spans, chunk.start, chunk.end)
+
+
+def _result(
+    source: SourceDocument,
+    before: DocumentRecord | None,
+    staged: StagedVersion,
+    counts: Mapping[str, int],
+) -> ItemResult:
+    quarantined = staged.state is DocumentState.QUARANTINED
+    outcome = ItemOutcome.UPDATED if before else ItemOutcome.INGESTED
+    return ItemResult(
+        source=source.source,
+        outcome=ItemOutcome.QUARANTINED if quarantined else outcome,
+        document_id=staged.document_id,
+        classification=staged.label.classification.name,
+        chunks=len(staged.chunks),
+        entity_counts=dict(counts),
+        code="document.quarantined" if quarantined else None,
+    )

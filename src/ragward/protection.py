@@ -1,0 +1,136 @@
+"""Encrypting a document version and opening what was stored of it: the one place of each, shared by all flows."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ragward.domain.content import ChunkContent, pack_vector
+from ragward.domain.corpus import (
+    KeyReference,
+    ScannedChunk,
+    StagedChunk,
+    StagedPoint,
+    StoredChunk,
+    View,
+    wrapping_context,
+)
+from ragward.domain.envelope import EncryptionContext, Kind, Suite
+from ragward.domain.handling import Handling
+from ragward.domain.labels import AccessLabel
+from ragward.ports import Cipher, Embedder, Keyring, Redactor
+
+_NAMESPACE: Final = uuid.UUID("5d2f1f0c-2f0a-5d0e-9f53-7261677761d2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protection:
+    """Keys, cipher and what the classifications demand."""
+
+    keyring: Keyring
+    cipher: Cipher
+    embedder: Embedder
+    redactor: Redactor
+    handling: Handling
+
+    def open(self, stored: StoredChunk) -> ChunkContent:
+        """The content of a stored chunk, verified against the label it stands under. Raises `integrity.*`, `unavailable.keys`."""
+        dek = self.keyring.unwrap(stored.key.wrapped_dek, stored.wrapping_context())
+        plaintext = self.cipher.decrypt(
+            stored.blob, dek=dek, dek_id=stored.key.dek_id, context=stored.content_context()
+        )
+        return ChunkContent.from_bytes(plaintext)
+
+    def new_version(self, document_id: str, version: int, label: AccessLabel) -> VersionEncryption:
+        """A fresh DEK for one document version, wrapped under the KEK of its classification and bound to its label."""
+        dek = self.cipher.new_dek()
+        return VersionEncryption(
+            protection=self,
+            label=label,
+            document_id=document_id,
+            version=version,
+            dek=dek,
+            key=self.wrap(dek, str(uuid.uuid4()), document_id, version, label),
+        )
+
+    def wrap(
+        self, dek: bytes, dek_id: str, document_id: str, version: int, label: AccessLabel
+    ) -> KeyReference:
+        """`dek` wrapped for `label`."""
+        kek_id, kek_version = self.keyring.active_kek(label.tenant, label.classification)
+        key = KeyReference(dek_id=dek_id, kek_id=kek_id, kek_version=kek_version, wrapped_dek=b"")
+        context = wrapping_context(key, label.tenant, document_id, version, label.digest())
+        return KeyReference(
+            dek_id=dek_id,
+            kek_id=kek_id,
+            kek_version=kek_version,
+            wrapped_dek=self.keyring.wrap(dek, context),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionEncryption:
+    """One document version's key at work."""
+
+    protection: Protection
+    label: AccessLabel
+    document_id: str
+    version: int
+    dek: bytes = field(repr=False)
+    key: KeyReference
+
+    def staged_chunks(
+        self, scanned: Sequence[ScannedChunk], detector_version: str
+    ) -> tuple[StagedChunk, ...]:
+        """Embeds all views of all chunks in one batch, then encrypts contents and vectors."""
+        views = [self._views(item) for item in scanned]
+        texts = [text for chunk_views in views for _, text in chunk_views]
+        vectors = iter(self.protection.embedder.embed(texts))
+        chunks = []
+        for item, chunk_views in zip(scanned, views, strict=True):
+            name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
+            chunk_id = str(uuid.uuid5(_NAMESPACE, name))
+            points = tuple(self._point(chunk_id, view, next(vectors)) for view, _ in chunk_views)
+            content = ChunkContent.of(item.chunk.text, item.spans, detector_version)
+            chunks.append(
+                StagedChunk(
+                    chunk_id=chunk_id,
+                    ordinal=item.chunk.ordinal,
+                    blob=self._encrypt(content.to_bytes(), chunk_id, Kind.TEXT),
+                    entity_types=item.entity_types,
+                    verdict=item.screening.verdict.value,
+                    points=points,
+                )
+            )
+        return tuple(chunks)
+
+    def _views(self, item: ScannedChunk) -> list[tuple[View, str]]:
+        """The texts to embed: the chunk's own, and where it has personal data, the one without."""
+        views = [(View.FULL, item.chunk.text)]
+        if item.spans:
+            redacted = self.protection.redactor.redact(item.chunk.text, item.spans, frozenset())
+            views.append((View.REDACTED, redacted.text))
+        return views
+
+    def _point(self, chunk_id: str, view: View, vector: list[float]) -> StagedPoint:
+        point_id = str(uuid.uuid5(_NAMESPACE, f"{chunk_id}/{view.name}"))
+        blob = self._encrypt(pack_vector(vector), point_id, Kind.VECTOR)
+        return StagedPoint(point_id=point_id, view=view, vector=vector, vector_blob=blob)
+
+    def _encrypt(self, plaintext: bytes, name: str, kind: Kind) -> bytes:
+        handling = self.protection.handling[self.label.classification]
+        return self.protection.cipher.encrypt(
+            plaintext,
+            dek=self.dek,
+            dek_id=self.key.dek_id,
+            context=EncryptionContext(
+                tenant=self.label.tenant,
+                document_id=self.document_id,
+                chunk_id=name,
+                kind=kind,
+                revision=self.version,
+            ),
+            suite=Suite.ENCRYPTED if handling.encrypt else Suite.AUTHENTICATED,
+        )

@@ -1,0 +1,311 @@
+"""What stewards and administrators do: relabel, release, delete, write policy, register applications, rotate, explain.
+
+Every act is decided by the same PDP as a retrieval, recorded before it takes effect, and by-id reads pass the same
+check as an answer: what a subject may not read does not exist for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ragward.domain.access import Action, Application, Context, Explanation, Subject
+from ragward.domain.audit import AuditEntry, AuditVerification, EventType
+from ragward.domain.corpus import (
+    Chunk,
+    DocumentRecord,
+    DocumentState,
+    ScannedChunk,
+    StagedVersion,
+    StoredChunk,
+    View,
+)
+from ragward.domain.envelope import KEKStatus
+from ragward.domain.errors import ConflictError, DeniedError, InvalidRequestError, NotFoundError
+from ragward.domain.findings import Screening, Verdict
+from ragward.domain.labels import AccessLabel, Classification, require_principal, tenant_of
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.evidence import Recorder
+from ragward.index_sync import IndexSync
+from ragward.ports import AuditLog, Catalog, Clock, PolicyDecisionPoint
+from ragward.protection import Protection
+
+MIN_REASON_CHARACTERS: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StewardshipPorts:
+    """Everything the acts touch. `new_key` makes an API key: (text, lookup prefix, SHA-256)."""
+
+    catalog: Catalog
+    pdp: PolicyDecisionPoint
+    protection: Protection
+    index_sync: IndexSync
+    recorder: Recorder
+    audit: AuditLog
+    clock: Clock
+    new_key: Callable[[], tuple[str, str, bytes]]
+
+
+class Stewardship:
+    """Acts on documents, policy, applications, keys and the log."""
+
+    def __init__(self, ports: StewardshipPorts) -> None:
+        self._ports = ports
+        self._record = ports.recorder.record
+
+    # Documents. -----------------------------------------------------------------------------------------------------
+
+    def document(self, subject: Subject, document_id: str) -> DocumentRecord:
+        """The document, if the subject may read it or act on it. Raises `access.not_found` otherwise, absent or not."""
+        record = self._ports.catalog.get_document(subject.tenant, document_id)
+        if record.state is DocumentState.DELETED or not self._may_know(subject, record.label):
+            raise NotFoundError
+        return record
+
+    def delete(self, subject: Subject, document_id: str) -> int:
+        """Deletes a document: no request begun after this returned sees it. Returns the epoch."""
+        record = self.document(subject, document_id)
+        self._require(subject, Action.DOCUMENT_DELETE, record.label)
+        details = {"document": document_id, "version": record.version, "corpus": record.corpus}
+        self._record(EventType.DOCUMENT_DELETED, subject, "permit", details, durable=True)
+        epoch = self._ports.catalog.set_state(subject.tenant, document_id, DocumentState.DELETED)
+        self._ports.index_sync.run()
+        return epoch
+
+    def release(self, subject: Subject, document_id: str, reason: str) -> int:
+        """Lets a quarantined document be answered from. Returns the epoch."""
+        record = self.document(subject, document_id)
+        self._require(subject, Action.DOCUMENT_RELABEL, record.label)
+        require_reason(reason)
+        if record.state is not DocumentState.QUARANTINED:
+            raise ConflictError("only a quarantined document can be released")
+        self._record_act(subject, "release", document_id, reason)
+        released = self._restaged(record, record.label, reason, release=True)
+        epoch = self._ports.catalog.commit_version(released)
+        self._ports.index_sync.run()
+        return epoch
+
+    def relabel(
+        self, subject: Subject, document_id: str, label: AccessLabel, reason: str
+    ) -> DocumentRecord:
+        """Gives a document another label, effective when this returns.
+
+        A change of access or a lower classification wraps the same DEK anew; a higher classification encrypts and embeds
+        under a new DEK. Needs the permission under the old label and under the new one, and a reason.
+        """
+        record = self.document(subject, document_id)
+        require_reason(reason)
+        if label.tenant != record.tenant or label.corpus != record.corpus:
+            raise InvalidRequestError("a relabelling keeps tenant and corpus", code="label.invalid")
+        for either in (record.label, label):
+            self._require(subject, Action.DOCUMENT_RELABEL, either)
+        details = {
+            "document": document_id,
+            "from": record.label.digest().hex(),
+            "to": label.digest().hex(),
+            "classification": [record.label.classification.name, label.classification.name],
+            "reason": reason,
+        }
+        self._record(EventType.DOCUMENT_RELABELLED, subject, "permit", details, durable=True)
+        if label.classification > record.label.classification:
+            self._ports.catalog.commit_version(self._restaged(record, label, reason))
+        else:
+            self._rewrap(record, label)
+        self._ports.index_sync.run()
+        return self._ports.catalog.get_document(subject.tenant, document_id)
+
+    # Policy, applications, keys. ------------------------------------------------------------------------------------
+
+    def policy(self, subject: Subject) -> PolicySnapshot:
+        """The tenant's policy. Raises `access.denied`."""
+        self._require(subject, Action.POLICY_READ, administrative(subject.tenant))
+        return self._ports.catalog.policy(subject.tenant)
+
+    def replace_policy(
+        self, subject: Subject, rows: Sequence[PolicyRow], memberships: Sequence[Membership]
+    ) -> int:
+        """Puts a whole policy in place of the present one; refused as a whole if any row is not valid. Returns the epoch."""
+        self._require(subject, Action.POLICY_WRITE, administrative(subject.tenant))
+        snapshot = PolicySnapshot(subject.tenant, 0, tuple(rows), tuple(memberships))
+        self._ports.pdp.check(snapshot)
+        self._record_policy(subject, snapshot)
+        return self._ports.catalog.replace_policy(
+            subject.tenant, rows, memberships, subject.principal
+        )
+
+    def change_policy(
+        self,
+        subject: Subject,
+        *,
+        add_rows: Iterable[PolicyRow] = (),
+        remove_rows: Iterable[PolicyRow] = (),
+        add_memberships: Iterable[Membership] = (),
+        remove_memberships: Iterable[Membership] = (),
+    ) -> int:
+        """Adds and removes single rows. Returns the epoch."""
+        self._require(subject, Action.POLICY_WRITE, administrative(subject.tenant))
+        before = self._ports.catalog.policy(subject.tenant)
+        rows = (set(before.rows) - set(remove_rows)) | set(add_rows)
+        memberships = (set(before.memberships) - set(remove_memberships)) | set(add_memberships)
+        return self.replace_policy(subject, sorted(rows), sorted(memberships))
+
+    def register_application(
+        self, subject: Subject, application: Application, *, with_key: bool
+    ) -> str | None:
+        """Creates or replaces an application; returns its new API key, which is shown this once."""
+        self._require(subject, Action.APPLICATION_WRITE, administrative(subject.tenant))
+        require_principal(application.principal)
+        if (
+            tenant_of(application.principal) != subject.tenant
+            or application.tenant != subject.tenant
+        ):
+            raise InvalidRequestError("an application belongs to your tenant")
+        text, prefix, digest = self._ports.new_key() if with_key else (None, None, None)
+        self._record_act(subject, "register_application", application.principal)
+        self._ports.catalog.save_application(application, key_prefix=prefix, key_sha256=digest)
+        return text
+
+    def rotate_key(self, subject: Subject, classification: Classification) -> tuple[str, int]:
+        """A new KEK version for what is written from now on; earlier versions still open what they wrapped."""
+        self._require(subject, Action.KEY_ROTATE, administrative(subject.tenant, classification))
+        kek_id, version = self._ports.protection.keyring.rotate(subject.tenant, classification)
+        details = {"kek": kek_id, "version": version, "classification": classification.name}
+        self._record(EventType.KEY_ROTATED, subject, "permit", details, durable=True)
+        return kek_id, version
+
+    def keys(self, subject: Subject) -> Sequence[KEKStatus]:
+        """The tenant's KEK versions, without key material."""
+        self._require(subject, Action.KEY_ROTATE, administrative(subject.tenant))
+        status = self._ports.protection.keyring.status()
+        return [key for key in status if key.tenant in ("", subject.tenant)]
+
+    # Questions. -----------------------------------------------------------------------------------------------------
+
+    def explain(self, subject: Subject, principal: str, document_id: str) -> Explanation:
+        """Why `principal` may or may not read a document; for those who may ask about any document of that corpus."""
+        require_principal(principal)
+        if tenant_of(principal) != subject.tenant:
+            raise NotFoundError
+        record = self._ports.catalog.get_document(subject.tenant, document_id)
+        if not self._may(subject, Action.ACCESS_EXPLAIN, record.label):
+            raise NotFoundError
+        return self._ports.pdp.explain(
+            subject.tenant, principal, record.label, Context(now=self._ports.clock.now())
+        )
+
+    def audit_entries(self, subject: Subject, *, start: int, limit: int) -> Sequence[AuditEntry]:
+        """Entries of the log. Raises `access.denied`."""
+        self._require(subject, Action.AUDIT_READ, administrative(subject.tenant))
+        return self._ports.audit.entries(start=start, limit=min(limit, 1000))
+
+    def verify_audit(
+        self, subject: Subject, anchor: tuple[int, str] | None = None
+    ) -> AuditVerification:
+        """Checks the log, against an anchor if the caller kept one."""
+        self._require(subject, Action.AUDIT_READ, administrative(subject.tenant))
+        return self._ports.audit.verify(anchor=anchor)
+
+    # How. -----------------------------------------------------------------------------------------------------------
+
+    def _may(self, subject: Subject, action: Action, label: AccessLabel) -> bool:
+        context = Context(now=self._ports.clock.now())
+        return self._ports.pdp.decide(subject, action, label, context)
+
+    def _may_know(self, subject: Subject, label: AccessLabel) -> bool:
+        """Whether a subject may learn that something under this label exists."""
+        acts = (Action.CORPUS_RETRIEVE, Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE)
+        return any(self._may(subject, action, label) for action in acts)
+
+    def _require(self, subject: Subject, action: Action, label: AccessLabel) -> None:
+        if not self._may(subject, action, label):
+            details = {"action": action.value, "code": "access.denied"}
+            self._record(EventType.REQUEST_REFUSED, subject, "deny", details)
+            raise DeniedError
+
+    def _record_act(self, subject: Subject, act: str, target: str, reason: str = "") -> None:
+        details = {"act": act, "target": target, "reason": reason}
+        self._record(EventType.ADMIN_ACT, subject, "permit", details, durable=True)
+
+    def _record_policy(self, subject: Subject, snapshot: PolicySnapshot) -> None:
+        details = {
+            "policy": snapshot.digest(),
+            "rows": len(snapshot.rows),
+            "memberships": len(snapshot.memberships),
+        }
+        self._record(EventType.POLICY_CHANGED, subject, "permit", details, durable=True)
+
+    def _rewrap(self, record: DocumentRecord, label: AccessLabel) -> None:
+        """The same DEK under the new label: no content is touched."""
+        protection = self._ports.protection
+        stored = self._stored(record)[0]
+        dek = protection.keyring.unwrap(stored.key.wrapped_dek, stored.wrapping_context())
+        key = protection.wrap(dek, stored.key.dek_id, record.document_id, record.version, label)
+        self._ports.catalog.relabel(record.tenant, record.document_id, label, key)
+
+    def _restaged(
+        self, record: DocumentRecord, label: AccessLabel, reason: str, *, release: bool = False
+    ) -> StagedVersion:
+        """The same texts and findings as a new version under a new DEK."""
+        protection = self._ports.protection
+        chunks = [self._rescanned(stored, release) for stored in self._stored(record)]
+        encryption = protection.new_version(record.document_id, record.version + 1, label)
+        versions = {protection.open(stored).detector_version for stored in self._stored(record)}
+        evidence = f"steward: {'released' if release else label.classification.name}: {reason}"
+        state = DocumentState.ACTIVE if release else record.state
+        return StagedVersion(
+            document_id=record.document_id,
+            version=record.version + 1,
+            tenant=record.tenant,
+            corpus=record.corpus,
+            source=record.source,
+            source_digest=record.source_digest,
+            state=state,
+            title=record.title if label.classification <= Classification.INTERNAL else "",
+            media_type=record.media_type,
+            label=label,
+            dek_id=encryption.key.dek_id,
+            kek_id=encryption.key.kek_id,
+            kek_version=encryption.key.kek_version,
+            wrapped_dek=encryption.key.wrapped_dek,
+            attributes=record.attributes,
+            evidence=(*record.evidence, evidence),
+            model_digest=protection.embedder.model_digest,
+            job_id=None,
+            chunks=encryption.staged_chunks(chunks, next(iter(versions))),
+        )
+
+    def _stored(self, record: DocumentRecord) -> list[StoredChunk]:
+        """One stored chunk per chunk (its full view), in order."""
+        points = self._ports.catalog.document_chunks(record.tenant, record.document_id)
+        return [stored for stored in points if stored.view is View.FULL]
+
+    def _rescanned(self, stored: StoredChunk, release: bool) -> ScannedChunk:
+        content = self._ports.protection.open(stored)
+        verdict = Verdict(stored.verdict)
+        if release and verdict is Verdict.QUARANTINE:
+            verdict = Verdict.FLAG  # a person read it; it stays marked
+        chunk = Chunk(ordinal=stored.ordinal, start=0, end=len(content.text), text=content.text)
+        screening = Screening(verdict=verdict, rules=(), rule_set="")
+        return ScannedChunk(chunk=chunk, spans=content.spans, screening=screening)
+
+
+def administrative(
+    tenant: str, classification: Classification = Classification.RESTRICTED
+) -> AccessLabel:
+    """What an act on the tenant as a whole is decided on: a row must cover all corpora up to this level."""
+    return AccessLabel(tenant=tenant, corpus="all-corpora", classification=classification)
+
+
+def require_reason(reason: str) -> str:
+    """Raises `request.invalid` unless a person could understand it later."""
+    if not MIN_REASON_CHARACTERS <= len(reason.strip()) <= 500 or not reason.isprintable():
+        raise InvalidRequestError("a reason has 8 to 500 printable characters")
+    return reason
+
+
+def narrowed(label: AccessLabel, **changes: object) -> AccessLabel:
+    """`label` with some fields replaced, validated."""
+    return dataclasses.replace(label, **changes)  # type: ignore[arg-type]  # the field names come from our own callers
