@@ -42,7 +42,7 @@ from ragward.domain.errors import (
     RequestRefusedError,
 )
 from ragward.domain.findings import Span, Verdict
-from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord, JobState
+from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification, join
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
@@ -77,14 +77,6 @@ class IngestionPorts:
     index_sync: IndexSync
     recorder: Recorder
     clock: Clock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobItem:
-    """One thing to ingest: its name, and how to get it (which may raise a `RagwardError` of its own)."""
-
-    source: str
-    load: Callable[[], SourceDocument]
 
 
 Progress = Callable[[JobRecord, ItemResult], None]
@@ -323,13 +315,14 @@ def require_bounded(source: SourceDocument) -> None:
         raise InvalidRequestError("a source name has 1 to 1024 printable characters")
     if len(source.attributes) > 16:
         raise InvalidRequestError("a document has at most 16 attributes")
-    for key, value in source.attributes.items():
+    attributes: Mapping[str, object] = source.attributes  # typed only as far as JSON was
+    for key, value in attributes.items():
         if not 1 <= len(key) <= 64 or key.startswith("rw_"):
             raise InvalidRequestError(
                 "attribute names have 1 to 64 characters and do not begin with rw_"
             )
-        if not isinstance(value, str | int | float | bool) or len(str(value)) > 512:
-            raise InvalidRequestError("attribute values are short strings, numbers or booleans")
+        if len(str(value)) > 512:
+            raise InvalidRequestError("attribute values have at most 512 characters")
 
 
 def clipped(spans: Iterable[Span], start: int, end: int) -> tuple[Span, ...]:

@@ -150,10 +150,14 @@ class DocumentStore(Protocol):
         """Current versions, ordered by corpus and source."""
 
     def commit_version(self, staged: StagedVersion) -> int:
-        """Stores a whole version, supersedes the one before, queues the index work; all or nothing. Returns the epoch."""
+        """Stores a whole version, supersedes the one before, queues the index work; all or nothing.
 
-    def relabel(self, tenant: str, document_id: str, label: AccessLabel, key: KeyReference) -> int:
-        """Gives the current version another label and the DEK wrapped for it; returns the new epoch."""
+        Returns the epoch, which moved only if something readable may have become unreadable (ADR 2)."""
+
+    def relabel(
+        self, tenant: str, document_id: str, label: AccessLabel, key: KeyReference, note: str
+    ) -> int:
+        """Gives the current version another label, the DEK wrapped for it, and a line of evidence; returns the new epoch."""
 
     def set_state(self, tenant: str, document_id: str, state: DocumentState) -> int:
         """Deletes, quarantines or releases the current version; returns the new epoch."""

@@ -156,7 +156,7 @@ class Retrieval:
         decision = self._ports.pdp.decide_labels(subject, context)
         labels = self._ports.catalog.labels(subject.tenant)
         if not any(
-            decision and decision.admits(i) and label.corpus == corpus
+            isinstance(decision, Permit) and decision.admits(i) and label.corpus == corpus
             for i, label in labels.items()
         ):
             raise NotFoundError
@@ -326,12 +326,18 @@ class Retrieval:
             ]
         with tally.stage("minimize"):
             safe = [self._ports.screener.neutralise(text.text) for text in redacted]
-            budgets = [
-                self._ports.protection.handling[chunk.stored.label.classification].budget_tokens
-                for chunk in chunks
-            ]
+            levels = [chunk.stored.label.classification for chunk in chunks]
+            budgets: dict[int, int] = {
+                level: profile.budget_tokens
+                for level, profile in self._ports.protection.handling.items()
+            }
             minimal, duplicates = minimize(
-                safe, query, budgets=budgets, limit=request.limit, cut=request.minimize
+                safe,
+                query,
+                levels=levels,
+                budgets=budgets,
+                limit=request.limit,
+                cut=request.minimize,
             )
         ranked = enumerate(
             (

@@ -113,7 +113,7 @@ class Stewardship:
         if label.classification > record.label.classification:
             self._ports.catalog.commit_version(self._restaged(record, label, reason))
         else:
-            self._rewrap(record, label)
+            self._rewrap(record, label, reason)
         self._ports.index_sync.run()
         return self._ports.catalog.get_document(subject.tenant, document_id)
 
@@ -237,13 +237,14 @@ class Stewardship:
         }
         self._record(EventType.POLICY_CHANGED, subject, "permit", details, durable=True)
 
-    def _rewrap(self, record: DocumentRecord, label: AccessLabel) -> None:
+    def _rewrap(self, record: DocumentRecord, label: AccessLabel, reason: str) -> None:
         """The same DEK under the new label: no content is touched."""
         protection = self._ports.protection
         stored = self._stored(record)[0]
         dek = protection.keyring.unwrap(stored.key.wrapped_dek, stored.wrapping_context())
         key = protection.wrap(dek, stored.key.dek_id, record.document_id, record.version, label)
-        self._ports.catalog.relabel(record.tenant, record.document_id, label, key)
+        note = f"steward: {label.classification.name}: {reason}"
+        self._ports.catalog.relabel(record.tenant, record.document_id, label, key, note)
 
     def _restaged(
         self, record: DocumentRecord, label: AccessLabel, reason: str, *, release: bool = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from ragward.domain.corpus import SourceDocument
 
 
 class JobState(StrEnum):
@@ -58,3 +60,11 @@ class JobRecord:
     errors: tuple[ItemResult, ...]
     created_at: int
     updated_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobItem:
+    """One thing to ingest: its name, and how to get it (which may raise a `RagwardError` of its own)."""
+
+    source: str
+    load: Callable[[], SourceDocument]

@@ -1,0 +1,131 @@
+"""Registered applications and the digests of their keys."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
+
+from ragward.adapters.catalog_sql.connection import insert_or_ignore, is_storable
+from ragward.adapters.catalog_sql.schema import application_keys, applications
+from ragward.adapters.catalog_sql.tenants import move_epoch
+from ragward.domain.access import Application
+from ragward.domain.errors import IntegrityError, InvalidRequestError
+from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
+
+
+def find_application(
+    connection: Connection, tenant: str, client_id: str, now: int
+) -> Application | None:
+    """The application, unless it is unknown or has expired."""
+    if not (is_storable(tenant) and is_storable(client_id)):
+        return None
+    row = connection.execute(
+        select(applications).where(
+            applications.c.tenant == tenant, applications.c.client_id == client_id, _live(now)
+        )
+    ).one_or_none()
+    return None if row is None else _application(row)
+
+
+def find_application_by_key(
+    connection: Connection, prefix: str, now: int
+) -> tuple[bytes, Application] | None:
+    """(SHA-256 of the key, application), unless it is unknown or has expired."""
+    if not is_storable(prefix):
+        return None
+    row = connection.execute(
+        select(applications, application_keys.c.sha256)
+        .join(
+            application_keys,
+            (application_keys.c.tenant == applications.c.tenant)
+            & (application_keys.c.client_id == applications.c.client_id),
+        )
+        .where(application_keys.c.prefix == prefix, _live(now))
+    ).one_or_none()
+    return None if row is None else (row.sha256, _application(row))
+
+
+def read_applications(connection: Connection, tenant: str) -> list[Application]:
+    """All applications of a tenant, expired ones too."""
+    rows = connection.execute(
+        select(applications)
+        .where(applications.c.tenant == tenant)
+        .order_by(applications.c.client_id)
+    )
+    return [_application(row) for row in rows]
+
+
+def save_application(
+    connection: Connection,
+    application: Application,
+    key_prefix: str | None,
+    key_sha256: bytes | None,
+    now: int,
+) -> None:
+    """Creates or replaces, and adds a key; a prefix that is taken is a conflict. The tenant is locked; moves the epoch,
+    because permits depend on applications."""
+    identity = {"tenant": application.tenant, "client_id": application.client_id}
+    values = {
+        "principal": application.principal,
+        "corpora": json.dumps(sorted(application.corpora)),
+        "ceiling": int(application.ceiling),
+        "public_client": application.public_client,
+        "expires_at": application.expires_at,
+    }
+    connection.execute(insert_or_ignore(connection, applications).values(**identity, **values))
+    connection.execute(
+        update(applications)
+        .where(
+            applications.c.tenant == application.tenant,
+            applications.c.client_id == application.client_id,
+        )
+        .values(**values)
+    )
+    if key_prefix is not None:
+        connection.execute(
+            insert(application_keys).values(
+                prefix=key_prefix, sha256=key_sha256, created_at=now, **identity
+            )
+        )
+    move_epoch(connection, application.tenant)
+
+
+def require_acceptable(
+    application: Application, key_prefix: str | None, key_sha256: bytes | None
+) -> None:
+    """Raises `principal.invalid`, `label.invalid` or `request.invalid`."""
+    require_name(application.tenant, "tenant")
+    require_principal(application.principal)
+    if (
+        not application.principal.startswith("app:")
+        or tenant_of(application.principal) != application.tenant
+    ):
+        raise InvalidRequestError(
+            f"{application.principal!r} is not an application of {application.tenant!r}",
+            code="principal.invalid",
+        )
+    if (key_prefix is None) != (key_sha256 is None):
+        raise InvalidRequestError("a key has a prefix and a digest")
+    if key_sha256 is not None and (len(key_sha256) != 32 or not key_prefix):
+        raise InvalidRequestError("a key has a prefix and a SHA-256 digest")
+
+
+def _live(now: int) -> ColumnElement[bool]:
+    return or_(applications.c.expires_at.is_(None), applications.c.expires_at > now)
+
+
+def _application(row: Row[Any]) -> Application:
+    try:
+        return Application(
+            principal=row.principal,
+            tenant=row.tenant,
+            client_id=row.client_id,
+            corpora=frozenset(json.loads(row.corpora)),
+            ceiling=Classification(row.ceiling),
+            public_client=row.public_client,
+            expires_at=row.expires_at,
+        )
+    except (ValueError, TypeError):
+        raise IntegrityError("application row was edited") from None

@@ -1,0 +1,353 @@
+"""SQLCatalog: the system of record. Each method is one transaction unless it says otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from sqlalchemy import select, update
+
+from ragward.adapters.catalog_sql import (
+    applications,
+    documents,
+    jobs,
+    labels,
+    migration,
+    outbox,
+    policy,
+    versions,
+)
+from ragward.adapters.catalog_sql.connection import (
+    Database,
+    batches,
+    insert_or_ignore,
+    parse_url,
+    sqlite_file,
+)
+from ragward.adapters.catalog_sql.filters import parse_filter
+from ragward.adapters.catalog_sql.schema import meta
+from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch
+from ragward.domain.access import Application
+from ragward.domain.corpus import (
+    CatalogSnapshot,
+    DocumentRecord,
+    DocumentState,
+    IndexScope,
+    KeyReference,
+    OutboxItem,
+    StagedVersion,
+    StoredChunk,
+)
+from ragward.domain.errors import ConfigurationError
+from ragward.domain.jobs import ItemResult, JobRecord, JobState
+from ragward.domain.labels import AccessLabel
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+
+_DOCUMENTS_PER_REQUEUE: Final = 50
+
+
+def _system_time() -> int:
+    return int(time.time())
+
+
+class SQLCatalog:
+    """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
+
+    Every method raises `unavailable.catalog` when the database cannot be read or written.
+    """
+
+    def __init__(self, database: Database, *, now: Callable[[], int] = _system_time) -> None:
+        self._database = database
+        self._now = now
+
+    @classmethod
+    def open(cls, database_url: str, *, now: Callable[[], int] = _system_time) -> Self:
+        """The catalog at `sqlite:///<file>` or `postgresql+psycopg://...`, its schema checked.
+
+        `now` is Unix seconds. Raises `config.invalid`, `config.not_initialised`, `config.newer_version`,
+        `unavailable.catalog`.
+        """
+        url = parse_url(database_url)
+        path = sqlite_file(url)
+        if path is not None and not path.is_file():  # connecting would create it
+            raise ConfigurationError(
+                "there is no catalog yet: run `ragward init`", code="config.not_initialised"
+            )
+        catalog = cls(Database(url), now=now)
+        try:
+            catalog.check_ready()
+        except BaseException:
+            catalog.close()
+            raise
+        return catalog
+
+    @staticmethod
+    def migrate(database_url: str, *, migrations_dir: Path) -> None:
+        """Creates or upgrades the schema from the Alembic scripts in `migrations_dir`; up to date is fine.
+
+        Raises `config.invalid`, `config.newer_version`, `unavailable.catalog`.
+        """
+        migration.migrate(database_url, migrations_dir)
+
+    def check_ready(self) -> None:
+        with self._database.read() as connection:
+            migration.check_revision(connection)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def meta(self, key: str) -> str | None:
+        with self._database.read() as connection:
+            value = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
+            return None if value is None else str(value)
+
+    def set_meta(self, key: str, value: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(insert_or_ignore(connection, meta).values(key=key, value=value))
+            connection.execute(update(meta).where(meta.c.key == key).values(value=value))
+
+    # Policy
+
+    def epoch(self, tenant: str) -> int:
+        with self._database.read() as connection:
+            return read_epoch(connection, tenant)
+
+    def policy(self, tenant: str) -> PolicySnapshot:
+        with self._database.read() as connection:
+            return policy.read_policy(connection, tenant)
+
+    def replace_policy(
+        self, tenant: str, rows: Iterable[PolicyRow], memberships: Iterable[Membership], author: str
+    ) -> int:
+        wanted = policy.valid_policy(tenant, rows, memberships)  # before the lock: it may be long
+        with self._database.write() as connection:
+            lock_tenant(connection, tenant)
+            return policy.replace_policy(connection, wanted, author, self._now())
+
+    def change_policy(
+        self,
+        tenant: str,
+        *,
+        add_rows: Iterable[PolicyRow] = (),
+        remove_rows: Iterable[PolicyRow] = (),
+        add_memberships: Iterable[Membership] = (),
+        remove_memberships: Iterable[Membership] = (),
+        author: str,
+    ) -> int:
+        change = policy.PolicyChange(
+            add_rows=frozenset(add_rows),
+            remove_rows=frozenset(remove_rows),
+            add_memberships=frozenset(add_memberships),
+            remove_memberships=frozenset(remove_memberships),
+        )
+        with self._database.write() as connection:
+            lock_tenant(connection, tenant)
+            return policy.change_policy(connection, tenant, change, author, self._now())
+
+    # Labels and scopes
+
+    def labels(self, tenant: str, *, after: int = 0) -> Mapping[int, AccessLabel]:
+        with self._database.read() as connection:
+            return labels.read_labels(connection, tenant, after)
+
+    def scopes(self, tenant: str, *, after: int = 0) -> Sequence[IndexScope]:
+        with self._database.read() as connection:
+            return labels.read_scopes(connection, tenant, after)
+
+    # Applications
+
+    def find_application(self, tenant: str, client_id: str) -> Application | None:
+        """None also for an application that has expired."""
+        with self._database.read() as connection:
+            return applications.find_application(connection, tenant, client_id, self._now())
+
+    def find_application_by_key(self, prefix: str) -> tuple[bytes, Application] | None:
+        """None also for an application that has expired."""
+        with self._database.read() as connection:
+            return applications.find_application_by_key(connection, prefix, self._now())
+
+    def save_application(
+        self, application: Application, *, key_prefix: str | None, key_sha256: bytes | None
+    ) -> None:
+        applications.require_acceptable(application, key_prefix, key_sha256)
+        with self._database.write() as connection:
+            lock_tenant(connection, application.tenant)
+            applications.save_application(
+                connection, application, key_prefix, key_sha256, self._now()
+            )
+
+    def applications(self, tenant: str) -> Sequence[Application]:
+        """Expired ones too."""
+        with self._database.read() as connection:
+            return applications.read_applications(connection, tenant)
+
+    # Documents
+
+    def find_document(self, tenant: str, corpus: str, source: str) -> DocumentRecord | None:
+        """A deleted document is found too, in state DELETED: the next version of its source follows on it."""
+        with self._database.read() as connection:
+            return documents.find_document(connection, tenant, corpus, source)
+
+    def get_document(self, tenant: str, document_id: str) -> DocumentRecord:
+        with self._database.read() as connection:
+            return documents.get_document(connection, tenant, document_id)
+
+    def documents(
+        self, tenant: str, *, corpus: str | None = None, limit: int = 1000, offset: int = 0
+    ) -> Sequence[DocumentRecord]:
+        with self._database.read() as connection:
+            return documents.list_documents(connection, tenant, corpus, limit, offset)
+
+    def commit_version(self, staged: StagedVersion) -> int:
+        """A long document is staged in several transactions, unseen, and becomes current in one.
+
+        Raises `catalog.exists` when the version does not follow on the current one, or one of its ids is taken.
+        """
+        versions.require_acceptable(staged)
+        if len(staged.chunks) <= versions.SLICE:
+            with self._database.write() as connection:
+                lock_tenant(connection, staged.tenant)
+                token = versions.begin(connection, staged, self._now())
+                versions.add_chunks(connection, staged, token, staged.chunks)
+                epoch = versions.activate(connection, staged, token)
+        else:
+            epoch = self._commit_in_slices(staged)
+        self._remove_content(staged.tenant, staged.document_id, staged.version - 1)
+        return epoch
+
+    def _commit_in_slices(self, staged: StagedVersion) -> int:
+        with self._database.write() as connection:
+            lock_tenant(connection, staged.tenant)
+            token = versions.begin(connection, staged, self._now())
+        for part in batches(staged.chunks, versions.SLICE):
+            with self._database.write() as connection:
+                lock_tenant(connection, staged.tenant)
+                versions.add_chunks(connection, staged, token, part)
+        with self._database.write() as connection:
+            lock_tenant(connection, staged.tenant)
+            return versions.activate(connection, staged, token)
+
+    def _remove_content(self, tenant: str, document_id: str, version: int) -> None:
+        """What was too much for the transaction that retired it; `sweep_staged` does it if we are killed here."""
+        with self._database.read() as connection:
+            left = versions.has_content(connection, document_id, version)
+        while left:
+            with self._database.write() as connection:
+                lock_tenant(connection, tenant)
+                left = versions.remove_content(connection, document_id, version)
+
+    def relabel(
+        self,
+        tenant: str,
+        document_id: str,
+        label: AccessLabel,
+        key: KeyReference,
+        note: str,
+    ) -> int:
+        """Raises `access.not_found`, and `catalog.exists` when `key` is not the current version's."""
+        with self._database.write() as connection:
+            lock_tenant(connection, tenant)
+            return versions.relabel(connection, tenant, document_id, label, key, note)
+
+    def set_state(self, tenant: str, document_id: str, state: DocumentState) -> int:
+        """Raises `access.not_found`, also for a document that is deleted already."""
+        with self._database.write() as connection:
+            lock_tenant(connection, tenant)
+            version, epoch = versions.set_state(connection, tenant, document_id, state)
+        if state is DocumentState.DELETED:
+            self._remove_content(tenant, document_id, version)
+        return epoch
+
+    def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
+        with self._database.read() as connection:
+            return documents.read_stored_chunks(connection, tenant, point_ids)
+
+    def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
+        """Raises `access.not_found`."""
+        with self._database.read() as connection:
+            return documents.read_document_chunks(connection, tenant, document_id)
+
+    def points_with_attributes(
+        self,
+        tenant: str,
+        filters: Mapping[str, object],
+        *,
+        limit: int,
+    ) -> Sequence[str]:
+        wanted = parse_filter(filters)
+        with self._database.read() as connection:
+            return documents.find_points(connection, tenant, wanted, limit)
+
+    def sweep_staged(self) -> int:
+        """Several transactions. A version that is being staged by a living process is removed too; that process gets
+        `catalog.exists` and tries again, so sweep when a process starts, not by the clock."""
+        with self._database.read() as connection:
+            staged = versions.staged_versions(connection)
+            leftovers = versions.versions_with_leftovers(connection)
+        removed = 0
+        for tenant, document_id, version in staged:
+            removed += self._remove_staged(tenant, document_id, version)
+        for tenant, document_id, version in leftovers:
+            self._remove_content(tenant, document_id, version)
+        return removed
+
+    def _remove_staged(self, tenant: str, document_id: str, version: int) -> bool:
+        left = True
+        while left:
+            with self._database.write() as connection:
+                lock_tenant(connection, tenant)
+                if not versions.disown(connection, document_id, version):
+                    return False
+                left = versions.remove_content(connection, document_id, version)
+                if not left:
+                    versions.remove_staged(connection, document_id, version)
+        return True
+
+    # Outbox
+
+    def pending_points(self, tenant: str, *, limit: int) -> Mapping[str, int]:
+        with self._database.read() as connection:
+            return outbox.pending_points(connection, tenant, limit)
+
+    def next_work(self, *, limit: int) -> Sequence[OutboxItem]:
+        with self._database.read() as connection:
+            return outbox.next_work(connection, limit)
+
+    def finish_work(self, entries: Sequence[OutboxItem]) -> None:
+        with self._database.write() as connection:
+            outbox.finish_work(connection, entries)
+
+    def requeue_all(self) -> int:
+        """Several transactions, a few documents each."""
+        with self._database.read() as connection:
+            active = outbox.active_documents(connection)
+        queued = 0
+        for tenant, names in active.items():
+            for batch in batches(names, _DOCUMENTS_PER_REQUEUE):
+                with self._database.write() as connection:
+                    lock_tenant(connection, tenant)
+                    for document_id, version in batch:
+                        queued += outbox.queue(connection, document_id, version, outbox.UPSERT)
+        return queued
+
+    # Jobs
+
+    def create_job(self, tenant: str, requested_by: str, total: int) -> JobRecord:
+        with self._database.write() as connection:
+            return jobs.create_job(connection, tenant, requested_by, total, self._now())
+
+    def record_item(self, job_id: str, result: ItemResult) -> None:
+        """Raises `access.not_found`."""
+        with self._database.write() as connection:
+            jobs.record_item(connection, job_id, result, self._now())
+
+    def set_job_state(self, job_id: str, state: JobState, *, total: int | None = None) -> None:
+        """Raises `access.not_found`, and `job.not_cancellable` for a job that has ended in another state."""
+        with self._database.write() as connection:
+            jobs.set_job_state(connection, job_id, state, total, self._now())
+
+    def get_job(self, tenant: str, job_id: str) -> JobRecord:
+        with self._database.read() as connection:
+            return jobs.get_job(connection, tenant, job_id)

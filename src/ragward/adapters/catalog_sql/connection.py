@@ -1,0 +1,154 @@
+"""Engines and transactions on SQLite and PostgreSQL, and the translation of their errors.
+
+Reads run in one snapshot (SQLite: a WAL read transaction; PostgreSQL: REPEATABLE READ). Writes on SQLite take the write
+lock at once (BEGIN IMMEDIATE): a read transaction that turns into a write cannot wait, it fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, SQLAlchemyError
+
+from ragward.domain.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidRequestError,
+    UnavailableError,
+)
+
+T = TypeVar("T")
+
+IN_LIMIT: Final = 500
+"""Values per IN list: older SQLite builds take at most 999 variables in a statement."""
+
+_WRITE: Final = "ragward_write"
+_PRAGMAS: Final = (
+    "PRAGMA busy_timeout = 10000",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",  # a dropped DEK must not stay legible in a free page
+)
+
+
+class Database:
+    """One database: `read()` and `write()` are the only ways to a connection. Safe to share between threads."""
+
+    def __init__(self, url: URL) -> None:
+        with _translated():
+            self._engine = _create_engine(url)
+            self._writer = self._engine.execution_options(**{_WRITE: True})
+            self._reader: Engine = (
+                self._engine.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+                if url.get_backend_name() == "postgresql"
+                else self._engine
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection whose statements all see the same snapshot. Raises `unavailable.catalog`."""
+        with _translated(), self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection in a write transaction, committed at the end. Raises `unavailable.catalog`, `catalog.exists`."""
+        with _translated(), self._writer.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Releases the pooled connections."""
+        self._engine.dispose()
+
+
+def parse_url(database_url: str) -> URL:
+    """The URL of a supported database. Raises `config.invalid`, without the URL: it may hold a password."""
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError("database_url is not a database URL") from None
+    if url.drivername in {"postgresql", "postgresql+psycopg"}:
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername not in {"sqlite", "sqlite+pysqlite"}:
+        raise ConfigurationError("database_url must begin with sqlite:/// or postgresql+psycopg://")
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise ConfigurationError("database_url must name an SQLite file")
+    return url
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The database file, or None when the database is not SQLite."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def create_sqlite_file(path: Path) -> None:
+    """Creates an absent database file readable by its owner only; SQLite gives its WAL the same mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise UnavailableError("the catalog's file cannot be created") from error
+
+
+def insert_or_ignore(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that leaves a row with the same unique key as it is."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def is_storable(text: str) -> bool:
+    """Whether both databases can hold, and so look up, this text: PostgreSQL takes no NUL, neither takes surrogates."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """`items` in pieces of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _create_engine(url: URL) -> Engine:
+    """An engine whose errors never show parameters."""
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url, hide_parameters=True, pool_size=10, max_overflow=10, pool_pre_ping=True
+        )
+    engine = create_engine(url, hide_parameters=True, pool_size=20, max_overflow=20)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = (
+        None  # the driver's own BEGIN comes too late and is never IMMEDIATE
+    )
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns the libraries' errors into ours; their text stays in the chained cause only."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise ConflictError from error
+    except (DataError, OverflowError, UnicodeEncodeError) as error:
+        raise InvalidRequestError("a value cannot be stored in the catalog") from error
+    except SQLAlchemyError as error:
+        raise UnavailableError from error

@@ -1,0 +1,286 @@
+"""Reading documents and chunks. Only the current version of a document is ever seen; a staged one never is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
+
+from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
+from ragward.adapters.catalog_sql.filters import AttributeFilter
+from ragward.adapters.catalog_sql.labels import label_of, types_from_text
+from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
+from ragward.adapters.catalog_sql.tenants import read_epoch
+from ragward.domain.corpus import (
+    AttributeValue,
+    CatalogSnapshot,
+    DocumentRecord,
+    DocumentState,
+    KeyReference,
+    StoredChunk,
+    View,
+)
+from ragward.domain.errors import IntegrityError, InvalidRequestError, NotFoundError
+from ragward.domain.labels import AccessLabel
+
+IS_CURRENT: Final = and_(
+    versions.c.document_id == documents.c.document_id,
+    versions.c.version == documents.c.current_version,
+)
+
+
+class LabelReader:
+    """Labels of the rows of one read: each label is parsed and checked once, not once per row."""
+
+    def __init__(self) -> None:
+        self._checked: dict[int, AccessLabel] = {}
+
+    def label(self, row: Row[Any]) -> AccessLabel:
+        """The label of a row that has label_id, label_tenant, digest and fields. Raises `integrity.envelope`."""
+        label = self._checked.get(row.label_id)
+        if label is None:
+            label = label_of(row.label_tenant, row.digest, row.fields)
+            self._checked[row.label_id] = label
+        if label.tenant != row.tenant:
+            raise IntegrityError("a document has another tenant's label")
+        return label
+
+
+def find_document(
+    connection: Connection, tenant: str, corpus: str, source: str
+) -> DocumentRecord | None:
+    """The current version by source. A deleted document is found too, in state DELETED: its next version follows on it."""
+    if not (is_storable(corpus) and is_storable(source)):
+        return None
+    row = connection.execute(
+        _records(tenant).where(documents.c.corpus == corpus, documents.c.source == source)
+    ).one_or_none()
+    return None if row is None else _record(row, LabelReader())
+
+
+def get_document(connection: Connection, tenant: str, document_id: str) -> DocumentRecord:
+    """The current version by id. Raises `access.not_found`: absent, malformed, deleted and another tenant's look the same."""
+    if not is_storable(document_id):
+        raise NotFoundError
+    row = connection.execute(
+        _records(tenant).where(documents.c.document_id == document_id, _not_deleted())
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError
+    return _record(row, LabelReader())
+
+
+def list_documents(
+    connection: Connection, tenant: str, corpus: str | None, limit: int, offset: int
+) -> list[DocumentRecord]:
+    """Current versions that are not deleted, by corpus and source."""
+    if limit < 0 or offset < 0:
+        raise InvalidRequestError("limit and offset cannot be negative")
+    wanted = _records(tenant).where(_not_deleted())
+    if corpus is not None:
+        wanted = wanted.where(documents.c.corpus == corpus)
+    wanted = wanted.order_by(documents.c.corpus, documents.c.source).limit(limit).offset(offset)
+    reader = LabelReader()
+    return [_record(row, reader) for row in connection.execute(wanted)]
+
+
+def read_stored_chunks(
+    connection: Connection, tenant: str, point_ids: Collection[str]
+) -> CatalogSnapshot:
+    """Chunks by point id with the epoch of the same snapshot; ids that are unknown or another tenant's are left out."""
+    reader = LabelReader()
+    found: dict[str, StoredChunk] = {}
+    wanted = sorted({point_id for point_id in point_ids if is_storable(point_id)})
+    epoch = read_epoch(connection, tenant)
+    for batch in batches(wanted, IN_LIMIT):
+        for row in connection.execute(_stored_chunks(tenant).where(points.c.point_id.in_(batch))):
+            found[row.point_id] = _stored_chunk(row, reader)
+    return CatalogSnapshot(epoch=epoch, chunks=found)
+
+
+def read_document_chunks(
+    connection: Connection, tenant: str, document_id: str
+) -> list[StoredChunk]:
+    """One stored chunk per point of the current version, in order. Raises `access.not_found`."""
+    get_document(connection, tenant, document_id)
+    reader = LabelReader()
+    rows = connection.execute(
+        _stored_chunks(tenant)
+        .where(documents.c.document_id == document_id, IS_CURRENT)
+        .order_by(chunks.c.ordinal, points.c.view, points.c.point_id)
+    )
+    return [_stored_chunk(row, reader) for row in rows]
+
+
+def find_points(
+    connection: Connection, tenant: str, wanted: AttributeFilter, limit: int
+) -> list[str]:
+    """Points of active documents that match. Raises `request.filter_too_broad`."""
+    matching = _matching_documents(connection, tenant, wanted)
+    found: list[str] = []
+    for batch in batches(matching, IN_LIMIT):
+        ids = connection.execute(
+            select(points.c.point_id)
+            .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
+            .join(documents, documents.c.document_id == chunks.c.document_id)
+            .where(
+                documents.c.document_id.in_(batch),
+                chunks.c.version == documents.c.current_version,
+            )
+            .limit(limit + 1 - len(found))
+        ).scalars()
+        found.extend(ids)
+        if len(found) > limit:
+            raise InvalidRequestError(code="request.filter_too_broad")
+    return sorted(found)
+
+
+def _matching_documents(connection: Connection, tenant: str, wanted: AttributeFilter) -> list[str]:
+    """The database drops documents that have none of the keys; the filter itself is evaluated here."""
+    has_a_key: list[ColumnElement[bool]] = [
+        versions.c.attributes.contains(f'"{key}"', autoescape=True) for key in sorted(wanted.keys())
+    ]
+    rows = connection.execute(
+        select(versions.c.document_id, versions.c.attributes)
+        .join(documents, IS_CURRENT)
+        .where(
+            versions.c.tenant == tenant,
+            versions.c.state == DocumentState.ACTIVE.value,
+            or_(*has_a_key),
+        )
+        .order_by(versions.c.document_id)
+    )
+    return [row.document_id for row in rows if wanted.matches(_attributes(row.attributes))]
+
+
+def _records(tenant: str) -> Select[Any]:
+    return (
+        select(
+            versions,
+            documents.c.corpus,
+            documents.c.source,
+            labels.c.tenant.label("label_tenant"),
+            labels.c.digest,
+            labels.c.fields,
+        )
+        .join(documents, IS_CURRENT)
+        .join(labels, labels.c.label_id == versions.c.label_id)
+        .where(
+            documents.c.tenant == tenant,
+            versions.c.tenant == tenant,
+            versions.c.state != DocumentState.STAGED.value,
+        )
+    )
+
+
+def _not_deleted() -> ColumnElement[bool]:
+    return versions.c.state != DocumentState.DELETED.value
+
+
+def _record(row: Row[Any], reader: LabelReader) -> DocumentRecord:
+    return DocumentRecord(
+        document_id=row.document_id,
+        version=row.version,
+        tenant=row.tenant,
+        corpus=row.corpus,
+        source=row.source,
+        source_digest=row.source_digest,
+        state=DocumentState(row.state),
+        title=row.title,
+        media_type=row.media_type,
+        label_id=row.label_id,
+        label=reader.label(row),
+        attributes=_attributes(row.attributes),
+        evidence=tuple(json.loads(row.evidence)),
+        chunk_count=row.chunk_count,
+        created_at=row.created_at,
+    )
+
+
+def _stored_chunks(tenant: str) -> Select[Any]:
+    """The one statement of the authoritative read."""
+    return (
+        select(
+            points.c.point_id,
+            points.c.view,
+            points.c.tenant,
+            chunks.c.chunk_id,
+            chunks.c.ordinal,
+            chunks.c.entity_types,
+            chunks.c.verdict,
+            chunks.c.blob,
+            versions.c.document_id,
+            versions.c.version,
+            versions.c.state,
+            versions.c.title,
+            versions.c.attributes,
+            versions.c.label_id,
+            versions.c.dek_id,
+            versions.c.kek_id,
+            versions.c.kek_version,
+            versions.c.wrapped_dek,
+            documents.c.corpus,
+            documents.c.source,
+            documents.c.current_version,
+            labels.c.tenant.label("label_tenant"),
+            labels.c.digest,
+            labels.c.fields,
+        )
+        .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
+        .join(
+            versions,
+            and_(
+                versions.c.document_id == chunks.c.document_id,
+                versions.c.version == chunks.c.version,
+            ),
+        )
+        .join(documents, documents.c.document_id == versions.c.document_id)
+        .join(labels, labels.c.label_id == versions.c.label_id)
+        .where(
+            points.c.tenant == tenant,
+            documents.c.tenant == tenant,
+            versions.c.state != DocumentState.STAGED.value,
+        )
+    )
+
+
+def _stored_chunk(row: Row[Any], reader: LabelReader) -> StoredChunk:
+    return StoredChunk(
+        point_id=row.point_id,
+        chunk_id=row.chunk_id,
+        document_id=row.document_id,
+        version=row.version,
+        corpus=row.corpus,
+        source=row.source,
+        title=row.title,
+        ordinal=row.ordinal,
+        state=_state(row),
+        label_id=row.label_id,
+        label=reader.label(row),
+        view=View(row.view),
+        entity_types=types_from_text(row.entity_types),
+        verdict=row.verdict,
+        key=KeyReference(
+            dek_id=row.dek_id,
+            kek_id=row.kek_id,
+            kek_version=row.kek_version,
+            wrapped_dek=row.wrapped_dek or b"",
+        ),
+        blob=row.blob,
+        attributes=_attributes(row.attributes),
+    )
+
+
+def _state(row: Row[Any]) -> DocumentState:
+    """A version that is not the current one is superseded, whatever its own row says."""
+    state = DocumentState(row.state)
+    if row.version != row.current_version and state is not DocumentState.DELETED:
+        return DocumentState.SUPERSEDED
+    return state
+
+
+def _attributes(text: str) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = json.loads(text)
+    return attributes

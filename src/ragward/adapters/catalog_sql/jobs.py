@@ -1,0 +1,135 @@
+"""Ingest jobs and what became of each file."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from ragward.adapters.catalog_sql.connection import is_storable
+from ragward.adapters.catalog_sql.schema import job_items, jobs
+from ragward.domain.errors import ConflictError, NotFoundError
+from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord, JobState
+
+_MAX_ERRORS: Final = 1000
+_FINAL: Final = frozenset(
+    {JobState.CANCELED, JobState.FAILED, JobState.COMPLETED_WITH_ERRORS, JobState.SUCCESS}
+)
+
+
+def create_job(
+    connection: Connection, tenant: str, requested_by: str, total: int, now: int
+) -> JobRecord:
+    """A new job, not started."""
+    job_id = str(uuid.uuid4())
+    connection.execute(
+        insert(jobs).values(
+            job_id=job_id,
+            tenant=tenant,
+            state=JobState.NOT_STARTED.value,
+            requested_by=requested_by,
+            total=total,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    return get_job(connection, tenant, job_id)
+
+
+def record_item(connection: Connection, job_id: str, result: ItemResult, now: int) -> None:
+    """Adds one file's outcome. Raises `access.not_found`."""
+    job = _locked(connection, job_id)
+    connection.execute(
+        insert(job_items).values(
+            tenant=job.tenant,
+            job_id=job_id,
+            source=result.source,
+            outcome=result.outcome.value,
+            document_id=result.document_id,
+            classification=result.classification,
+            chunks=result.chunks,
+            entity_counts=json.dumps(dict(result.entity_counts), sort_keys=True),
+            code=result.code,
+            detail=result.detail,
+        )
+    )
+    connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(updated_at=now))
+
+
+def set_job_state(
+    connection: Connection, job_id: str, state: JobState, total: int | None, now: int
+) -> None:
+    """Moves the job. Raises `access.not_found`, and `job.not_cancellable` when it has ended otherwise."""
+    job = _locked(connection, job_id)
+    if JobState(job.state) in _FINAL and job.state != state.value:
+        raise ConflictError(code="job.not_cancellable")
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.job_id == job_id)
+        .values(state=state.value, total=job.total if total is None else total, updated_at=now)
+    )
+
+
+def get_job(connection: Connection, tenant: str, job_id: str) -> JobRecord:
+    """Raises `access.not_found`, also for another tenant's job."""
+    if not is_storable(job_id):
+        raise NotFoundError
+    job = connection.execute(
+        select(jobs).where(jobs.c.job_id == job_id, jobs.c.tenant == tenant)
+    ).one_or_none()
+    if job is None:
+        raise NotFoundError
+    counts = {
+        row.outcome: row.number
+        for row in connection.execute(
+            select(job_items.c.outcome, func.count().label("number"))
+            .where(job_items.c.job_id == job_id)
+            .group_by(job_items.c.outcome)
+        )
+    }
+    return JobRecord(
+        job_id=job.job_id,
+        tenant=job.tenant,
+        state=JobState(job.state),
+        requested_by=job.requested_by,
+        total=job.total,
+        done=sum(counts.values()),
+        counts=counts,
+        errors=_errors(connection, job_id),
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+    )
+
+
+def _locked(connection: Connection, job_id: str) -> Row[Any]:
+    row = connection.execute(
+        select(jobs).where(jobs.c.job_id == job_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def _errors(connection: Connection, job_id: str) -> tuple[ItemResult, ...]:
+    bad = (ItemOutcome.FAILED.value, ItemOutcome.QUARANTINED.value)
+    rows = connection.execute(
+        select(job_items)
+        .where(job_items.c.job_id == job_id, job_items.c.outcome.in_(bad))
+        .order_by(job_items.c.item_id)
+        .limit(_MAX_ERRORS)
+    )
+    return tuple(
+        ItemResult(
+            source=row.source,
+            outcome=ItemOutcome(row.outcome),
+            document_id=row.document_id,
+            classification=row.classification,
+            chunks=row.chunks,
+            entity_counts=json.loads(row.entity_counts),
+            code=row.code,
+            detail=row.detail,
+        )
+        for row in rows
+    )

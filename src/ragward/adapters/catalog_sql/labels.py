@@ -1,0 +1,123 @@
+"""Labels and index scopes: written once, never changed, checked against their digest whenever they are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, select
+
+from ragward.adapters.catalog_sql.connection import insert_or_ignore
+from ragward.adapters.catalog_sql.schema import labels, scopes
+from ragward.domain.corpus import IndexScope, View
+from ragward.domain.errors import IntegrityError, InvalidRequestError
+from ragward.domain.labels import AccessLabel, Classification
+
+
+def intern_label(connection: Connection, label: AccessLabel) -> int:
+    """The id of this label, new or known. The tenant is locked."""
+    digest = label.digest()
+    wanted = select(labels.c.label_id).where(labels.c.digest == digest)
+    found = connection.execute(wanted).scalar()
+    if found is None:
+        connection.execute(
+            insert_or_ignore(connection, labels).values(
+                tenant=label.tenant, digest=digest, fields=_to_json(label)
+            )
+        )
+        found = connection.execute(wanted).scalar_one()
+    return int(found)
+
+
+def intern_scopes(
+    connection: Connection, tenant: str, label_id: int, keys: Iterable[tuple[int, str]]
+) -> None:
+    """Makes sure that every (view, entity types text) has its scope under the label. The tenant is locked."""
+    known = {
+        (row.view, row.entity_types)
+        for row in connection.execute(
+            select(scopes.c.view, scopes.c.entity_types).where(scopes.c.label_id == label_id)
+        )
+    }
+    new = [
+        {"tenant": tenant, "label_id": label_id, "view": view, "entity_types": types}
+        for view, types in sorted(set(keys) - known)
+    ]
+    if new:
+        connection.execute(insert_or_ignore(connection, scopes), new)
+
+
+def read_labels(connection: Connection, tenant: str, after: int) -> dict[int, AccessLabel]:
+    """The tenant's labels with an id above `after`."""
+    rows = connection.execute(
+        select(labels)
+        .where(labels.c.tenant == tenant, labels.c.label_id > after)
+        .order_by(labels.c.label_id)
+    )
+    return {row.label_id: label_of(row.tenant, row.digest, row.fields) for row in rows}
+
+
+def read_scopes(connection: Connection, tenant: str, after: int) -> list[IndexScope]:
+    """The tenant's scopes with an id above `after`."""
+    rows = connection.execute(
+        select(scopes)
+        .where(scopes.c.tenant == tenant, scopes.c.scope_id > after)
+        .order_by(scopes.c.scope_id)
+    )
+    return [
+        IndexScope(
+            scope_id=row.scope_id,
+            label_id=row.label_id,
+            view=View(row.view),
+            entity_types=types_from_text(row.entity_types),
+        )
+        for row in rows
+    ]
+
+
+def label_of(tenant: str, digest: bytes, fields: str) -> AccessLabel:
+    """The label of a row. Raises `integrity.envelope` when the row does not match its digest."""
+    try:
+        values = json.loads(fields)
+        label = AccessLabel(
+            tenant=tenant,
+            corpus=values["corpus"],
+            classification=Classification(values["classification"]),
+            compartments=frozenset(values["compartments"]),
+            granted=frozenset(values["granted"]),
+            denied=frozenset(values["denied"]),
+            valid_from=values["valid_from"],
+            valid_until=values["valid_until"],
+        )
+    except (ValueError, TypeError, KeyError, InvalidRequestError):
+        raise IntegrityError("label row was edited") from None
+    if label.digest() != digest:
+        raise IntegrityError("label row was edited")
+    return label
+
+
+def types_to_text(entity_types: frozenset[str]) -> str:
+    """Sorted, separated by commas. Raises `request.invalid` for a type that has a comma in it."""
+    if any("," in name or not name for name in entity_types):
+        raise InvalidRequestError("a personal-data type is empty or has a comma in it")
+    return ",".join(sorted(entity_types))
+
+
+def types_from_text(text: str) -> frozenset[str]:
+    """The inverse of `types_to_text`."""
+    return frozenset(text.split(",")) if text else frozenset()
+
+
+def _to_json(label: AccessLabel) -> str:
+    return json.dumps(
+        {
+            "corpus": label.corpus,
+            "classification": int(label.classification),
+            "compartments": sorted(label.compartments),
+            "granted": sorted(label.granted),
+            "denied": sorted(label.denied),
+            "valid_from": label.valid_from,
+            "valid_until": label.valid_until,
+        },
+        sort_keys=True,
+    )

@@ -1,0 +1,168 @@
+"""What the catalog owes the index. The newest entry of a point counts; what an entry means is looked up when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, insert, literal, select
+
+from ragward.adapters.catalog_sql.documents import IS_CURRENT
+from ragward.adapters.catalog_sql.schema import (
+    chunks,
+    documents,
+    labels,
+    outbox,
+    points,
+    scopes,
+    versions,
+)
+from ragward.domain.corpus import DocumentState, KeyReference, OutboxItem
+
+UPSERT: Final = "upsert"
+DELETE: Final = "delete"
+_NO_KEY: Final = KeyReference(dek_id="", kek_id="", kek_version=0, wrapped_dek=b"")
+
+
+def queue(connection: Connection, document_id: str, version: int, action: str) -> int:
+    """Queues every point of a version; returns how many. The tenant is locked."""
+    of_version = (
+        select(
+            chunks.c.tenant,
+            points.c.point_id,
+            chunks.c.document_id,
+            chunks.c.version,
+            literal(action),
+        )
+        .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
+        .where(chunks.c.document_id == document_id, chunks.c.version == version)
+        .order_by(chunks.c.ordinal, points.c.view)
+    )
+    columns = ["tenant", "point_id", "document_id", "version", "action"]
+    return connection.execute(insert(outbox).from_select(columns, of_version)).rowcount
+
+
+def pending_points(connection: Connection, tenant: str, limit: int) -> dict[str, int]:
+    """point id -> authoritative scope id of the tenant's points that wait to be put in, oldest first."""
+    wanted = (
+        _places(select(outbox.c.point_id, scopes.c.scope_id))
+        .where(
+            outbox.c.tenant == tenant,
+            outbox.c.action == UPSERT,
+            scopes.c.scope_id.is_not(None),
+            _newest(),
+        )
+        .order_by(outbox.c.sequence)
+        .limit(limit)
+    )
+    return {row.point_id: row.scope_id for row in connection.execute(wanted)}
+
+
+def next_work(connection: Connection, limit: int) -> list[OutboxItem]:
+    """The newest entry of each point, oldest first. What is not in a current, active version is to be taken out."""
+    wanted = (
+        _places(
+            select(
+                outbox.c.sequence,
+                outbox.c.point_id,
+                outbox.c.tenant,
+                outbox.c.document_id,
+                outbox.c.version,
+                outbox.c.action,
+                scopes.c.scope_id,
+                labels.c.digest,
+                points.c.vector_blob,
+                versions.c.dek_id,
+                versions.c.kek_id,
+                versions.c.kek_version,
+                versions.c.wrapped_dek,
+            )
+        )
+        .where(_newest())
+        .order_by(outbox.c.sequence)
+        .limit(limit)
+    )
+    return [_item(row) for row in connection.execute(wanted)]
+
+
+def finish_work(connection: Connection, entries: Sequence[OutboxItem]) -> None:
+    """Removes the entries and those they superseded; a newer one of the same point stays."""
+    for entry in sorted(entries, key=lambda each: each.point_id):  # one order: no deadlock
+        connection.execute(
+            delete(outbox).where(
+                outbox.c.point_id == entry.point_id, outbox.c.sequence <= entry.sequence
+            )
+        )
+
+
+def active_documents(connection: Connection) -> Mapping[str, list[tuple[str, int]]]:
+    """tenant -> (document id, version) of everything that belongs into the index."""
+    rows = connection.execute(
+        select(versions.c.tenant, versions.c.document_id, versions.c.version)
+        .join(documents, IS_CURRENT)
+        .where(versions.c.state == DocumentState.ACTIVE.value)
+        .order_by(versions.c.tenant, documents.c.corpus, documents.c.source)
+    )
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in rows:
+        found.setdefault(row.tenant, []).append((row.document_id, row.version))
+    return found
+
+
+def _newest() -> ColumnElement[bool]:
+    newer = outbox.alias("newer")
+    return ~(
+        select(newer.c.sequence)
+        .where(newer.c.point_id == outbox.c.point_id, newer.c.sequence > outbox.c.sequence)
+        .exists()
+    )
+
+
+def _places(columns: Select[Any]) -> Select[Any]:
+    """Entries with where their point belongs now: the scope is null unless its version is current and active."""
+    return (
+        columns.select_from(outbox)
+        .outerjoin(points, points.c.point_id == outbox.c.point_id)
+        .outerjoin(chunks, chunks.c.chunk_id == points.c.chunk_id)
+        .outerjoin(
+            versions,
+            and_(
+                versions.c.document_id == chunks.c.document_id,
+                versions.c.version == chunks.c.version,
+                versions.c.state == DocumentState.ACTIVE.value,
+            ),
+        )
+        .outerjoin(documents, IS_CURRENT)
+        .outerjoin(labels, labels.c.label_id == versions.c.label_id)
+        .outerjoin(
+            scopes,
+            and_(
+                scopes.c.label_id == versions.c.label_id,
+                scopes.c.view == points.c.view,
+                scopes.c.entity_types == chunks.c.entity_types,
+                documents.c.document_id.is_not(None),
+            ),
+        )
+    )
+
+
+def _item(row: Row[Any]) -> OutboxItem:
+    remove = row.action == DELETE or row.scope_id is None
+    return OutboxItem(
+        sequence=row.sequence,
+        point_id=row.point_id,
+        scope_id=None if remove else row.scope_id,
+        tenant=row.tenant,
+        document_id=row.document_id,
+        version=row.version,
+        label_digest=b"" if remove else row.digest,
+        key=_NO_KEY
+        if remove
+        else KeyReference(
+            dek_id=row.dek_id,
+            kek_id=row.kek_id,
+            kek_version=row.kek_version,
+            wrapped_dek=row.wrapped_dek,
+        ),
+        vector_blob=b"" if remove else row.vector_blob,
+    )

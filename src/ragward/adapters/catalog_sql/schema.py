@@ -1,0 +1,228 @@
+"""The catalog's tables. Every row but `meta` carries its tenant; times are Unix seconds.
+
+`migrations/versions` makes the same tables; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import postgresql
+
+REVISION: Final = "0001"
+"""The Alembic revision this code reads and writes."""
+OLDER_REVISIONS: Final[tuple[str, ...]] = ()
+"""Revisions this code can upgrade from."""
+
+# Ordered by bytes on both databases, whatever the server's locale.
+_TEXT: Final = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+# SQLite only numbers INTEGER keys by itself.
+_ID: Final = BigInteger().with_variant(Integer, "sqlite")
+
+metadata: Final = MetaData()
+
+meta: Final = Table(
+    "meta",
+    metadata,
+    Column("key", _TEXT, primary_key=True),
+    Column("value", _TEXT, nullable=False),
+)
+
+tenants: Final = Table(
+    "tenants",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+casbin_rule: Final = Table(
+    "casbin_rule",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("ptype", _TEXT, nullable=False),
+    *(Column(f"v{position}", _TEXT) for position in range(6)),
+    Index("casbin_rule_tenant", "tenant"),
+)
+
+policy_versions: Final = Table(
+    "policy_versions",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("author", _TEXT, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("digest", _TEXT, nullable=False),
+    Column("rows", _TEXT, nullable=False),
+    Column("memberships", _TEXT, nullable=False),
+)
+
+applications: Final = Table(
+    "applications",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("client_id", _TEXT, primary_key=True),
+    Column("principal", _TEXT, nullable=False),
+    Column("corpora", _TEXT, nullable=False),
+    Column("ceiling", Integer, nullable=False),
+    Column("public_client", Boolean, nullable=False),
+    Column("expires_at", BigInteger),
+)
+
+application_keys: Final = Table(
+    "application_keys",
+    metadata,
+    Column("prefix", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("client_id", _TEXT, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["tenant", "client_id"], ["applications.tenant", "applications.client_id"]
+    ),
+)
+
+labels: Final = Table(
+    "labels",
+    metadata,
+    Column("label_id", _ID, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("fields", _TEXT, nullable=False),
+    Index("labels_tenant", "tenant", "label_id"),
+    sqlite_autoincrement=True,
+)
+
+scopes: Final = Table(
+    "scopes",
+    metadata,
+    Column("scope_id", _ID, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("label_id", BigInteger, ForeignKey("labels.label_id"), nullable=False),
+    Column("view", Integer, nullable=False),
+    Column("entity_types", _TEXT, nullable=False),
+    UniqueConstraint("label_id", "view", "entity_types"),
+    Index("scopes_tenant", "tenant", "scope_id"),
+    sqlite_autoincrement=True,
+)
+
+documents: Final = Table(
+    "documents",
+    metadata,
+    Column("document_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("corpus", _TEXT, nullable=False),
+    Column("source", _TEXT, nullable=False),
+    Column("current_version", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "corpus", "source"),
+)
+
+versions: Final = Table(
+    "versions",
+    metadata,
+    Column("document_id", _TEXT, ForeignKey("documents.document_id"), primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("state", _TEXT, nullable=False),
+    Column("staging", _TEXT),
+    Column("source_digest", LargeBinary, nullable=False),
+    Column("label_id", BigInteger, ForeignKey("labels.label_id"), nullable=False),
+    Column("dek_id", _TEXT, nullable=False),
+    Column("kek_id", _TEXT, nullable=False),
+    Column("kek_version", BigInteger, nullable=False),
+    Column("wrapped_dek", LargeBinary),
+    Column("title", _TEXT, nullable=False),
+    Column("media_type", _TEXT, nullable=False),
+    Column("attributes", _TEXT, nullable=False),
+    Column("evidence", _TEXT, nullable=False),
+    Column("model_digest", _TEXT, nullable=False),
+    Column("job_id", _TEXT),
+    Column("chunk_count", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("versions_tenant_state", "tenant", "state"),
+    Index("versions_state", "state"),
+)
+
+chunks: Final = Table(
+    "chunks",
+    metadata,
+    Column("chunk_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("document_id", _TEXT, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+    Column("entity_types", _TEXT, nullable=False),
+    Column("verdict", _TEXT, nullable=False),
+    ForeignKeyConstraint(["document_id", "version"], ["versions.document_id", "versions.version"]),
+    Index("chunks_version", "document_id", "version", "ordinal"),
+)
+
+points: Final = Table(
+    "points",
+    metadata,
+    Column("point_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("chunk_id", _TEXT, ForeignKey("chunks.chunk_id"), nullable=False),
+    Column("view", Integer, nullable=False),
+    Column("vector_blob", LargeBinary, nullable=False),
+    Index("points_chunk", "chunk_id"),
+)
+
+# No foreign keys: an entry to delete a point outlives the point.
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column("sequence", _ID, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("point_id", _TEXT, nullable=False),
+    Column("document_id", _TEXT, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("action", _TEXT, nullable=False),
+    Index("outbox_point", "point_id", "sequence"),
+    Index("outbox_tenant", "tenant", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("job_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("state", _TEXT, nullable=False),
+    Column("requested_by", _TEXT, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+job_items: Final = Table(
+    "job_items",
+    metadata,
+    Column("item_id", _ID, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("job_id", _TEXT, ForeignKey("jobs.job_id"), nullable=False),
+    Column("source", _TEXT, nullable=False),
+    Column("outcome", _TEXT, nullable=False),
+    Column("document_id", _TEXT),
+    Column("classification", _TEXT),
+    Column("chunks", BigInteger, nullable=False),
+    Column("entity_counts", _TEXT, nullable=False),
+    Column("code", _TEXT),
+    Column("detail", _TEXT, nullable=False),
+    Index("job_items_job", "job_id", "outcome"),
+)

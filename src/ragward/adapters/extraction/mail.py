@@ -1,0 +1,45 @@
+"""E-mail messages: the visible headers and the text; attachments are named, not read."""
+
+from __future__ import annotations
+
+import email
+from email.policy import default
+from typing import Final
+
+from ragward.adapters.extraction.hypertext import read_html
+from ragward.adapters.extraction.limits import Extracted, RefusedFileError
+
+_SHOWN: Final = ("From", "To", "Cc", "Subject", "Date")
+_MAX_PARTS: Final = 200
+
+
+def read_eml(data: bytes) -> Extracted:
+    """Headers as lines, then the plain part, or the HTML part through the HTML reader."""
+    try:
+        message = email.message_from_bytes(data, policy=default)
+        if not message.keys():
+            raise RefusedFileError("document.unreadable")
+        parts = list(message.walk())
+        if len(parts) > _MAX_PARTS:
+            raise RefusedFileError("document.too_large")
+        headers = [f"{name}: {message[name]}" for name in _SHOWN if message[name]]
+        body = message.get_body(preferencelist=("plain", "html"))
+        inner = Extracted(text="", media_type="text/plain")
+        if body is not None:
+            content = body.get_content()
+            plain = body.get_content_type() == "text/plain"
+            inner = (
+                Extracted(text=content, media_type="text/plain")
+                if plain
+                else read_html(content.encode())
+            )
+        attachments = [part.get_filename() or "unnamed" for part in message.iter_attachments()]
+    except (ValueError, KeyError, LookupError, TypeError, AttributeError, RecursionError):
+        raise RefusedFileError("document.unreadable") from None
+    return Extracted(
+        text="\n".join(headers) + "\n\n" + inner.text,
+        media_type="message/rfc822",
+        title=str(message["Subject"] or "")[:200],
+        hidden=inner.hidden,
+        warnings=[f"attachment not read: {name[:100]}" for name in attachments[:20]],
+    )

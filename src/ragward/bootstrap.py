@@ -1,0 +1,418 @@
+"""The composition root: settings in, a wired `Ragward` out. The only place that knows which adapter stands behind a port.
+
+Adapters are imported where they are opened, because several of them load seconds' worth of libraries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeVar
+
+from ragward.domain.access import Credentials, Subject
+from ragward.domain.errors import ConfigurationError, RagwardError
+from ragward.domain.jobs import ItemResult, JobRecord
+from ragward.domain.passages import Answer, RetrievalRequest
+from ragward.evidence import Recorder
+from ragward.index_sync import IndexSync
+from ragward.ingestion import Ingestion, IngestionPorts
+from ragward.ports import (
+    AuditLog,
+    Catalog,
+    Chunker,
+    ChunkIndex,
+    Clock,
+    Embedder,
+    Finder,
+    IdentityVerifier,
+    Keyring,
+    Limiter,
+    PolicyDecisionPoint,
+    TextExtractor,
+)
+from ragward.protection import Protection
+from ragward.retrieval import Retrieval, RetrievalPorts
+from ragward.settings import Settings
+from ragward.stewardship import Stewardship, StewardshipPorts
+
+#: The application behind the command line and in-process use; people's tokens come through it without a second credential.
+CLI_CLIENT_ID: Final = "ragward-cli"
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+_Closeable = TypeVar("_Closeable", bound=_Closes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubles:
+    """Ports given instead of opened, for tests and benchmarks; None means the real one."""
+
+    embedder: Embedder | None = None
+    chunker: Chunker | None = None
+    index: ChunkIndex | None = None
+    catalog: Catalog | None = None
+    keyring: Keyring | None = None
+    finder: Finder | None = None
+    extractor: TextExtractor | None = None
+    identity: IdentityVerifier | None = None
+    limiter: Limiter | None = None
+    pdp: PolicyDecisionPoint | None = None
+    audit: AuditLog | None = None
+    clock: Clock | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ragward:
+    """A wired installation: the three flows and what operators look at. Close it, or use it as a context manager."""
+
+    settings: Settings
+    retrieval: Retrieval
+    ingestion: Ingestion
+    stewardship: Stewardship
+    catalog: Catalog
+    index: ChunkIndex
+    index_sync: IndexSync
+    keyring: Keyring
+    embedder: Embedder
+    audit: AuditLog
+    identity: IdentityVerifier
+    pdp: PolicyDecisionPoint
+    clock: Clock
+    _resources: ExitStack = field(repr=False)
+
+    @classmethod
+    def open(cls, settings: Settings, doubles: Doubles | None = None) -> Ragward:
+        """Opens everything. Raises `config.*`, `integrity.model`, `integrity.keyring`, `unavailable.catalog`."""
+        with ExitStack() as stack:
+            wired = _wire(settings, doubles or Doubles(), stack)
+            return cls(settings=settings, _resources=stack.pop_all(), **wired)
+
+    def close(self) -> None:
+        """Flushes and releases the index, the catalog, the log and the parser process."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def retrieve(self, credentials: Credentials, request: RetrievalRequest | str) -> Answer:
+        """Answers a question, as `POST /v1/retrieve` does."""
+        if isinstance(request, str):
+            request = RetrievalRequest(query=request)
+        return self.retrieval.retrieve(credentials, request)
+
+    def identify(self, credentials: Credentials) -> Subject:
+        """The verified subject behind a token; needed for everything but `retrieve`."""
+        return self.retrieval.identify(credentials)
+
+    def ingest_manifest(
+        self,
+        subject: Subject,
+        manifest: Path,
+        *,
+        progress: Callable[[JobRecord, ItemResult], None] = lambda _job, _item: None,
+    ) -> JobRecord:
+        """Ingests what a JSONL manifest lists."""
+        from ragward.adapters.source_directory import manifest_items
+
+        return self.ingestion.run_job(
+            subject, manifest_items(manifest, subject.tenant), progress=progress
+        )
+
+    def readiness(self) -> dict[str, str]:
+        """Per part: `ok`, or the code of what is wrong."""
+        checks: dict[str, Callable[[], object]] = {
+            "catalog": self.catalog.check_ready,
+            "index": self.index.count,
+            "keys": lambda: self.keyring.mac_key("query-tag"),
+            "audit": lambda: self.audit.entries(limit=1),
+            "model": lambda: self.embedder.model_digest,
+        }
+        return {name: _outcome(check) for name, check in checks.items()}
+
+
+def _outcome(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except RagwardError as error:
+        return error.code
+    return "ok"
+
+
+# Wiring. ------------------------------------------------------------------------------------------------------------
+
+
+def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any]:
+    """Everything, innermost first; what was opened is closed in reverse when the stack is."""
+    from ragward.adapters.cipher_aesgcm import AESGCMCipher
+    from ragward.adapters.classifier_rules import RuleClassifier
+    from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.handling_toml import load_handling
+    from ragward.adapters.identity_keys import new_api_key
+    from ragward.adapters.redactor_presidio import PresidioRedactor
+    from ragward.adapters.screener_rules import RuleScreener
+
+    policies = settings.policies_dir or resource("policies")
+    clock = given.clock or SystemClock()
+    keyring = given.keyring or open_keyring(settings)
+    catalog = given.catalog or open_catalog(settings, stack)
+    audit = given.audit or open_audit(settings, keyring, stack)
+    embedder = given.embedder or _embedder(settings)
+    index = given.index or _index(settings, embedder, stack)
+    cipher = AESGCMCipher()
+    redactor = PresidioRedactor()
+    finder = given.finder or _finder()
+    screener = RuleScreener.from_file(policies / "injection.yaml")
+    pdp = given.pdp or _pdp(catalog, policies)
+    recorder = Recorder(audit=audit, clock=clock)
+    protection = Protection(
+        keyring=keyring,
+        cipher=cipher,
+        embedder=embedder,
+        redactor=redactor,
+        handling=load_handling(policies / "handling.toml"),
+    )
+    index_sync = IndexSync(
+        catalog=catalog, index=index, keyring=keyring, cipher=cipher, recorder=recorder
+    )
+    identity = given.identity or _identity(settings, catalog, clock)
+    retrieval = Retrieval(
+        RetrievalPorts(
+            identity=identity,
+            limiter=given.limiter or _limiter(settings),
+            screener=screener,
+            pdp=pdp,
+            index=index,
+            catalog=catalog,
+            protection=protection,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
+    ingestion = Ingestion(
+        IngestionPorts(
+            extractor=given.extractor or _extractor(settings, stack),
+            chunker=given.chunker or _chunker(settings),
+            finder=finder,
+            screener=screener,
+            classifier=RuleClassifier.from_file(policies / "classification.yaml"),
+            pdp=pdp,
+            catalog=catalog,
+            protection=protection,
+            index_sync=index_sync,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
+    stewardship = Stewardship(
+        StewardshipPorts(
+            catalog=catalog,
+            pdp=pdp,
+            protection=protection,
+            index_sync=index_sync,
+            recorder=recorder,
+            audit=audit,
+            clock=clock,
+            new_key=new_api_key,
+        )
+    )
+    return {
+        "retrieval": retrieval,
+        "ingestion": ingestion,
+        "stewardship": stewardship,
+        "catalog": catalog,
+        "index": index,
+        "index_sync": index_sync,
+        "keyring": keyring,
+        "embedder": embedder,
+        "audit": audit,
+        "identity": identity,
+        "pdp": pdp,
+        "clock": clock,
+    }
+
+
+def open_keyring(settings: Settings, passphrase: str | None = None) -> Keyring:
+    """The keyring file. Raises `config.passphrase`, `integrity.keyring`."""
+    from ragward.adapters.keyring_file import FileKeyring, read_passphrase
+
+    secret = passphrase or read_passphrase(settings.passphrase, demo=settings.demo)
+    return FileKeyring.open(settings.keyring, secret)
+
+
+def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:
+    """The catalog. Raises `config.not_initialised`, `config.newer_version`, `unavailable.catalog`."""
+    from ragward.adapters.catalog_sql import SQLCatalog
+
+    return _closing(SQLCatalog.open(settings.catalog_url), stack)
+
+
+def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = None) -> AuditLog:
+    """The audit log's one writer. Raises `config.index_owned` when another process is it."""
+    from ragward.adapters.audit_sqlite import SQLiteAuditLog
+
+    log = SQLiteAuditLog.open(settings.data_dir / "audit.db", keyring.mac_key("audit-chain"))
+    return _closing(log, stack)
+
+
+def _closing(part: _Closeable, stack: ExitStack | None) -> _Closeable:
+    if stack is not None:
+        stack.callback(part.close)
+    return part
+
+
+def _model_dir(settings: Settings) -> Path:
+    from ragward.adapters.model_manifest import find_installed_model
+
+    return settings.model_dir or find_installed_model()
+
+
+def _embedder(settings: Settings) -> Embedder:
+    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.model_manifest import ModelManifest
+
+    return SentenceTransformersEmbedder.load(
+        _model_dir(settings), ModelManifest.shipped(), threads=settings.embedding_threads
+    )
+
+
+def _chunker(settings: Settings) -> Chunker:
+    from ragward.adapters.chunker_semchunk import SemchunkChunker
+
+    return SemchunkChunker(_model_dir(settings) / "tokenizer.json")
+
+
+def _index(settings: Settings, embedder: Embedder, stack: ExitStack) -> ChunkIndex:
+    if settings.qdrant_url:
+        from ragward.adapters.index_qdrant import QdrantChunkIndex
+
+        key = settings.qdrant_api_key
+        server = QdrantChunkIndex.connect(
+            settings.qdrant_url,
+            collection="ragward",
+            dimension=embedder.dimension,
+            model_digest=embedder.model_digest,
+            api_key=key.get_secret_value() if key else None,
+        )
+        return _closing(server, stack)
+    from ragward.adapters.index_edge import EdgeChunkIndex
+
+    shard = EdgeChunkIndex.open(
+        settings.data_dir / "index",
+        dimension=embedder.dimension,
+        model_digest=embedder.model_digest,
+    )
+    return _closing(shard, stack)
+
+
+def _identity(settings: Settings, catalog: Catalog, clock: Clock) -> IdentityVerifier:
+    from ragward.adapters.identity_dev import DEVELOPMENT_ISSUER, JWKS_FILE
+    from ragward.adapters.identity_jwt import JWTIdentityVerifier, TrustedIssuer
+    from ragward.adapters.identity_keys import JWKSURL, JWKSFile
+
+    issuers = [
+        TrustedIssuer(
+            issuer=item.issuer,
+            tenants=frozenset({item.tenant}),
+            audience=settings.audience,
+            keys=JWKSURL(item.jwks, clock) if "://" in item.jwks else JWKSFile(Path(item.jwks)),
+            subject_claim=item.subject_claim,
+            subject_prefix=item.subject_prefix,
+            max_token_age_seconds=item.max_token_age_seconds,
+        )
+        for item in settings.issuers
+    ]
+    if settings.development_issuer is not None:
+        issuers.append(
+            TrustedIssuer(
+                issuer=DEVELOPMENT_ISSUER,
+                tenants=frozenset(settings.development_tenants),
+                audience=settings.audience,
+                keys=JWKSFile(settings.development_issuer / JWKS_FILE),
+            )
+        )
+    return JWTIdentityVerifier(issuers, catalog, clock)
+
+
+def development_token(
+    settings: Settings,
+    name: str,
+    *,
+    tenant: str,
+    agent: str | None = None,
+    client_id: str = CLI_CLIENT_ID,
+    lifetime_seconds: int = 3600,
+) -> str:
+    """A token of the development issuer, which is made on first use. Raises `config.invalid` where none is set."""
+    from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.identity_dev import JWKS_FILE, DevelopmentIssuer
+
+    directory = settings.development_issuer
+    if directory is None or tenant not in settings.development_tenants:
+        raise ConfigurationError("no development issuer is set for this tenant")
+    made = (directory / JWKS_FILE).exists()
+    issuer = DevelopmentIssuer.open(directory) if made else DevelopmentIssuer.create(directory)
+    return issuer.token(
+        name,
+        tenant=tenant,
+        audience=settings.audience,
+        client_id=client_id,
+        agent=agent,
+        lifetime_seconds=lifetime_seconds,
+        now=SystemClock().now(),
+    )
+
+
+def _finder() -> Finder:
+    from ragward.adapters.finder_presidio import PresidioFinder
+
+    return PresidioFinder.load()
+
+
+def _pdp(catalog: Catalog, policies: Path) -> PolicyDecisionPoint:
+    from ragward.adapters.finder_presidio import ENTITY_TYPES
+    from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
+
+    model_text = (policies / "model.conf").read_text(encoding="utf-8")
+    return CasbinPolicyDecisionPoint(
+        catalog, model_text=model_text, entity_types=frozenset(ENTITY_TYPES)
+    )
+
+
+def _extractor(settings: Settings, stack: ExitStack) -> TextExtractor:
+    from ragward.adapters.extractor_process import ProcessTextExtractor
+
+    extractor = ProcessTextExtractor(
+        time_limit_seconds=settings.parser_seconds, max_file_bytes=settings.max_file_bytes
+    )
+    return _closing(extractor, stack)
+
+
+def _limiter(settings: Settings) -> Limiter:
+    from ragward.adapters.limiter_memory import MemoryLimiter
+
+    return MemoryLimiter(
+        requests_per_minute=settings.requests_per_minute, concurrent=settings.concurrent_requests
+    )
+
+
+def resource(name: str) -> Path:
+    """`policies`, `schemas` or `migrations`: from the wheel, or from the source checkout."""
+    here = Path(__file__).parent
+    for candidate in (here / "_resources" / name, here.parents[1] / name):
+        if candidate.is_dir():
+            return candidate
+    raise ConfigurationError(f"the installation lacks its {name}")

@@ -1,0 +1,279 @@
+"""What an operator does with an installation as a whole: create it, add a tenant, upgrade, back up, restore.
+
+These need the keyring's passphrase and the data directory, not a token: nobody exists yet who could hold one. They are
+recorded in the audit log like everything else. There is no default administrator.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ragward.bootstrap import (
+    CLI_CLIENT_ID,
+    Ragward,
+    open_audit,
+    open_catalog,
+    open_keyring,
+    resource,
+)
+from ragward.domain.access import ALL_CORPORA, Application
+from ragward.domain.audit import AuditEvent, EventType
+from ragward.domain.errors import ConfigurationError, InvalidRequestError
+from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.ports import AuditLog, Catalog, Clock
+from ragward.settings import Settings
+
+#: What `init` lets the first administrator do: everything about policy, keys and the log, and no content.
+ADMINISTRATOR_ACTIONS: Final = (
+    "access:explain",
+    "application:write",
+    "audit:read",
+    "job:read",
+    "key:rotate",
+    "metrics:read",
+    "policy:read",
+    "policy:write",
+)
+_INITIALISED: Final = "initialised_tenant"
+_BACKUP_FILES: Final = ("catalog.db", "audit.db")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Rows and memberships as a file holds them."""
+
+    rows: tuple[PolicyRow, ...]
+    memberships: tuple[Membership, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitialisedInstallation:
+    """What `initialise` made."""
+
+    tenant: str
+    administrator: str
+    keyring: Path
+    data_dir: Path
+
+
+def initialise(
+    settings: Settings,
+    *,
+    tenant: str,
+    administrator: str,
+    passphrase: str | None = None,
+    policy: Policy | None = None,
+) -> InitialisedInstallation:
+    """Creates keyring, catalog and log, and names the first administrator.
+
+    Runs once: a second time raises `config.already_initialised`. After an interruption it may be run again.
+    """
+    from ragward.adapters.catalog_sql import SQLCatalog
+    from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.keyring_file import FileKeyring, read_passphrase
+
+    _require_administrator(tenant, administrator)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.keyring.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not settings.keyring.exists():
+        secret = passphrase or read_passphrase(settings.passphrase, demo=settings.demo)
+        FileKeyring.create(settings.keyring, secret)
+    SQLCatalog.migrate(settings.catalog_url, migrations_dir=resource("migrations"))
+    catalog = open_catalog(settings)
+    try:
+        if catalog.meta(_INITIALISED):
+            raise ConfigurationError(code="config.already_initialised")
+        audit = open_audit(settings, open_keyring(settings, passphrase))
+        try:
+            _create_tenant(catalog, audit, SystemClock(), tenant, administrator, policy)
+        finally:
+            audit.close()
+        catalog.set_meta(_INITIALISED, tenant)
+    finally:
+        catalog.close()
+    return InitialisedInstallation(
+        tenant=tenant,
+        administrator=administrator,
+        keyring=settings.keyring,
+        data_dir=settings.data_dir,
+    )
+
+
+def add_tenant(
+    ragward: Ragward, *, tenant: str, administrator: str, policy: Policy | None = None
+) -> None:
+    """A further tenant with its first administrator. Raises `catalog.exists` for one that has a policy."""
+    _require_administrator(tenant, administrator)
+    if ragward.catalog.policy(tenant).rows:
+        raise InvalidRequestError(f"tenant {tenant!r} exists", code="catalog.exists")
+    _create_tenant(ragward.catalog, ragward.audit, ragward.clock, tenant, administrator, policy)
+
+
+def register_applications(ragward: Ragward, applications: Iterable[Application]) -> None:
+    """Registers applications without keys, as an operator."""
+    for application in applications:
+        ragward.catalog.save_application(application, key_prefix=None, key_sha256=None)
+        _record(
+            ragward.audit,
+            ragward.clock,
+            application.tenant,
+            "register_application",
+            application.principal,
+        )
+
+
+def upgrade(settings: Settings) -> None:
+    """Brings an older catalog to this version's schema."""
+    from ragward.adapters.catalog_sql import SQLCatalog
+
+    SQLCatalog.migrate(settings.catalog_url, migrations_dir=resource("migrations"))
+
+
+def backup(ragward: Ragward, directory: Path) -> list[Path]:
+    """A consistent copy of catalog and audit log; the index is rebuilt from the catalog, and no key is in it."""
+    from ragward.adapters.sqlite_backup import copy_database
+
+    if ragward.settings.database_url:
+        raise ConfigurationError("use the database server's own backup for the catalog")
+    directory.mkdir(mode=0o700, parents=True, exist_ok=False)
+    copies = []
+    for name in _BACKUP_FILES:
+        copy_database(ragward.settings.data_dir / name, directory / name)
+        copies.append(directory / name)
+    return copies
+
+
+def restore(settings: Settings, directory: Path) -> None:
+    """Puts a backup into an empty data directory; run `ragward index rebuild` afterwards."""
+    if any(settings.data_dir.glob("*")):
+        raise ConfigurationError("restore needs an empty data directory")
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in _BACKUP_FILES:
+        if not (directory / name).is_file():
+            raise ConfigurationError(f"the backup lacks {name}")
+        shutil.copyfile(directory / name, settings.data_dir / name)
+
+
+def read_policy_csv(path: Path) -> Policy:
+    """A Casbin CSV file, every row validated. Raises `policy.invalid` with the line's number."""
+    rows: list[PolicyRow] = []
+    memberships: list[Membership] = []
+    with path.open(encoding="utf-8", newline="") as lines:
+        reader = csv.reader(lines, skipinitialspace=True)
+        for fields in reader:
+            values = [value.strip() for value in fields]
+            if not values or values == [""] or values[0].startswith("#"):
+                continue
+            try:
+                if values[0] == "p":
+                    rows.append(PolicyRow.from_fields(values[1:]))
+                elif values[0] == "g":
+                    memberships.append(Membership.from_fields(values[1:]))
+                else:
+                    raise InvalidRequestError(f"{values[0]!r} is neither p nor g")
+            except InvalidRequestError as error:
+                raise InvalidRequestError(
+                    f"line {reader.line_num}: {error.detail}", code="policy.invalid"
+                ) from error
+    return Policy(rows=tuple(rows), memberships=tuple(memberships))
+
+
+def policy_csv(snapshot: PolicySnapshot) -> str:
+    """A policy as a Casbin CSV file."""
+    out = io.StringIO()
+    for row in snapshot.rows:
+        out.write(", ".join(("p", *row.fields())) + "\n")
+    for membership in snapshot.memberships:
+        out.write(f"g, {membership.member}, {membership.group}\n")
+    return out.getvalue()
+
+
+def read_applications(directory_file: Path) -> list[Application]:
+    """The applications of a company directory (`directory.json`)."""
+    directory = json.loads(directory_file.read_text(encoding="utf-8"))
+    return [
+        Application(
+            principal=require_principal(item["principal"]),
+            tenant=directory["tenant"],
+            client_id=item["client_id"],
+            corpora=frozenset(item["corpora"]),
+            ceiling=Classification.parse(item["ceiling"]),
+            public_client=item["client_id"] == CLI_CLIENT_ID,
+        )
+        for item in directory["applications"]
+    ]
+
+
+def example_company() -> Path:
+    """The directory of the sample companies. Raises `config.invalid` outside a source checkout."""
+    found = Path(__file__).parents[2] / "examples"
+    if not (found / "aurora" / "manifest.jsonl").is_file():
+        raise ConfigurationError(
+            "the sample companies come with a source checkout, not with the wheel"
+        )
+    return found
+
+
+def _require_administrator(tenant: str, administrator: str) -> None:
+    require_name(tenant, "tenant")
+    require_principal(administrator)
+    if tenant_of(administrator) != tenant or not administrator.startswith("user:"):
+        raise InvalidRequestError(
+            f"the administrator is a user of tenant {tenant!r}", code="principal.invalid"
+        )
+
+
+def _create_tenant(
+    catalog: Catalog,
+    audit: AuditLog,
+    clock: Clock,
+    tenant: str,
+    administrator: str,
+    policy: Policy | None,
+) -> None:
+    role = f"role:{tenant}/administrator"
+    rows = {
+        PolicyRow(role, action, f"{tenant}/*", "PUBLIC..RESTRICTED", "*", "allow")
+        for action in ADMINISTRATOR_ACTIONS
+    }
+    memberships = {Membership(administrator, role)}
+    if policy is not None:
+        rows |= set(policy.rows)
+        memberships |= set(policy.memberships)
+    _record(audit, clock, tenant, "create_tenant", administrator)
+    catalog.replace_policy(tenant, sorted(rows), sorted(memberships), "operator")
+    catalog.save_application(command_line_application(tenant), key_prefix=None, key_sha256=None)
+
+
+def command_line_application(tenant: str) -> Application:
+    """The application behind the command line: a public client that narrows nothing."""
+    return Application(
+        principal=f"app:{tenant}/{CLI_CLIENT_ID}",
+        tenant=tenant,
+        client_id=CLI_CLIENT_ID,
+        corpora=frozenset({ALL_CORPORA}),
+        ceiling=Classification.RESTRICTED,
+        public_client=True,
+    )
+
+
+def _record(audit: AuditLog, clock: Clock, tenant: str, act: str, target: str) -> None:
+    event = AuditEvent(
+        event_id=str(uuid.uuid4()),
+        at=clock.now_milliseconds(),
+        type=EventType.ADMIN_ACT,
+        tenant=tenant,
+        actor={"principal": "operator"},
+        decision="permit",
+        details={"act": act, "target": target},
+    )
+    audit.append(event, durable=True)

@@ -1,0 +1,160 @@
+"""All settings: one frozen model, from `ragward.toml`, then `RAGWARD_*` variables; unknown names are errors.
+
+Unsafe combinations are refused when the process starts, not when they are used.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ragward.domain.errors import ConfigurationError
+
+DEVELOPMENT_AUDIENCE = "https://ragward.invalid/api"
+
+
+class IssuerSettings(BaseModel):
+    """A token issuer that is trusted for one tenant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(description="Exact `iss` value.")
+    tenant: str = Field(description="The tenant its subjects belong to.")
+    jwks: str = Field(description="Key set: an https URL or a file path.")
+    subject_claim: str = Field("sub", description="The immutable claim that names a person.")
+    subject_prefix: str = Field(
+        "", description="Put before the claim's value in `user:tenant/...`."
+    )
+    max_token_age_seconds: int = Field(
+        43_200, ge=60, le=86_400, description="Oldest accepted `iat`."
+    )
+
+
+class Settings(BaseSettings):
+    """What an installation can choose."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RAGWARD_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    data_dir: Path = Field(description="Catalog, index and audit log; holds no keys.")
+    keyring: Path = Field(description="The keyring file; outside data_dir and its backups.")
+    passphrase: str = Field(
+        "prompt:",
+        description="Where the keyring's passphrase comes from: prompt:, file:PATH, fd:N, credential:NAME, env:NAME (demo only).",
+    )
+    database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
+    qdrant_url: str = Field(
+        "", description="Qdrant server; empty means the embedded engine in data_dir."
+    )
+    qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
+    model_dir: Path | None = Field(
+        None, description="Directory of the embedding model; empty means the installed wheel."
+    )
+    policies_dir: Path | None = Field(
+        None,
+        description="Directory with model.conf, handling.toml, classification.yaml, injection.yaml; empty means the shipped ones.",
+    )
+    audience: str = Field(DEVELOPMENT_AUDIENCE, description="The `aud` tokens must carry.")
+    issuers: tuple[IssuerSettings, ...] = Field((), description="Trusted token issuers.")
+    development_issuer: Path | None = Field(
+        None, description="Directory of a local development issuer; loopback only."
+    )
+    development_tenants: tuple[str, ...] = Field(
+        (), description="Tenants the development issuer may speak for."
+    )
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8420, ge=0, le=65_535, description="Port the API listens on.")
+    max_body_bytes: int = Field(30 * 2**20, ge=1024, le=2**30, description="Largest request body.")
+    max_file_bytes: int = Field(20 * 2**20, ge=1024, le=2**30, description="Largest document.")
+    parser_seconds: int = Field(
+        20, ge=1, le=600, description="Longest a parser may take for one document."
+    )
+    requests_per_minute: int = Field(120, ge=1, description="Requests per subject and minute.")
+    concurrent_requests: int = Field(
+        8, ge=1, le=1024, description="Requests of one subject at the same time."
+    )
+    request_seconds: int = Field(30, ge=1, le=600, description="Longest a request may take.")
+    ingest_roots: dict[str, Path] = Field(
+        default_factory=dict, description="Named directories that REST ingest jobs may read."
+    )
+    embedding_threads: int = Field(2, ge=1, le=64, description="Threads of the embedding model.")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="Log lines as JSON or for people."
+    )
+    demo: bool = Field(False, description="A throw-away installation: allows env: passphrases.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over variables over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, file: Path | None = None, **values: Any) -> Settings:
+        """Settings from `file` (TOML), the environment and `values`. Raises `config.invalid`."""
+
+        class FromFile(cls):  # type: ignore[valid-type,misc]  # pydantic takes the file name from the class
+            model_config = SettingsConfigDict(toml_file=file)
+
+        if file is not None and not file.is_file():
+            raise ConfigurationError(f"there is no settings file {file.name}")
+        try:
+            return FromFile(**values)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+                for item in error.errors(include_input=False)
+            )
+            raise ConfigurationError(problems) from None
+
+    @model_validator(mode="after")
+    def _refuse_unsafe(self) -> Settings:
+        data = self.data_dir.resolve()
+        secrets = {"keyring": self.keyring}
+        if self.passphrase.startswith("file:"):
+            secrets["passphrase"] = Path(self.passphrase.removeprefix("file:"))
+        if self.development_issuer is not None:
+            secrets["development_issuer"] = self.development_issuer
+        for name, path in secrets.items():
+            if path.resolve().is_relative_to(data):
+                raise ValueError(
+                    f"{name} must lie outside data_dir: a copy of the data must not open it"
+                )
+        if self.passphrase.startswith("env:") and not self.demo:
+            raise ValueError("a passphrase from the environment is for demos only")
+        if self.development_issuer is not None and not is_loopback(self.host):
+            raise ValueError(
+                "the development issuer is refused on an address that others can reach"
+            )
+        return self
+
+    @property
+    def catalog_url(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'catalog.db'}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,26 @@
+"""Finds e-mail addresses and what looks like a social security number."""
+
+from __future__ import annotations
+
+import re
+
+from ragward.domain.findings import Span
+
+_PATTERNS = (
+    ("EMAIL_ADDRESS", re.compile(r"[\w.]+@[\w.]+\w")),
+    ("US_SSN", re.compile(r"\b\d{3}-\d{2}-\d{4}\b")),
+)
+
+
+class FakeFinder:
+    """`ports.Finder`."""
+
+    version = "fake/1"
+
+    def find(self, text):
+        spans = [
+            Span(match.start(), match.end(), kind, 1.0)
+            for kind, pattern in _PATTERNS
+            for match in pattern.finditer(text)
+        ]
+        return tuple(sorted(spans))
