@@ -1,0 +1,126 @@
+"""Documents, labels and policies the catalog's contract is tried on."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from ragward.domain.access import Application
+from ragward.domain.corpus import (
+    DocumentState,
+    KeyReference,
+    StagedChunk,
+    StagedPoint,
+    StagedVersion,
+    View,
+)
+from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.policy import Membership, PolicyRow
+
+
+def new_id() -> str:
+    """An id nobody else has."""
+    return str(uuid.uuid4())
+
+
+def label(tenant="acme", corpus="handbook", granted=("staff",), **fields) -> AccessLabel:
+    """A label granted to groups of its tenant."""
+    return AccessLabel(
+        tenant=tenant,
+        corpus=corpus,
+        classification=fields.pop("classification", Classification.INTERNAL),
+        granted=frozenset(f"group:{tenant}/{name}" for name in granted),
+        **fields,
+    )
+
+
+def chunk(ordinal=0, entity_types=()) -> StagedChunk:
+    """A chunk with the views its personal data make necessary."""
+    views = (View.FULL, View.REDACTED) if entity_types else (View.FULL,)
+    return StagedChunk(
+        chunk_id=new_id(),
+        ordinal=ordinal,
+        blob=f"blob {ordinal}".encode(),
+        entity_types=frozenset(entity_types),
+        verdict="allow",
+        points=tuple(
+            StagedPoint(
+                point_id=new_id(),
+                view=view,
+                vector=[1.0, 0.0],
+                vector_blob=f"vector {ordinal} {view.name}".encode(),
+            )
+            for view in views
+        ),
+    )
+
+
+def version(source="a.md", number=1, chunks=1, **fields) -> StagedVersion:
+    """One version of a document; `chunks` is a count or the chunks themselves."""
+    given = fields.pop("label", None) or label()
+    if isinstance(chunks, int):
+        chunks = tuple(chunk(ordinal) for ordinal in range(chunks))
+    values = {
+        "document_id": new_id(),
+        "version": number,
+        "tenant": given.tenant,
+        "corpus": given.corpus,
+        "source": source,
+        "source_digest": hashlib.sha256(f"{source} {number}".encode()).digest(),
+        "state": DocumentState.ACTIVE,
+        "title": f"Title of {source}",
+        "media_type": "text/markdown",
+        "label": given,
+        "dek_id": new_id(),
+        "kek_id": "kek-1",
+        "kek_version": 1,
+        "wrapped_dek": b"w" * 60,
+        "attributes": {},
+        "evidence": ("rule: none",),
+        "model_digest": "00" * 32,
+        "job_id": None,
+        "chunks": chunks,
+    }
+    return StagedVersion(**(values | fields))
+
+
+def next_version(before: StagedVersion, **fields) -> StagedVersion:
+    """What follows on `before`."""
+    given = {"document_id": before.document_id, "label": before.label} | fields
+    return version(before.source, before.version + 1, **given)
+
+
+def points(staged: StagedVersion) -> list[str]:
+    """The version's point ids, in order."""
+    return [point.point_id for each in staged.chunks for point in each.points]
+
+
+def rewrapped(staged: StagedVersion, wrapped=b"r" * 60) -> KeyReference:
+    """The version's DEK, wrapped again."""
+    return KeyReference(
+        dek_id=staged.dek_id, kek_id=staged.kek_id, kek_version=2, wrapped_dek=wrapped
+    )
+
+
+def row(subject="group:acme/staff", corpus="acme/handbook", effect="allow") -> PolicyRow:
+    """A row that lets a group read."""
+    return PolicyRow(subject, "corpus:retrieve", corpus, "PUBLIC..INTERNAL", "*", effect)
+
+
+def member(name: str, group: str, tenant="acme") -> Membership:
+    """A person's or group's membership, both given as `kind:name`."""
+    kind, _, rest = name.partition(":")
+    group_kind, _, group_rest = group.partition(":")
+    return Membership(f"{kind}:{tenant}/{rest}", f"{group_kind}:{tenant}/{group_rest}")
+
+
+def application(client_id="portal", tenant="acme", **fields) -> Application:
+    """A registered application."""
+    values = {
+        "principal": f"app:{tenant}/{client_id}",
+        "tenant": tenant,
+        "client_id": client_id,
+        "corpora": frozenset({"handbook"}),
+        "ceiling": Classification.INTERNAL,
+    }
+    return Application(**(values | fields))

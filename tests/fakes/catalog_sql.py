@@ -1,0 +1,483 @@
+"""A catalog in memory: the same contract, nothing kept. For tests of flows that should not wait for a disk."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from ragward.adapters.catalog_sql.applications import require_acceptable as require_application
+from ragward.adapters.catalog_sql.filters import parse_filter
+from ragward.adapters.catalog_sql.policy import valid_policy
+from ragward.adapters.catalog_sql.versions import require_acceptable as require_version
+from ragward.domain.corpus import (
+    CatalogSnapshot,
+    DocumentRecord,
+    DocumentState,
+    IndexScope,
+    KeyReference,
+    OutboxItem,
+    StoredChunk,
+)
+from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
+from ragward.domain.jobs import ItemOutcome, JobRecord, JobState
+from ragward.domain.policy import PolicySnapshot
+
+_FINAL = {JobState.CANCELED, JobState.FAILED, JobState.COMPLETED_WITH_ERRORS, JobState.SUCCESS}
+_NO_KEY = KeyReference(dek_id="", kek_id="", kek_version=0, wrapped_dek=b"")
+
+
+@dataclass
+class _Document:
+    record: DocumentRecord
+    key: KeyReference
+    chunks: tuple
+
+
+@dataclass
+class _Point:
+    document: _Document
+    chunk: object
+    point: object
+
+
+@dataclass
+class _Job:
+    record: JobRecord
+    items: list = field(default_factory=list)
+
+
+class FakeCatalog:
+    """`ragward.ports.Catalog` in dictionaries, one lock over all. `now` is Unix seconds."""
+
+    def __init__(self, now=lambda: 1_700_000_000):
+        self._now = now
+        self._lock = threading.RLock()
+        self._epochs = Counter()
+        self._policies = {}
+        self._labels = {}  # label -> id
+        self._scopes = {}  # (label id, view, entity types) -> id
+        self._applications = {}
+        self._keys = {}
+        self._documents = {}
+        self._points = {}
+        self._outbox = {}  # point id -> (sequence, action, tenant, document id, version)
+        self._sequence = 0
+        self._jobs = {}
+        self._meta = {}
+
+    def check_ready(self):
+        """Always."""
+
+    def close(self):
+        """Nothing to release."""
+
+    def meta(self, key):
+        return self._meta.get(key)
+
+    def set_meta(self, key, value):
+        self._meta[key] = value
+
+    # Policy
+
+    def epoch(self, tenant):
+        return self._epochs[tenant]
+
+    def policy(self, tenant):
+        with self._lock:
+            found = self._policies.get(tenant, PolicySnapshot(tenant, 0, (), ()))
+            return replace(found, epoch=self._epochs[tenant])
+
+    def replace_policy(self, tenant, rows, memberships, author):
+        with self._lock:
+            self._policies[tenant] = valid_policy(tenant, rows, memberships)
+            return self._move(tenant)
+
+    def change_policy(
+        self,
+        tenant,
+        *,
+        add_rows=(),
+        remove_rows=(),
+        add_memberships=(),
+        remove_memberships=(),
+        author,
+    ):
+        with self._lock:
+            before = self.policy(tenant)
+            rows = (set(before.rows) - set(remove_rows)) | set(add_rows)
+            memberships = (set(before.memberships) - set(remove_memberships)) | set(add_memberships)
+            return self.replace_policy(tenant, rows, memberships, author)
+
+    # Labels and scopes
+
+    def labels(self, tenant, *, after=0):
+        with self._lock:
+            return {
+                i: each for each, i in self._labels.items() if each.tenant == tenant and i > after
+            }
+
+    def scopes(self, tenant, *, after=0):
+        with self._lock:
+            known = self.labels(tenant)
+            return [
+                IndexScope(scope_id=i, label_id=label_id, view=view, entity_types=types)
+                for (label_id, view, types), i in self._scopes.items()
+                if label_id in known and i > after
+            ]
+
+    # Applications
+
+    def find_application(self, tenant, client_id):
+        return self._live(self._applications.get((tenant, client_id)))
+
+    def find_application_by_key(self, prefix):
+        digest, name = self._keys.get(prefix, (b"", None))
+        found = self._live(self._applications.get(name))
+        return None if found is None else (digest, found)
+
+    def save_application(self, application, *, key_prefix, key_sha256):
+        require_application(application, key_prefix, key_sha256)
+        with self._lock:
+            name = (application.tenant, application.client_id)
+            if key_prefix is not None:
+                if key_prefix in self._keys:
+                    raise ConflictError
+                self._keys[key_prefix] = (key_sha256, name)
+            self._applications[name] = application
+            self._move(application.tenant)
+
+    def applications(self, tenant):
+        return [each for (owner, _), each in sorted(self._applications.items()) if owner == tenant]
+
+    # Documents
+
+    def find_document(self, tenant, corpus, source):
+        for document in self._documents.values():
+            record = document.record
+            if (record.tenant, record.corpus, record.source) == (tenant, corpus, source):
+                return record
+        return None
+
+    def get_document(self, tenant, document_id):
+        return self._current(tenant, document_id).record
+
+    def documents(self, tenant, *, corpus=None, limit=1000, offset=0):
+        if limit < 0 or offset < 0:
+            raise InvalidRequestError
+        found = [
+            each.record
+            for each in self._documents.values()
+            if each.record.tenant == tenant
+            and each.record.state is not DocumentState.DELETED
+            and corpus in (None, each.record.corpus)
+        ]
+        ordered = sorted(found, key=lambda record: (record.corpus, record.source))
+        return ordered[offset : offset + limit]
+
+    def commit_version(self, staged):
+        require_version(staged)
+        new = [(point.point_id, chunk, point) for chunk in staged.chunks for point in chunk.points]
+        with self._lock:
+            before = self._predecessor(staged)
+            if any(point_id in self._points for point_id, _, _ in new):
+                raise ConflictError
+            label_id = self._intern(staged.label, staged.chunks)
+            document = self._document(staged, label_id)
+            self._documents[staged.document_id] = document
+            if before is not None:
+                self._retire(before)
+            for point_id, chunk, point in new:
+                self._points[point_id] = _Point(document, chunk, point)
+            if staged.state is DocumentState.ACTIVE:
+                self._queue(document, "upsert")
+            was_active = before is not None and before.record.state is DocumentState.ACTIVE
+            if was_active and (
+                before.record.label_id != label_id or staged.state is not DocumentState.ACTIVE
+            ):
+                return self._move(staged.tenant)
+            return self._epochs[staged.tenant]
+
+    def relabel(self, tenant, document_id, label, key, note):
+        with self._lock:
+            document = self._current(tenant, document_id)
+            record = document.record
+            if (label.tenant, label.corpus) != (tenant, record.corpus):
+                raise InvalidRequestError(code="label.invalid")
+            if key.dek_id != document.key.dek_id:
+                raise ConflictError
+            label_id = self._intern(label, document.chunks)
+            if label_id != record.label_id and record.state is DocumentState.ACTIVE:
+                self._queue(document, "upsert")
+            document.record = replace(
+                record, label=label, label_id=label_id, evidence=(*record.evidence, note)
+            )
+            document.key = key
+            return self._move(tenant)
+
+    def set_state(self, tenant, document_id, state):
+        if state in {DocumentState.STAGED, DocumentState.SUPERSEDED}:
+            raise InvalidRequestError
+        with self._lock:
+            document = self._current(tenant, document_id)
+            if document.record.state is state:
+                return self._epochs[tenant]
+            if state is DocumentState.DELETED:
+                self._retire(document)
+                document.record = replace(
+                    document.record, state=state, source_digest=b"", title="", attributes={}
+                )
+            else:
+                document.record = replace(document.record, state=state)
+                self._queue(document, "upsert" if state is DocumentState.ACTIVE else "delete")
+            return self._move(tenant)
+
+    def stored_chunks(self, tenant, point_ids):
+        with self._lock:
+            found = {
+                point_id: self._stored(self._points[point_id])
+                for point_id in point_ids
+                if point_id in self._points
+                and self._points[point_id].document.record.tenant == tenant
+            }
+            return CatalogSnapshot(epoch=self._epochs[tenant], chunks=found)
+
+    def document_chunks(self, tenant, document_id):
+        with self._lock:
+            document = self._current(tenant, document_id)
+            return [self._stored(each) for each in self._points_of(document)]
+
+    def points_with_attributes(self, tenant, filters, *, limit):
+        wanted = parse_filter(filters)
+        with self._lock:
+            found = [
+                point.point.point_id
+                for document in self._documents.values()
+                if document.record.tenant == tenant
+                and document.record.state is DocumentState.ACTIVE
+                and wanted.matches(document.record.attributes)
+                for point in self._points_of(document)
+            ]
+        if len(found) > limit:
+            raise InvalidRequestError(code="request.filter_too_broad")
+        return sorted(found)
+
+    def sweep_staged(self):
+        return 0  # a version is stored in one step here
+
+    # Outbox
+
+    def pending_points(self, tenant, *, limit):
+        with self._lock:
+            waiting = [
+                (item.point_id, item.scope_id)
+                for item in self._work()
+                if item.tenant == tenant and item.scope_id is not None
+            ]
+            return dict(waiting[:limit])
+
+    def next_work(self, *, limit):
+        with self._lock:
+            return self._work()[:limit]
+
+    def finish_work(self, entries):
+        with self._lock:
+            for entry in entries:
+                if self._outbox.get(entry.point_id, (entry.sequence + 1,))[0] <= entry.sequence:
+                    del self._outbox[entry.point_id]
+
+    def requeue_all(self):
+        with self._lock:
+            active = [
+                each
+                for each in self._documents.values()
+                if each.record.state is DocumentState.ACTIVE
+            ]
+            return sum(self._queue(each, "upsert") for each in active)
+
+    # Jobs
+
+    def create_job(self, tenant, requested_by, total):
+        record = JobRecord(
+            job_id=str(uuid.uuid4()),
+            tenant=tenant,
+            state=JobState.NOT_STARTED,
+            requested_by=requested_by,
+            total=total,
+            done=0,
+            counts={},
+            errors=(),
+            created_at=self._now(),
+            updated_at=self._now(),
+        )
+        self._jobs[record.job_id] = _Job(record)
+        return record
+
+    def record_item(self, job_id, result):
+        with self._lock:
+            job = self._job(job_id)
+            job.items.append(result)
+            bad = {ItemOutcome.FAILED, ItemOutcome.QUARANTINED}
+            job.record = replace(
+                job.record,
+                done=len(job.items),
+                counts=dict(Counter(item.outcome.value for item in job.items)),
+                errors=tuple(item for item in job.items if item.outcome in bad)[:1000],
+                updated_at=self._now(),
+            )
+
+    def set_job_state(self, job_id, state, *, total=None):
+        with self._lock:
+            job = self._job(job_id)
+            if job.record.state in _FINAL and job.record.state is not state:
+                raise ConflictError(code="job.not_cancellable")
+            kept = job.record.total if total is None else total
+            job.record = replace(job.record, state=state, total=kept, updated_at=self._now())
+
+    def get_job(self, tenant, job_id):
+        record = self._job(job_id).record
+        if record.tenant != tenant:
+            raise NotFoundError
+        return record
+
+    # What the methods above are made of
+
+    def _move(self, tenant):
+        self._epochs[tenant] += 1
+        return self._epochs[tenant]
+
+    def _live(self, application):
+        if application is None:
+            return None
+        expires = application.expires_at
+        return application if expires is None or expires > self._now() else None
+
+    def _job(self, job_id):
+        if job_id not in self._jobs:
+            raise NotFoundError
+        return self._jobs[job_id]
+
+    def _current(self, tenant, document_id):
+        document = self._documents.get(document_id)
+        if (
+            document is None
+            or document.record.tenant != tenant
+            or document.record.state is DocumentState.DELETED
+        ):
+            raise NotFoundError
+        return document
+
+    def _predecessor(self, staged):
+        before = self._documents.get(staged.document_id)
+        name = (staged.tenant, staged.corpus, staged.source)
+        if before is None:
+            if self.find_document(*name) is not None:
+                raise ConflictError
+        elif (before.record.tenant, before.record.corpus, before.record.source) != name:
+            raise ConflictError
+        if staged.version != (before.record.version if before else 0) + 1:
+            raise ConflictError
+        return before
+
+    def _document(self, staged, label_id):
+        record = DocumentRecord(
+            document_id=staged.document_id,
+            version=staged.version,
+            tenant=staged.tenant,
+            corpus=staged.corpus,
+            source=staged.source,
+            source_digest=staged.source_digest,
+            state=staged.state,
+            title=staged.title,
+            media_type=staged.media_type,
+            label_id=label_id,
+            label=staged.label,
+            attributes=dict(staged.attributes),
+            evidence=tuple(staged.evidence),
+            chunk_count=len(staged.chunks),
+            created_at=self._now(),
+        )
+        key = KeyReference(
+            dek_id=staged.dek_id,
+            kek_id=staged.kek_id,
+            kek_version=staged.kek_version,
+            wrapped_dek=staged.wrapped_dek,
+        )
+        return _Document(record, key, tuple(staged.chunks))
+
+    def _intern(self, label, chunks):
+        label_id = self._labels.setdefault(label, len(self._labels) + 1)
+        for chunk in chunks:
+            for point in chunk.points:
+                name = (label_id, point.view, chunk.entity_types)
+                self._scopes.setdefault(name, len(self._scopes) + 1)
+        return label_id
+
+    def _points_of(self, document):
+        found = [each for each in self._points.values() if each.document is document]
+        return sorted(found, key=lambda each: (each.chunk.ordinal, each.point.view))
+
+    def _retire(self, document):
+        self._queue(document, "delete")
+        for each in self._points_of(document):
+            del self._points[each.point.point_id]
+
+    def _queue(self, document, action):
+        record = document.record
+        found = self._points_of(document)
+        for each in found:
+            self._sequence += 1
+            self._outbox[each.point.point_id] = (
+                self._sequence,
+                action,
+                record.tenant,
+                record.document_id,
+                record.version,
+            )
+        return len(found)
+
+    def _work(self):
+        ordered = sorted(self._outbox.items(), key=lambda entry: entry[1][0])
+        return [self._item(point_id, *entry) for point_id, entry in ordered]
+
+    def _item(self, point_id, sequence, action, tenant, document_id, version):
+        at = self._points.get(point_id)
+        active = at is not None and at.document.record.state is DocumentState.ACTIVE
+        put = action == "upsert" and active
+        return OutboxItem(
+            sequence=sequence,
+            point_id=point_id,
+            scope_id=self._scope(at) if put else None,
+            tenant=tenant,
+            document_id=document_id,
+            version=version,
+            label_digest=at.document.record.label.digest() if put else b"",
+            key=at.document.key if put else _NO_KEY,
+            vector_blob=at.point.vector_blob if put else b"",
+        )
+
+    def _scope(self, at):
+        return self._scopes[at.document.record.label_id, at.point.view, at.chunk.entity_types]
+
+    def _stored(self, at):
+        record = at.document.record
+        return StoredChunk(
+            point_id=at.point.point_id,
+            chunk_id=at.chunk.chunk_id,
+            document_id=record.document_id,
+            version=record.version,
+            corpus=record.corpus,
+            source=record.source,
+            title=record.title,
+            ordinal=at.chunk.ordinal,
+            state=record.state,
+            label_id=record.label_id,
+            label=record.label,
+            view=at.point.view,
+            entity_types=at.chunk.entity_types,
+            verdict=at.chunk.verdict,
+            key=at.document.key,
+            blob=at.chunk.blob,
+            attributes=record.attributes,
+        )
