@@ -5,7 +5,7 @@ Adapters are imported where they are opened, because several of them load second
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import ConfigurationError, RagwardError
-from ragward.domain.jobs import ItemResult, JobRecord
+from ragward.domain.jobs import JobItem
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
@@ -117,20 +117,6 @@ class Ragward:
     def identify(self, credentials: Credentials) -> Subject:
         """The verified subject behind a token; needed for everything but `retrieve`."""
         return self.retrieval.identify(credentials)
-
-    def ingest_manifest(
-        self,
-        subject: Subject,
-        manifest: Path,
-        *,
-        progress: Callable[[JobRecord, ItemResult], None] = lambda _job, _item: None,
-    ) -> JobRecord:
-        """Ingests what a JSONL manifest lists."""
-        from ragward.adapters.source_directory import manifest_items
-
-        return self.ingestion.run_job(
-            subject, manifest_items(manifest, subject.tenant), progress=progress
-        )
 
     def readiness(self) -> dict[str, str]:
         """Per part: `ok`, or the code of what is wrong."""
@@ -266,6 +252,31 @@ def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = N
 
     log = SQLiteAuditLog.open(settings.data_dir / "audit.db", keyring.mac_key("audit-chain"))
     return _closing(log, stack)
+
+
+def open_audit_reader(settings: Settings, keyring: Keyring) -> AuditLog:
+    """The audit log beside its writer, for reading and verifying."""
+    from ragward.adapters.audit_sqlite import SQLiteAuditLog
+
+    return SQLiteAuditLog.open_reader(
+        settings.data_dir / "audit.db", keyring.mac_key("audit-chain")
+    )
+
+
+def manifest_items(manifest: Path, tenant: str) -> list[JobItem]:
+    """What a JSONL manifest lists."""
+    from ragward.adapters import source_directory
+
+    return source_directory.manifest_items(manifest, tenant)
+
+
+def directory_items(
+    directory: Path, tenant: str, *, corpus: str, granted: Sequence[str]
+) -> list[JobItem]:
+    """Every file below a directory."""
+    from ragward.adapters import source_directory
+
+    return source_directory.directory_items(directory, tenant, corpus=corpus, granted=granted)
 
 
 def _closing(part: _Closeable, stack: ExitStack | None) -> _Closeable:

@@ -7,6 +7,7 @@ check as an answer: what a subject may not read does not exist for them.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -197,9 +198,10 @@ class Stewardship:
         )
 
     def audit_entries(self, subject: Subject, *, start: int, limit: int) -> Sequence[AuditEntry]:
-        """Entries of the log. Raises `access.denied`."""
+        """This tenant's entries among the `limit` from index `start` on. Raises `access.denied`."""
         self._require(subject, Action.AUDIT_READ, administrative(subject.tenant))
-        return self._ports.audit.entries(start=start, limit=min(limit, 1000))
+        found = self._ports.audit.entries(start=start, limit=min(limit, 1000))
+        return [entry for entry in found if json.loads(entry.data)["tenant"] == subject.tenant]
 
     def verify_audit(
         self, subject: Subject, anchor: tuple[int, str] | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from ragward.adapters.catalog_sql.applications import require_acceptable as require_application
 from ragward.adapters.catalog_sql.filters import parse_filter
+from ragward.adapters.catalog_sql.labels import types_to_text
 from ragward.adapters.catalog_sql.policy import valid_policy
 from ragward.adapters.catalog_sql.versions import require_acceptable as require_version
 from ragward.domain.corpus import (
@@ -178,6 +179,8 @@ class FakeCatalog:
 
     def commit_version(self, staged):
         require_version(staged)
+        for chunk in staged.chunks:
+            types_to_text(chunk.entity_types)
         new = [(point.point_id, chunk, point) for chunk in staged.chunks for point in chunk.points]
         with self._lock:
             before = self._predecessor(staged)

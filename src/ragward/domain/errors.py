@@ -70,6 +70,7 @@ CODES: Final[dict[str, str]] = {
     "unavailable.consistency": "Permissions kept changing while the answer was prepared.",
     "unavailable.policy": "The tenant's policy is not valid, so nothing can be decided.",
     "unavailable.identity": "The identity provider's keys cannot be read.",
+    "internal.error": "Something unexpected failed; it was logged under the request id.",
     # configuration
     "config.invalid": "A setting is missing, unknown or unsafe.",
     "config.passphrase": "The keyring's passphrase is wrong or missing.",

@@ -44,6 +44,7 @@ def require_acceptable(staged: StagedVersion) -> None:
         raise InvalidRequestError("a version counts from 1 and its texts hold no NUL or surrogate")
     if not all(isinstance(value, str | int | float) for value in staged.attributes.values()):
         raise InvalidRequestError("an attribute is text, a number or a boolean")
+    _attributes(staged)
 
 
 def begin(connection: Connection, staged: StagedVersion, now: int) -> str:

@@ -1,0 +1,71 @@
+"""The REST API over a wired installation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from ragward.api import problems, routes_admin, routes_documents, routes_health, routes_retrieval
+from ragward.api.context import ApiParts
+from ragward.api.jobs import JobRunner
+from ragward.api.metrics import Metrics
+from ragward.api.middleware import RequestBoundary
+from ragward.bootstrap import Ragward
+
+
+def create_app(ragward: Ragward) -> FastAPI:
+    """The application; it does not close `ragward`."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        jobs = JobRunner(ragward)
+        app.state.parts = ApiParts(ragward=ragward, jobs=jobs, metrics=metrics)
+        try:
+            yield
+        finally:
+            jobs.close()
+
+    app = _application(lifespan)
+    app.add_middleware(
+        RequestBoundary,
+        max_body_bytes=ragward.settings.max_body_bytes,
+        request_seconds=ragward.settings.request_seconds,
+        observe=metrics.observe_request,
+    )
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document, without an installation."""
+    return _application(None).openapi()
+
+
+def _application(lifespan: Any) -> FastAPI:
+    app = FastAPI(
+        title="ragward",
+        version=version("ragward"),
+        description="Retrieval authorization and data protection for RAG.",
+        lifespan=lifespan,
+        docs_url=None,  # the pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    problems.install(app)
+    for routes in (routes_retrieval, routes_documents, routes_admin, routes_health):
+        app.include_router(routes.router)
+    plain = app.openapi
+
+    def documented() -> dict[str, Any]:
+        document = plain()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = problems.PROBLEM_SCHEMA
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        return document
+
+    app.openapi = documented  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+    return app

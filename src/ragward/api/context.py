@@ -1,0 +1,63 @@
+"""What routes depend on: the wired parts, the credentials of a request, the verified subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from ragward.api.jobs import JobRunner
+from ragward.api.metrics import Metrics
+from ragward.bootstrap import Ragward
+from ragward.domain.access import Credentials, Subject
+from ragward.domain.errors import UnauthenticatedError
+
+_declared = HTTPBearer(
+    auto_error=False,
+    description="An application's API key or token; or, for public clients, a person's token.",
+)
+USER_HEADER = "x-ragward-user-authorization"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    """What the application object holds."""
+
+    ragward: Ragward
+    jobs: JobRunner
+    metrics: Metrics
+
+
+def _parts(request: Request) -> ApiParts:
+    parts: ApiParts = request.app.state.parts
+    return parts
+
+
+def _credentials(request: Request) -> Credentials:
+    return Credentials(
+        untrusted_authorization=_bearer(request, "authorization"),
+        untrusted_user_authorization=_bearer(request, USER_HEADER),
+    )
+
+
+def _bearer(request: Request, header: str) -> str | None:
+    values = request.headers.getlist(header)
+    if not values:
+        return None
+    scheme, _, token = values[0].partition(" ")
+    if len(values) > 1 or scheme.lower() != "bearer" or not token:
+        raise UnauthenticatedError
+    return token
+
+
+Parts = Annotated[ApiParts, Depends(_parts)]
+Credential = Annotated[Credentials, Depends(_credentials), Depends(_declared)]
+
+
+def _subject(parts: Parts, credential: Credential) -> Subject:
+    return parts.ragward.identify(credential)
+
+
+Asker = Annotated[Subject, Depends(_subject)]

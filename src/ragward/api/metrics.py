@@ -1,0 +1,71 @@
+"""Counters for operators. No label names a subject, a document or a query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from ragward.domain.passages import Answer
+
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """One registry per application."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "ragward_requests",
+            "Requests by route and status.",
+            ["route", "status"],
+            registry=self.registry,
+        )
+        self._request_seconds = Histogram(
+            "ragward_request_seconds",
+            "Time per request.",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._stage_seconds = Histogram(
+            "ragward_retrieval_seconds",
+            "Time per stage of a retrieval.",
+            ["stage"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._passages = Counter(
+            "ragward_passages",
+            "Passages given, by classification.",
+            ["classification"],
+            registry=self.registry,
+        )
+        self._removed = Counter(
+            "ragward_redactions",
+            "Personal data taken out, by type.",
+            ["entity"],
+            registry=self.registry,
+        )
+
+    def observe_request(self, route: str, status: int, seconds: float) -> None:
+        """One finished request."""
+        self._requests.labels(route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def observe_answer(self, answer: Answer) -> None:
+        """One retrieval."""
+        self._observe_stages(answer.stage_seconds)
+        for passage in answer.passages:
+            self._passages.labels(passage.classification.name).inc()
+            for kind, count in passage.removed.items():
+                self._removed.labels(kind).inc(count)
+
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _observe_stages(self, seconds: Mapping[str, float]) -> None:
+        for stage, value in seconds.items():
+            self._stage_seconds.labels(stage).observe(value)

@@ -1,0 +1,150 @@
+"""Policy, applications, keys, explanations, the log."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from ragward.api.context import Asker, Parts
+from ragward.api.problems import responses
+from ragward.api.schemas import (
+    ApplicationModel,
+    ApplicationRequest,
+    EntryModel,
+    ExplainRequest,
+    ExplainResponse,
+    KeyModel,
+    PolicyModel,
+    PolicyRequest,
+    RotateRequest,
+    RotateResponse,
+    TermModel,
+    VerifyRequest,
+    VerifyResponse,
+)
+from ragward.domain.access import ALL_CORPORA, Application
+from ragward.domain.errors import InvalidRequestError
+from ragward.domain.labels import Classification, require_name
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+
+router = APIRouter(prefix="/v1", tags=["administration"])
+
+
+@router.get("/policy", operation_id="get_policy", responses=responses(403))
+def get_policy(parts: Parts, subject: Asker) -> PolicyModel:
+    """The tenant's Casbin rows."""
+    return _policy(parts.ragward.stewardship.policy(subject))
+
+
+@router.put("/policy", operation_id="replace_policy", responses=responses(403))
+def replace_policy(body: PolicyRequest, parts: Parts, subject: Asker) -> PolicyModel:
+    """Another policy, in force when this returns; refused as a whole if a row is not valid."""
+    rows = [PolicyRow.from_fields(fields) for fields in body.rows]
+    memberships = [Membership.from_fields(fields) for fields in body.memberships]
+    epoch = parts.ragward.stewardship.replace_policy(subject, rows, memberships)
+    return _policy(PolicySnapshot(subject.tenant, epoch, tuple(rows), tuple(memberships)))
+
+
+@router.post(
+    "/applications", status_code=201, operation_id="register_application", responses=responses(403)
+)
+def register_application(
+    body: ApplicationRequest, parts: Parts, subject: Asker
+) -> ApplicationModel:
+    """An AI application and what may pass through it."""
+    for corpus in body.corpora:
+        if corpus != ALL_CORPORA:
+            require_name(corpus, "corpus")
+    application = Application(
+        principal=body.principal,
+        tenant=subject.tenant,
+        client_id=body.client_id,
+        corpora=frozenset(body.corpora),
+        ceiling=Classification.parse(body.ceiling),
+        public_client=body.public_client,
+        expires_at=body.expires_at,
+    )
+    key = parts.ragward.stewardship.register_application(
+        subject, application, with_key=body.with_key
+    )
+    return ApplicationModel(principal=application.principal, api_key=key)
+
+
+@router.get("/keys", operation_id="get_keys", responses=responses(403))
+def get_keys(parts: Parts, subject: Asker) -> list[KeyModel]:
+    """KEK versions, without key material."""
+    return [
+        KeyModel(
+            kek_id=key.kek_id,
+            classification=key.purpose,
+            version=key.version,
+            state=key.state,
+            created_at=key.created_at,
+        )
+        for key in parts.ragward.stewardship.keys(subject)
+    ]
+
+
+@router.post("/keys/rotate", operation_id="rotate_key", responses=responses(403))
+def rotate_key(body: RotateRequest, parts: Parts, subject: Asker) -> RotateResponse:
+    """A new KEK version for what is written from now on."""
+    level = Classification.parse(body.classification)
+    kek_id, version = parts.ragward.stewardship.rotate_key(subject, level)
+    return RotateResponse(kek_id=kek_id, version=version)
+
+
+@router.post("/explain", operation_id="explain", responses=responses(403, 404))
+def explain(body: ExplainRequest, parts: Parts, subject: Asker) -> ExplainResponse:
+    """Why somebody may or may not read a document; for stewards."""
+    found = parts.ragward.stewardship.explain(subject, body.principal, body.document_id)
+    terms = [
+        TermModel(term=term, holds=held, because=because) for term, held, because in found.terms
+    ]
+    return ExplainResponse(principal=found.principal, permitted=found.permitted, terms=terms)
+
+
+@router.get("/audit/entries", operation_id="get_audit_entries", responses=responses(403))
+def get_audit_entries(
+    parts: Parts,
+    subject: Asker,
+    start: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[EntryModel]:
+    """The log of this tenant, from an index on."""
+    found = parts.ragward.stewardship.audit_entries(subject, start=start, limit=limit)
+    return [
+        EntryModel(index=entry.index, hash=entry.chain_hash.hex(), event=json.loads(entry.data))
+        for entry in found
+    ]
+
+
+@router.post("/audit/verify", operation_id="verify_audit", responses=responses(403))
+def verify_audit(body: VerifyRequest, parts: Parts, subject: Asker) -> VerifyResponse:
+    """Checks the whole log, against an anchor if one was kept."""
+    if (body.anchor_index is None) != (body.anchor_hash is None):
+        raise InvalidRequestError("an anchor is an index and a hash")
+    anchor = (
+        (body.anchor_index, body.anchor_hash)
+        if body.anchor_index is not None and body.anchor_hash
+        else None
+    )
+    found = parts.ragward.stewardship.verify_audit(subject, anchor)
+    return VerifyResponse(
+        consistent=found.consistent,
+        complete=found.complete,
+        entries=found.entries,
+        head=found.head,
+        problem=found.problem,
+        first_bad_index=found.first_bad_index,
+    )
+
+
+def _policy(snapshot: PolicySnapshot) -> PolicyModel:
+    return PolicyModel(
+        epoch=snapshot.epoch,
+        digest=snapshot.digest(),
+        rows=[list(row.fields()) for row in snapshot.rows],
+        memberships=[[m.member, m.group] for m in snapshot.memberships],
+    )

@@ -1,0 +1,154 @@
+"""Documents and ingest jobs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Response
+
+from ragward.api.context import Asker, Parts
+from ragward.api.problems import responses
+from ragward.api.schemas import (
+    DocumentModel,
+    DocumentRequest,
+    ItemModel,
+    JobModel,
+    JobRequest,
+    ReasonRequest,
+    RelabelRequest,
+)
+from ragward.domain.access import Action, Context, Subject
+from ragward.domain.corpus import SourceDocument
+from ragward.domain.errors import DeniedError, InvalidRequestError, NotFoundError
+from ragward.domain.jobs import JobRecord
+from ragward.domain.labels import Classification
+from ragward.stewardship import administrative
+
+router = APIRouter(prefix="/v1", tags=["documents"])
+Id = Annotated[str, Path(min_length=1, max_length=100)]
+
+
+@router.post(
+    "/documents", status_code=201, operation_id="ingest_document", responses=responses(403, 409)
+)
+def ingest(body: DocumentRequest, parts: Parts, subject: Asker, response: Response) -> ItemModel:
+    """Classifies, labels, scans, encrypts and indexes one document."""
+    source = SourceDocument(
+        source=body.source,
+        filename=body.filename,
+        data=_data(body),
+        label=body.label(subject.tenant, body.corpus, Classification.CONFIDENTIAL),
+        attributes=body.attributes,
+    )
+    item = parts.ragward.ingestion.ingest(subject, source)
+    response.headers["Location"] = f"/v1/documents/{item.document_id}"
+    return ItemModel.of(item)
+
+
+@router.get("/documents/{document_id}", operation_id="get_document", responses=responses(404))
+def get(document_id: Id, parts: Parts, subject: Asker) -> DocumentModel:
+    """What the catalog says of a document. Absent and not yours are the same 404."""
+    return DocumentModel.of(parts.ragward.stewardship.document(subject, document_id))
+
+
+@router.delete(
+    "/documents/{document_id}",
+    status_code=204,
+    operation_id="delete_document",
+    responses=responses(403, 404),
+)
+def delete(document_id: Id, parts: Parts, subject: Asker) -> None:
+    """Deletes a document; no request begun afterwards sees it."""
+    parts.ragward.stewardship.delete(subject, document_id)
+
+
+@router.patch(
+    "/documents/{document_id}/label",
+    operation_id="relabel_document",
+    responses=responses(403, 404, 409),
+)
+def relabel(document_id: Id, body: RelabelRequest, parts: Parts, subject: Asker) -> DocumentModel:
+    """Another access label, in force when this returns."""
+    before = parts.ragward.stewardship.document(subject, document_id)
+    label = body.label(subject.tenant, before.corpus, before.label.classification)
+    return DocumentModel.of(
+        parts.ragward.stewardship.relabel(subject, document_id, label, body.reason)
+    )
+
+
+@router.post(
+    "/documents/{document_id}/release",
+    status_code=204,
+    operation_id="release_document",
+    responses=responses(403, 404, 409),
+)
+def release(document_id: Id, body: ReasonRequest, parts: Parts, subject: Asker) -> None:
+    """Lets a quarantined document be answered from."""
+    parts.ragward.stewardship.release(subject, document_id, body.reason)
+
+
+@router.post("/jobs", status_code=202, operation_id="create_job", responses=responses(403, 404))
+def create_job(
+    body: JobRequest,
+    parts: Parts,
+    subject: Asker,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+) -> JobModel:
+    """Ingests what a manifest lists, in the background."""
+    _require(parts, subject, Action.DOCUMENT_INGEST)
+    job = parts.jobs.submit(subject, body.root, body.manifest, idempotency_key)
+    response.headers["Location"] = f"/v1/jobs/{job.job_id}"
+    return JobModel.of(job)
+
+
+@router.get("/jobs/{job_id}", operation_id="get_job", responses=responses(404))
+def get_job(job_id: Id, parts: Parts, subject: Asker) -> JobModel:
+    """How far a job is, and what failed in it."""
+    return JobModel.of(_job(parts, subject, job_id))
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    status_code=202,
+    operation_id="cancel_job",
+    responses=responses(404, 409),
+)
+def cancel_job(job_id: Id, parts: Parts, subject: Asker) -> JobModel:
+    """Ends a job after the document it is at; what is in stays in."""
+    job = _job(parts, subject, job_id)
+    parts.jobs.cancel(job)
+    return JobModel.of(job)
+
+
+def _job(parts: Parts, subject: Subject, job_id: str) -> JobRecord:
+    job = parts.ragward.catalog.get_job(subject.tenant, job_id)
+    if job.requested_by != subject.principal and not _may(parts, subject, Action.JOB_READ):
+        raise NotFoundError
+    return job
+
+
+def _may(parts: Parts, subject: Subject, action: Action) -> bool:
+    context = Context(now=parts.ragward.clock.now())
+    return parts.ragward.pdp.decide(subject, action, administrative(subject.tenant), context)
+
+
+def _require(parts: Parts, subject: Subject, action: Action) -> None:
+    if not _may(parts, subject, action):
+        raise DeniedError
+
+
+def _data(body: DocumentRequest) -> bytes:
+    if (body.content is None) == (body.content_base64 is None):
+        raise InvalidRequestError("give either content or content_base64")
+    if body.content is not None:
+        try:
+            return body.content.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequestError("content is not valid text") from None
+    try:
+        return base64.b64decode(body.content_base64 or "", validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequestError("content_base64 is not base64") from None

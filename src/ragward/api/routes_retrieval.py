@@ -1,0 +1,83 @@
+"""Questions: ours, and in the shape OpenAI's clients speak."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from ragward.api.context import Credential, Parts
+from ragward.api.problems import responses
+from ragward.api.schemas import (
+    RetrieveRequest,
+    RetrieveResponse,
+    SearchContent,
+    SearchHit,
+    SearchRequest,
+    SearchResponse,
+)
+from ragward.domain.passages import Passage, RetrievalRequest
+
+router = APIRouter(prefix="/v1", tags=["retrieval"])
+_MAX_ATTRIBUTES = 16
+
+
+@router.post("/retrieve", operation_id="retrieve", responses=responses(400))
+def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> RetrieveResponse:
+    """What this asker may know of it, only as much as the question needs, with a receipt."""
+    request = RetrievalRequest(
+        query=body.query,
+        corpora=tuple(body.corpora),
+        limit=body.limit,
+        max_passages_per_document=body.max_passages_per_document,
+        filters=body.filters,
+        minimize=body.minimize,
+    )
+    answer = parts.ragward.retrieve(credential, request)
+    parts.metrics.observe_answer(answer)
+    return RetrieveResponse.of(answer)
+
+
+@router.post(
+    "/vector_stores/{corpus}/search",
+    operation_id="search_vector_store",
+    responses=responses(400, 404),
+)
+def search(
+    corpus: Annotated[str, Path(min_length=1, max_length=63)],
+    body: SearchRequest,
+    parts: Parts,
+    credential: Credential,
+) -> SearchResponse:
+    """A corpus as a vector store, for OpenAI's clients. Unknown and unreadable corpora are the same 404."""
+    queries = [body.query] if isinstance(body.query, str) else body.query
+    subject = parts.ragward.identify(credential)
+    parts.ragward.retrieval.require_corpus(subject, corpus)
+    request = RetrievalRequest(
+        query=" ".join(queries),
+        corpora=(corpus,),
+        limit=body.max_num_results,
+        filters=body.filters,
+    )
+    answer = parts.ragward.retrieve(credential, request)
+    parts.metrics.observe_answer(answer)
+    return SearchResponse(search_query=queries, data=[_hit(p) for p in answer.passages])
+
+
+def _hit(passage: Passage) -> SearchHit:
+    own: dict[str, str | int | float | bool] = {
+        "chunk_id": passage.chunk_id,
+        "classification": passage.classification.name,
+        "title": passage.title[:512],
+        "share": passage.share,
+        "flagged": passage.flagged,
+    }
+    room = _MAX_ATTRIBUTES - len(own)
+    given = {key: value for key, value in list(passage.attributes.items())[:room] if key not in own}
+    return SearchHit(
+        file_id=passage.document_id,
+        filename=passage.source,
+        score=passage.score,
+        attributes=given | own,
+        content=[SearchContent(text=passage.text)],
+    )

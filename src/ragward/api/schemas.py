@@ -1,0 +1,412 @@
+"""What goes over the wire: bounds are here, so that the OpenAPI document states them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ragward.domain.corpus import DocumentRecord
+from ragward.domain.jobs import ItemResult, JobRecord
+from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.passages import Answer, Passage
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["hr"])]
+Principal = Annotated[str, Field(min_length=3, max_length=300, examples=["group:aurora/staff"])]
+Level = Literal["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"]
+Attribute = str | int | float | bool
+Seconds = Annotated[int, Field(ge=0, le=2**50)]
+
+
+class Strict(BaseModel):
+    """Unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RetrieveRequest(Strict):
+    """A question."""
+
+    query: str = Field(min_length=1, max_length=4000, examples=["How long is parental leave?"])
+    corpora: list[Name] = Field(default=[], max_length=50)
+    limit: int = Field(10, ge=1, le=50)
+    max_passages_per_document: int = Field(3, ge=1, le=50)
+    filters: dict[str, Any] | None = Field(
+        None, description="OpenAI's attribute filter; it can only narrow."
+    )
+    minimize: bool = True
+
+
+class PassageModel(BaseModel):
+    """One passage."""
+
+    document_id: str
+    chunk_id: str
+    corpus: str
+    source: str
+    title: str
+    classification: Level
+    text: str
+    rank: int
+    score: float
+    share: float = Field(description="Share of the chunk that is shown.")
+    removed: dict[str, int] = Field(description="Personal data taken out, by type.")
+    flagged: bool = Field(description="The text holds what looks like instructions to a model.")
+    attributes: dict[str, Attribute]
+
+    @classmethod
+    def of(cls, passage: Passage) -> PassageModel:
+        """From the domain's."""
+        return cls(
+            document_id=passage.document_id,
+            chunk_id=passage.chunk_id,
+            corpus=passage.corpus,
+            source=passage.source,
+            title=passage.title,
+            classification=_level(passage.classification),
+            text=passage.text,
+            rank=passage.rank,
+            score=passage.score,
+            share=passage.share,
+            removed=dict(passage.removed),
+            flagged=passage.flagged,
+            attributes=dict(passage.attributes),
+        )
+
+
+class ReceiptModel(BaseModel):
+    """Evidence of an answer."""
+
+    receipt_id: str
+    recorded_at: int = Field(description="Unix milliseconds.")
+    audit_index: int
+    audit_hash: str
+    epoch_token: str
+
+
+class RetrieveResponse(BaseModel):
+    """An answer."""
+
+    passages: list[PassageModel]
+    classification: Level
+    receipt: ReceiptModel
+    near_duplicates_removed: int
+    query_flags: list[str]
+
+    @classmethod
+    def of(cls, answer: Answer) -> RetrieveResponse:
+        """From the domain's."""
+        receipt = answer.receipt
+        return cls(
+            passages=[PassageModel.of(passage) for passage in answer.passages],
+            classification=_level(answer.classification),
+            receipt=ReceiptModel(
+                receipt_id=receipt.receipt_id,
+                recorded_at=receipt.recorded_at,
+                audit_index=receipt.audit_index,
+                audit_hash=receipt.audit_hash,
+                epoch_token=receipt.epoch_token,
+            ),
+            near_duplicates_removed=answer.near_duplicates_removed,
+            query_flags=list(answer.query_flags),
+        )
+
+
+class SearchRequest(BaseModel):
+    """OpenAI's vector store search; fields we have no use for are accepted."""
+
+    query: str | list[str] = Field(examples=["parental leave"])
+    filters: dict[str, Any] | None = None
+    max_num_results: int = Field(10, ge=1, le=50)
+    ranking_options: dict[str, Any] | None = None
+    rewrite_query: bool | None = None
+
+
+class SearchContent(BaseModel):
+    """A piece of text."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class SearchHit(BaseModel):
+    """One result in OpenAI's shape."""
+
+    file_id: str
+    filename: str
+    score: float
+    attributes: dict[str, Attribute]
+    content: list[SearchContent]
+
+
+class SearchResponse(BaseModel):
+    """A page of results in OpenAI's shape."""
+
+    object: Literal["vector_store.search_results.page"] = "vector_store.search_results.page"
+    search_query: list[str]
+    data: list[SearchHit]
+    has_more: bool = False
+    next_page: str | None = None
+
+
+class LabelFields(Strict):
+    """The parts of a label a caller gives."""
+
+    classification: Level | None = None
+    compartments: list[Name] = Field(default=[], max_length=32)
+    granted: list[Principal] = Field(default=[], max_length=1000)
+    denied: list[Principal] = Field(default=[], max_length=1000)
+    valid_from: Seconds | None = None
+    valid_until: Seconds | None = None
+
+    def label(self, tenant: str, corpus: str, default: Classification) -> AccessLabel:
+        """The label, validated by the domain."""
+        level = Classification.parse(self.classification) if self.classification else default
+        return AccessLabel(
+            tenant=tenant,
+            corpus=corpus,
+            classification=level,
+            compartments=frozenset(self.compartments),
+            granted=frozenset(self.granted),
+            denied=frozenset(self.denied),
+            valid_from=self.valid_from,
+            valid_until=self.valid_until,
+        )
+
+
+class DocumentRequest(LabelFields):
+    """A document to ingest: text in `content`, or bytes in `content_base64`."""
+
+    corpus: Name
+    source: str = Field(min_length=1, max_length=1024, examples=["handbook/leave.md"])
+    filename: str = Field(min_length=1, max_length=255, examples=["leave.md"])
+    content: str | None = None
+    content_base64: str | None = None
+    attributes: dict[str, Attribute] = Field(default={}, max_length=16)
+
+
+class ItemModel(BaseModel):
+    """What became of a document."""
+
+    source: str
+    outcome: str
+    document_id: str | None
+    classification: Level | None
+    chunks: int
+    entity_counts: dict[str, int]
+    code: str | None
+    detail: str
+
+    @classmethod
+    def of(cls, item: ItemResult) -> ItemModel:
+        """From the domain's."""
+        return cls(
+            source=item.source,
+            outcome=item.outcome.value,
+            document_id=item.document_id,
+            classification=_level(Classification.parse(item.classification))
+            if item.classification
+            else None,
+            chunks=item.chunks,
+            entity_counts=dict(item.entity_counts),
+            code=item.code,
+            detail=item.detail,
+        )
+
+
+class DocumentModel(BaseModel):
+    """What the catalog says of a document."""
+
+    document_id: str
+    version: int
+    corpus: str
+    source: str
+    title: str
+    state: str
+    media_type: str
+    classification: Level
+    compartments: list[str]
+    attributes: dict[str, Attribute]
+    chunks: int
+    created_at: int
+
+    @classmethod
+    def of(cls, record: DocumentRecord) -> DocumentModel:
+        """From the domain's."""
+        return cls(
+            document_id=record.document_id,
+            version=record.version,
+            corpus=record.corpus,
+            source=record.source,
+            title=record.title,
+            state=record.state.value,
+            media_type=record.media_type,
+            classification=_level(record.label.classification),
+            compartments=sorted(record.label.compartments),
+            attributes=dict(record.attributes),
+            chunks=record.chunk_count,
+            created_at=record.created_at,
+        )
+
+
+class RelabelRequest(LabelFields):
+    """Another label, and why."""
+
+    reason: str = Field(min_length=8, max_length=500)
+
+
+class ReasonRequest(Strict):
+    """Why."""
+
+    reason: str = Field(min_length=8, max_length=500)
+
+
+class JobRequest(Strict):
+    """A manifest below one of the installation's named roots."""
+
+    root: str = Field(min_length=1, max_length=100)
+    manifest: str = Field(min_length=1, max_length=500)
+
+
+class JobModel(BaseModel):
+    """How far a job is."""
+
+    job_id: str
+    state: str
+    total: int
+    done: int
+    counts: dict[str, int]
+    errors: list[ItemModel]
+    created_at: int
+    updated_at: int
+
+    @classmethod
+    def of(cls, job: JobRecord) -> JobModel:
+        """From the domain's."""
+        return cls(
+            job_id=job.job_id,
+            state=job.state.value,
+            total=job.total,
+            done=job.done,
+            counts=dict(job.counts),
+            errors=[ItemModel.of(item) for item in job.errors],
+            created_at=job.created_at,
+            updated_at=job.updated_at,
+        )
+
+
+class PolicyModel(BaseModel):
+    """A tenant's policy."""
+
+    epoch: int
+    digest: str
+    rows: list[list[str]]
+    memberships: list[list[str]]
+
+
+class PolicyRequest(Strict):
+    """A whole policy: p rows of six fields, g rows of two."""
+
+    rows: list[list[str]] = Field(min_length=1, max_length=10_000)
+    memberships: list[list[str]] = Field(default=[], max_length=100_000)
+
+
+class ApplicationRequest(Strict):
+    """An application and what may pass through it."""
+
+    principal: Principal
+    client_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    corpora: list[str] = Field(max_length=100)
+    ceiling: Level
+    public_client: bool = False
+    expires_at: Seconds | None = None
+    with_key: bool = True
+
+
+class ApplicationModel(BaseModel):
+    """The application's API key, shown this once."""
+
+    principal: str
+    api_key: str | None
+
+
+class RotateRequest(Strict):
+    """Which KEK."""
+
+    classification: Level
+
+
+class RotateResponse(BaseModel):
+    """The new version."""
+
+    kek_id: str
+    version: int
+
+
+class KeyModel(BaseModel):
+    """A KEK version, without key material."""
+
+    kek_id: str
+    classification: str
+    version: int
+    state: str
+    created_at: int
+
+
+class ExplainRequest(Strict):
+    """Whose access to which document."""
+
+    principal: Principal
+    document_id: str = Field(min_length=1, max_length=100)
+
+
+class TermModel(BaseModel):
+    """One term of the decision."""
+
+    term: str
+    holds: bool
+    because: str
+
+
+class ExplainResponse(BaseModel):
+    """The decision, term by term."""
+
+    principal: str
+    permitted: bool
+    terms: list[TermModel]
+
+
+class VerifyRequest(Strict):
+    """An anchor that was kept elsewhere."""
+
+    anchor_index: int | None = Field(None, ge=0)
+    anchor_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+
+
+class VerifyResponse(BaseModel):
+    """The state of the log."""
+
+    consistent: bool
+    complete: bool
+    entries: int
+    head: str
+    problem: str
+    first_bad_index: int | None
+
+
+class EntryModel(BaseModel):
+    """A log entry."""
+
+    index: int
+    hash: str
+    event: dict[str, Any]
+
+
+def _level(level: Classification) -> Level:
+    names: dict[Classification, Level] = {
+        Classification.PUBLIC: "PUBLIC",
+        Classification.INTERNAL: "INTERNAL",
+        Classification.CONFIDENTIAL: "CONFIDENTIAL",
+        Classification.RESTRICTED: "RESTRICTED",
+    }
+    return names[level]

@@ -1,0 +1,359 @@
+"""What the commands do: open the installation, call one flow, show the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ragward import installation
+from ragward.bootstrap import Ragward, development_token, open_audit_reader, open_keyring
+from ragward.cli import render
+from ragward.domain.access import Credentials, Subject
+from ragward.domain.errors import ConfigurationError, InvalidRequestError, RagwardError
+from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState
+from ragward.domain.labels import Classification, tenant_of
+from ragward.domain.passages import RetrievalRequest
+from ragward.domain.policy import PolicySnapshot
+from ragward.ports import AuditLog
+from ragward.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who runs a command: a person by the development issuer, or the holder of a token."""
+
+    person: str | None = None
+    tenant: str | None = None
+    agent: str | None = None
+    token_file: Path | None = None
+
+    def token(self, settings: Settings) -> str:
+        """The bearer token. Raises `auth.missing`, `config.invalid`."""
+        if self.person is not None:
+            tenants = settings.development_tenants
+            tenant = self.tenant or (tenants[0] if tenants else "")
+            return development_token(settings, self.person, tenant=tenant, agent=self.agent)
+        if self.token_file is not None:
+            return self.token_file.read_text(encoding="utf-8").strip()
+        if found := os.environ.get("RAGWARD_TOKEN"):
+            return found
+        raise ConfigurationError("say who asks: --as NAME, --token-file FILE or RAGWARD_TOKEN")
+
+    def credentials(self, settings: Settings) -> Credentials:
+        """For the flows."""
+        return Credentials(untrusted_authorization=self.token(settings))
+
+
+def load_settings(file: Path | None) -> Settings:
+    """The settings in force. Raises `config.invalid`."""
+    return Settings.load(file)
+
+
+def init(
+    settings: Settings, tenant: str, administrator: str, policy: Path | None, *, as_json: bool
+) -> None:
+    """`ragward init`."""
+    start = installation.read_policy_csv(policy) if policy else None
+    made = installation.initialise(
+        settings, tenant=tenant, administrator=administrator, policy=start
+    )
+    render.result(
+        {"tenant": made.tenant, "administrator": made.administrator},
+        f"tenant {made.tenant} is ready; {made.administrator} administers it",
+        as_json=as_json,
+    )
+
+
+def upgrade(settings: Settings) -> None:
+    """`ragward upgrade`."""
+    installation.upgrade(settings)
+    typer.echo("the catalog is up to date")
+
+
+def serve(settings: Settings) -> None:
+    """`ragward serve`."""
+    import uvicorn
+
+    from ragward.api.app import create_app
+
+    with Ragward.open(settings) as ragward:
+        uvicorn.run(
+            create_app(ragward),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            server_header=False,
+        )
+
+
+def ingest(
+    settings: Settings,
+    path: Path,
+    corpus: str | None,
+    granted: Sequence[str],
+    caller: Caller,
+    *,
+    as_json: bool,
+) -> int:
+    """`ragward ingest`."""
+    from ragward.bootstrap import directory_items, manifest_items
+
+    with Ragward.open(settings) as ragward:
+        subject = ragward.identify(caller.credentials(settings))
+        if path.is_dir():
+            if corpus is None or not granted:
+                raise InvalidRequestError("a directory needs --corpus and at least one --grant")
+            items = directory_items(path, subject.tenant, corpus=corpus, granted=granted)
+        else:
+            items = manifest_items(path, subject.tenant)
+        job, results = ingest_with_progress(ragward, subject, items, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(render.job_json(job, results)))
+    else:
+        render.job(job, results)
+    return 1 if job.state in (JobState.FAILED, JobState.INTERRUPTED) else 0
+
+
+def ingest_with_progress(
+    ragward: Ragward, subject: Subject, items: Sequence[JobItem], *, quiet: bool = False
+) -> tuple[JobRecord, list[ItemResult]]:
+    """Runs a job under a progress bar."""
+    results: list[ItemResult] = []
+    with Progress(
+        TextColumn("[bold]ingest"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=render.console(stderr=True),
+        disable=quiet,
+    ) as progress:
+        task = progress.add_task("loading the model", total=len(items))
+
+        def advance(_job: JobRecord, item: ItemResult) -> None:
+            results.append(item)
+            level = item.classification or item.code or ""
+            progress.update(task, advance=1, description=f"{item.source[-48:]} {level}")
+
+        job = ragward.ingestion.run_job(subject, items, progress=advance)
+        progress.update(task, description="done")
+    return job, results
+
+
+def query(
+    settings: Settings,
+    question: str,
+    corpora: Sequence[str],
+    limit: int,
+    caller: Caller,
+    *,
+    as_json: bool,
+) -> None:
+    """`ragward query`."""
+    request = RetrievalRequest(query=question, corpora=tuple(corpora), limit=limit)
+    with Ragward.open(settings) as ragward:
+        answer = ragward.retrieve(caller.credentials(settings), request)
+    if as_json:
+        typer.echo(json.dumps(render.answer_json(answer)))
+    else:
+        render.answer(answer)
+
+
+def explain(
+    settings: Settings, document: str, principal: str, caller: Caller, *, as_json: bool
+) -> None:
+    """`ragward explain`."""
+    with Ragward.open(settings) as ragward:
+        subject = ragward.identify(caller.credentials(settings))
+        if ":" in document:
+            corpus, _, source = document.partition(":")
+            record = ragward.catalog.find_document(subject.tenant, corpus, source)
+            document = record.document_id if record else document
+        explanation = ragward.stewardship.explain(subject, principal, document)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(explanation)))
+    else:
+        render.explanation(explanation)
+
+
+def doctor(settings: Settings, *, as_json: bool) -> int:
+    """`ragward doctor`."""
+    findings: list[tuple[str, bool, str]] = []
+    for name, path in (("keyring", settings.keyring), ("data_dir", settings.data_dir)):
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+        private = mode is not None and not mode & 0o077
+        findings.append((f"{name} private", private, "missing" if mode is None else oct(mode)))
+    weak = "on: for this machine only" if settings.development_issuer else "off"
+    findings.append(("development issuer", True, weak))
+    try:
+        with Ragward.open(settings) as ragward:
+            findings += [
+                (part, state == "ok", state) for part, state in ragward.readiness().items()
+            ]
+            owed = [
+                t
+                for t in settings.development_tenants
+                if ragward.catalog.pending_points(t, limit=1)
+            ]
+            findings.append(("index up to date", not owed, "yes" if not owed else f"owed: {owed}"))
+            verified = ragward.audit.verify()
+            findings.append(("audit log", verified.consistent, verified.problem or "consistent"))
+    except RagwardError as error:
+        findings.append(("opens", False, f"{error.code}: {error.detail}"))
+    render.checks(findings, as_json=as_json)
+    return 0 if all(good for _, good, _ in findings) else 1
+
+
+def backup(settings: Settings, directory: Path) -> None:
+    """`ragward backup`."""
+    with Ragward.open(settings) as ragward:
+        for path in installation.backup(ragward, directory):
+            typer.echo(f"copied {path.name}")
+    typer.echo("the keyring and its passphrase are not in the backup: keep them elsewhere")
+
+
+def restore(settings: Settings, directory: Path) -> None:
+    """`ragward restore`."""
+    installation.restore(settings, directory)
+    index_rebuild(settings)
+
+
+def openapi(output: Path | None) -> None:
+    """`ragward openapi`."""
+    from ragward.api.app import openapi_document
+
+    text = json.dumps(openapi_document(), indent=1, sort_keys=True) + "\n"
+    if output is None:
+        typer.echo(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def index_rebuild(settings: Settings) -> None:
+    """`ragward index rebuild`."""
+    with Ragward.open(settings) as ragward:
+        typer.echo(f"{ragward.index_sync.rebuild()} points written from the catalog")
+
+
+@contextmanager
+def _log(settings: Settings) -> Iterator[AuditLog]:
+    """The log, for reading beside whoever writes it."""
+    log = open_audit_reader(settings, open_keyring(settings))
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def audit_verify(settings: Settings, anchor: str | None, *, as_json: bool) -> int:
+    """`ragward audit verify`."""
+    with _log(settings) as log:
+        outcome = log.verify(anchor=_anchor(anchor))
+    verdict = "complete up to the anchor" if outcome.complete else outcome.problem
+    render.result(
+        dataclasses.asdict(outcome),
+        f"{outcome.entries} entries, head {outcome.head[:16]}…: "
+        + (
+            f"consistent; {verdict}"
+            if outcome.consistent
+            else f"NOT CONSISTENT at {outcome.first_bad_index}: {verdict}"
+        ),
+        as_json=as_json,
+    )
+    return 0 if outcome.consistent else 1
+
+
+def audit_show(settings: Settings, last: int, *, as_json: bool) -> None:
+    """`ragward audit show`."""
+    with _log(settings) as log:
+        count = log.verify().entries
+        entries = log.entries(start=max(0, count - last), limit=last)
+    render.entries(entries, as_json=as_json)
+
+
+def audit_export(settings: Settings, file: Path) -> None:
+    """`ragward audit export`."""
+    with _log(settings) as log, file.open("w", encoding="utf-8") as out:
+        start = 0
+        while batch := log.entries(start=start, limit=1000):
+            for entry in batch:
+                line = {
+                    "index": entry.index,
+                    "hash": entry.chain_hash.hex(),
+                    "event": json.loads(entry.data),
+                }
+                out.write(json.dumps(line, sort_keys=True) + "\n")
+            start = batch[-1].index + 1
+    typer.echo(f"{start} entries")
+
+
+def keys_status(settings: Settings, *, as_json: bool) -> None:
+    """`ragward keys status`."""
+    render.keys(open_keyring(settings).status(), as_json=as_json)
+
+
+def keys_rotate(settings: Settings, classification: str, caller: Caller) -> None:
+    """`ragward keys rotate`."""
+    with Ragward.open(settings) as ragward:
+        subject = ragward.identify(caller.credentials(settings))
+        kek_id, version = ragward.stewardship.rotate_key(
+            subject, Classification.parse(classification)
+        )
+    typer.echo(f"{kek_id} is at version {version}")
+
+
+def policy_check(file: Path, *, as_json: bool) -> int:
+    """`ragward policy check`."""
+    try:
+        policy = installation.read_policy_csv(file)
+        tenant = tenant_of(policy.rows[0].subject) if policy.rows else ""
+        PolicySnapshot(tenant, 0, policy.rows, policy.memberships).validate()
+    except InvalidRequestError as error:
+        render.result(
+            {"valid": False, "code": error.code, "detail": error.detail},
+            f"not valid: {error.detail}",
+            as_json=as_json,
+        )
+        return 1
+    counts = {"valid": True, "rows": len(policy.rows), "memberships": len(policy.memberships)}
+    render.result(
+        counts,
+        f"valid: {len(policy.rows)} rows, {len(policy.memberships)} memberships",
+        as_json=as_json,
+    )
+    return 0
+
+
+def policy_import(settings: Settings, file: Path, caller: Caller) -> None:
+    """`ragward policy import`."""
+    policy = installation.read_policy_csv(file)
+    with Ragward.open(settings) as ragward:
+        subject = ragward.identify(caller.credentials(settings))
+        epoch = ragward.stewardship.replace_policy(subject, policy.rows, policy.memberships)
+    typer.echo(f"in force since epoch {epoch}")
+
+
+def policy_export(settings: Settings, caller: Caller) -> None:
+    """`ragward policy export`."""
+    with Ragward.open(settings) as ragward:
+        subject = ragward.identify(caller.credentials(settings))
+        sys.stdout.write(installation.policy_csv(ragward.stewardship.policy(subject)))
+
+
+def _anchor(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    index, _, digest = text.partition(":")
+    if not index.isdigit() or len(digest) != 64:
+        raise InvalidRequestError("an anchor is INDEX:HASH")
+    return int(index), digest

@@ -1,0 +1,347 @@
+"""The command line: groups and commands; what each needs is imported when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ragward.domain.errors import (
+    CODES,
+    ConfigurationError,
+    DeniedError,
+    InvalidRequestError,
+    NotFoundError,
+    RagwardError,
+    UnauthenticatedError,
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Retrieval authorization and data protection for RAG.",
+)
+audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
+keys_app = typer.Typer(no_args_is_help=True, help="Key-encryption keys: status, rotate.")
+policy_app = typer.Typer(no_args_is_help=True, help="Casbin policy: check, show, import, export.")
+index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
+bench_app = typer.Typer(no_args_is_help=True, help="What authorization and protection cost.")
+for name, group in (
+    ("audit", audit_app),
+    ("keys", keys_app),
+    ("policy", policy_app),
+    ("index", index_app),
+    ("bench", bench_app),
+):
+    app.add_typer(group, name=name)
+
+As = Annotated[
+    str | None, typer.Option("--as", help="Ask as this person, by the development issuer.")
+]
+TokenFile = Annotated[
+    Path | None, typer.Option(help="File with a bearer token; otherwise RAGWARD_TOKEN.")
+]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", help="Settings file; otherwise RAGWARD_SETTINGS or ./ragward.toml."),
+]
+
+
+@app.callback()
+def common(context: typer.Context, settings: SettingsFile = None) -> None:
+    """Options of every command."""
+    file = settings or Path(os.environ.get("RAGWARD_SETTINGS", "ragward.toml"))
+    context.obj = file if settings or file.is_file() else None
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    tenant: Annotated[str, typer.Option(help="The first tenant.")],
+    admin: Annotated[str, typer.Option(help="Its administrator: user:TENANT/NAME.")],
+    policy: Annotated[Path | None, typer.Option(help="Casbin CSV to start from.")] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Create keyring, catalog and log, and name the first administrator. Runs once."""
+    from ragward.cli import commands
+
+    commands.init(commands.load_settings(context.obj), tenant, admin, policy, as_json=as_json)
+
+
+@app.command()
+def upgrade(context: typer.Context) -> None:
+    """Bring an older catalog to this version."""
+    from ragward.cli import commands
+
+    commands.upgrade(commands.load_settings(context.obj))
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the installation in this new directory.")
+    ] = None,
+    serve: Annotated[bool, typer.Option(help="Serve the API on loopback afterwards.")] = False,
+) -> None:
+    """Two sample companies: ingest, ask the same questions as five people, check every answer."""
+    from ragward.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(keep, serve=serve))
+
+
+@app.command()
+def serve(context: typer.Context) -> None:
+    """Serve the REST API."""
+    from ragward.cli import commands
+
+    commands.serve(commands.load_settings(context.obj))
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(help="A manifest (.jsonl), or a directory.")],
+    corpus: Annotated[str | None, typer.Option(help="For a directory: the corpus.")] = None,
+    grant: Annotated[list[str] | None, typer.Option(help="For a directory: who may read.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="With --as: the tenant.")] = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Classify, label, scan, encrypt and index documents."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    code = commands.ingest(
+        commands.load_settings(context.obj), path, corpus, grant or [], caller, as_json=as_json
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument()],
+    corpus: Annotated[list[str] | None, typer.Option(help="Only here; may be repeated.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=50)] = 5,
+    agent: Annotated[
+        str | None, typer.Option(help="With --as: an agent acting for the person.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="With --as: the tenant.")] = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Ask, and see what this asker may know."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=person, tenant=tenant, agent=agent, token_file=token_file)
+    commands.query(
+        commands.load_settings(context.obj), question, corpus or [], limit, caller, as_json=as_json
+    )
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    document: Annotated[str, typer.Argument(help="Document id, or CORPUS:SOURCE.")],
+    principal: Annotated[str, typer.Option(help="Whose access: user:TENANT/NAME.")],
+    tenant: Annotated[str | None, typer.Option(help="With --as: the tenant.")] = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Why somebody may or may not read a document; for stewards."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    commands.explain(
+        commands.load_settings(context.obj), document, principal, caller, as_json=as_json
+    )
+
+
+@app.command()
+def token(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The person.")],
+    agent: Annotated[str | None, typer.Option(help="An agent acting for them.")] = None,
+    tenant: Annotated[str | None, typer.Option()] = None,
+) -> None:
+    """Print a token of the development issuer."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=name, tenant=tenant, agent=agent)
+    typer.echo(caller.token(commands.load_settings(context.obj)))
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: AsJSON = False) -> None:
+    """Check the installation; exit 1 if something is wrong."""
+    from ragward.cli import commands
+
+    raise typer.Exit(commands.doctor(commands.load_settings(context.obj), as_json=as_json))
+
+
+@app.command()
+def backup(context: typer.Context, directory: Annotated[Path, typer.Argument()]) -> None:
+    """A consistent copy of catalog and log. The keyring and its passphrase are not in it: keep them elsewhere."""
+    from ragward.cli import commands
+
+    commands.backup(commands.load_settings(context.obj), directory)
+
+
+@app.command()
+def restore(context: typer.Context, directory: Annotated[Path, typer.Argument()]) -> None:
+    """Put a backup into an empty data directory and build the index anew."""
+    from ragward.cli import commands
+
+    commands.restore(commands.load_settings(context.obj), directory)
+
+
+@app.command("openapi")
+def openapi(
+    output: Annotated[Path | None, typer.Option(help="Write here instead of printing.")] = None,
+) -> None:
+    """The OpenAPI document."""
+    from ragward.cli import commands
+
+    commands.openapi(output)
+
+
+@index_app.command("rebuild")
+def index_rebuild(context: typer.Context) -> None:
+    """Empty the index and fill it from the catalog."""
+    from ragward.cli import commands
+
+    commands.index_rebuild(commands.load_settings(context.obj))
+
+
+@audit_app.command("verify")
+def audit_verify(
+    context: typer.Context,
+    anchor: Annotated[str | None, typer.Option(help="INDEX:HASH that was kept elsewhere.")] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Check the whole log; exit 1 if it is not consistent."""
+    from ragward.cli import commands
+
+    raise typer.Exit(
+        commands.audit_verify(commands.load_settings(context.obj), anchor, as_json=as_json)
+    )
+
+
+@audit_app.command("show")
+def audit_show(
+    context: typer.Context,
+    last: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: AsJSON = False,
+) -> None:
+    """The latest entries."""
+    from ragward.cli import commands
+
+    commands.audit_show(commands.load_settings(context.obj), last, as_json=as_json)
+
+
+@audit_app.command("export")
+def audit_export(context: typer.Context, file: Annotated[Path, typer.Argument()]) -> None:
+    """All entries as JSON lines."""
+    from ragward.cli import commands
+
+    commands.audit_export(commands.load_settings(context.obj), file)
+
+
+@keys_app.command("status")
+def keys_status(context: typer.Context, as_json: AsJSON = False) -> None:
+    """Versions and their states, without key material."""
+    from ragward.cli import commands
+
+    commands.keys_status(commands.load_settings(context.obj), as_json=as_json)
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    context: typer.Context,
+    classification: Annotated[str, typer.Argument()],
+    tenant: Annotated[str | None, typer.Option()] = None,
+    person: As = None,
+    token_file: TokenFile = None,
+) -> None:
+    """A new key version for what is written from now on."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    commands.keys_rotate(commands.load_settings(context.obj), classification, caller)
+
+
+@policy_app.command("check")
+def policy_check(file: Annotated[Path, typer.Argument()], as_json: AsJSON = False) -> None:
+    """Check a Casbin CSV file without putting it in place; exit 1 if it is not valid."""
+    from ragward.cli import commands
+
+    raise typer.Exit(commands.policy_check(file, as_json=as_json))
+
+
+@policy_app.command("import")
+def policy_import(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument()],
+    tenant: Annotated[str | None, typer.Option()] = None,
+    person: As = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Put a Casbin CSV file in place of the present policy."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    commands.policy_import(commands.load_settings(context.obj), file, caller)
+
+
+@policy_app.command("export")
+def policy_export(
+    context: typer.Context,
+    tenant: Annotated[str | None, typer.Option()] = None,
+    person: As = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Print the present policy as Casbin CSV."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    commands.policy_export(commands.load_settings(context.obj), caller)
+
+
+@bench_app.command("quick")
+def bench_quick(
+    queries: Annotated[int, typer.Option(min=10, max=2000)] = 200, as_json: AsJSON = False
+) -> None:
+    """What a query costs on the sample company, stage by stage."""
+    from ragward.cli.bench import run_quick
+
+    run_quick(queries, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point: our errors are one line and an exit code."""
+    try:
+        app()
+    except RagwardError as error:
+        raise SystemExit(report(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def report(error: RagwardError) -> int:
+    """Prints the error and says how to exit: 2 usage, 3 denied, 1 everything else."""
+    if "--json" in sys.argv:
+        body: dict[str, Any] = {"error": {"code": error.code, "detail": error.detail}}
+        typer.echo(json.dumps(body))
+    typer.echo(f"error: {error.code}: {error.detail or CODES[error.code]}", err=True)
+    if isinstance(error, DeniedError | UnauthenticatedError | NotFoundError):
+        return 3
+    return 2 if isinstance(error, ConfigurationError | InvalidRequestError) else 1

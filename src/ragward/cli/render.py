@@ -1,0 +1,223 @@
+"""Tables and lines for people, and the same as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ragward.domain.access import Explanation
+from ragward.domain.audit import AuditEntry
+from ragward.domain.envelope import KEKStatus
+from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord
+from ragward.domain.passages import Answer, Passage
+
+COLOURS: Final = {
+    "PUBLIC": "green",
+    "INTERNAL": "cyan",
+    "CONFIDENTIAL": "yellow",
+    "RESTRICTED": "red",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Plain and wide enough where nobody looks."""
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=120)
+
+
+def result(body: Mapping[str, Any], line: str, *, as_json: bool) -> None:
+    """One result."""
+    typer.echo(json.dumps(body) if as_json else line)
+
+
+def badge(level: str) -> Text:
+    """A classification in its colour."""
+    return Text(level, style=f"bold {COLOURS.get(level, 'white')}")
+
+
+def shown(text: str, width: int = 240) -> Text:
+    """A passage in one paragraph, placeholders marked."""
+    flat = " ".join(text.split())
+    out = Text(flat if len(flat) <= width else flat[: width - 1] + "…")
+    out.highlight_regex(r"<[A-Z_]+>", "bold magenta")
+    out.highlight_regex(r"\[…\]", "dim")
+    return out
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer as the API gives it."""
+    return {
+        "passages": [passage_json(item) for item in answer.passages],
+        "classification": answer.classification.name,
+        "near_duplicates_removed": answer.near_duplicates_removed,
+        "query_flags": list(answer.query_flags),
+        "receipt": {
+            "receipt_id": answer.receipt.receipt_id,
+            "recorded_at": answer.receipt.recorded_at,
+            "audit_index": answer.receipt.audit_index,
+            "audit_hash": answer.receipt.audit_hash,
+            "epoch_token": answer.receipt.epoch_token,
+        },
+    }
+
+
+def passage_json(item: Passage) -> dict[str, Any]:
+    """A passage as the API gives it."""
+    return {
+        "document_id": item.document_id,
+        "chunk_id": item.chunk_id,
+        "corpus": item.corpus,
+        "source": item.source,
+        "title": item.title,
+        "classification": item.classification.name,
+        "text": item.text,
+        "rank": item.rank,
+        "score": item.score,
+        "share": item.share,
+        "removed": dict(item.removed),
+        "flagged": item.flagged,
+        "attributes": dict(item.attributes),
+    }
+
+
+def answer(given: Answer) -> None:
+    """An answer as a table, and its receipt."""
+    table = Table("", "classification", "source", "shows", "removed", "text", show_lines=True)
+    for item in given.passages:
+        removed = ", ".join(f"{kind} {count}" for kind, count in sorted(item.removed.items()))
+        table.add_row(
+            str(item.rank),
+            badge(item.classification.name),
+            f"{item.corpus}:{item.source}",
+            f"{item.share:.0%}",
+            removed or "-",
+            shown(item.text, 400),
+        )
+    out = console()
+    out.print(table if given.passages else "nothing that you may read answers this")
+    out.print(
+        f"receipt {given.receipt.receipt_id}  log entry {given.receipt.audit_index}  "
+        f"near-duplicates left out {given.near_duplicates_removed}",
+        style="dim",
+    )
+
+
+def job_json(job: JobRecord, results: Sequence[ItemResult]) -> dict[str, Any]:
+    """A job and what failed in it."""
+    return {
+        "job_id": job.job_id,
+        "state": job.state.value,
+        "total": job.total,
+        "outcomes": dict(Counter(item.outcome.value for item in results)),
+        "errors": [
+            {"source": item.source, "code": item.code, "detail": item.detail}
+            for item in results
+            if item.code
+        ],
+    }
+
+
+def job(done: JobRecord, results: Sequence[ItemResult]) -> None:
+    """What became of a job: classifications by outcome, personal data, errors."""
+    out = console()
+    levels = Counter(item.classification or "-" for item in results)
+    outcomes = Counter(item.outcome.value for item in results)
+    table = Table("classification", "documents", title=f"job {done.job_id}: {done.state.value}")
+    for level in (*COLOURS, "-"):
+        if levels[level]:
+            table.add_row(badge(level), str(levels[level]))
+    out.print(table)
+    out.print("  ".join(f"{name} {count}" for name, count in sorted(outcomes.items())))
+    found: Counter[str] = Counter()
+    for item in results:
+        found.update(item.entity_counts)
+    if found:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in found.most_common())
+        out.print(f"personal data found: {kinds}", style="magenta")
+    for item in results:
+        if item.outcome in (ItemOutcome.FAILED, ItemOutcome.QUARANTINED):
+            out.print(
+                f"  {item.outcome.value}: {item.source}: {item.code} {item.detail}", style="yellow"
+            )
+
+
+def explanation(given: Explanation) -> None:
+    """Term by term."""
+    table = Table(
+        "term",
+        "holds",
+        "because",
+        title=f"{given.principal}: {'may read' if given.permitted else 'may not read'}",
+    )
+    for term, held, because in given.terms:
+        table.add_row(term, Text("yes", "green") if held else Text("no", "bold red"), because)
+    console().print(table)
+
+
+def checks(findings: Sequence[tuple[str, bool, str]], *, as_json: bool) -> None:
+    """What doctor found."""
+    if as_json:
+        typer.echo(json.dumps([{"check": n, "ok": ok, "detail": d} for n, ok, d in findings]))
+        return
+    table = Table("check", "", "detail")
+    for name, good, detail in findings:
+        table.add_row(name, Text("ok", "green") if good else Text("WRONG", "bold red"), detail)
+    console().print(table)
+
+
+def keys(status: Sequence[KEKStatus], *, as_json: bool) -> None:
+    """Key versions."""
+    if as_json:
+        typer.echo(
+            json.dumps(
+                [
+                    {
+                        "kek_id": k.kek_id,
+                        "tenant": k.tenant,
+                        "purpose": k.purpose,
+                        "version": k.version,
+                        "state": k.state,
+                        "created_at": k.created_at,
+                    }
+                    for k in status
+                ]
+            )
+        )
+        return
+    table = Table("tenant", "classification", "version", "state", "created")
+    for key in status:
+        table.add_row(
+            key.tenant, badge(key.purpose), str(key.version), key.state, _day(key.created_at)
+        )
+    console().print(table)
+
+
+def entries(found: Sequence[AuditEntry], *, as_json: bool) -> None:
+    """Log entries."""
+    if as_json:
+        typer.echo(json.dumps([json.loads(entry.data) | {"index": entry.index} for entry in found]))
+        return
+    table = Table("", "at", "type", "who", "decision")
+    for entry in found:
+        event = json.loads(entry.data)
+        at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds")
+        table.add_row(
+            str(entry.index),
+            at,
+            event["type"],
+            str(event["actor"].get("principal", "")),
+            event["decision"],
+        )
+    console().print(table)
+
+
+def _day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()

@@ -1,0 +1,469 @@
+"""What every catalog does with documents: versions, labels, states, the one authoritative read, filters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ragward.domain.corpus import DocumentState
+from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
+from ragward.domain.labels import Classification
+from tests.contract.catalog_contract import NOW
+from tests.contract.catalog_examples import (
+    chunk,
+    label,
+    new_id,
+    next_version,
+    points,
+    rewrapped,
+    version,
+)
+
+
+class Killed(BaseException):
+    """The process ended here."""
+
+
+class KillsWhoeverReadsIt:
+    """Stands in a list of chunks: whoever comes to it is killed."""
+
+    def __getattr__(self, name):
+        raise Killed
+
+
+class DocumentContract:
+    def test_a_document_is_read_back_as_committed(self, catalog):
+        staged = version("sub/ä.md", attributes={"year": 2024, "ok": True, "by": "Ann", "x": 0.5})
+        catalog.commit_version(staged)
+        found = catalog.get_document("acme", staged.document_id)
+        assert found == catalog.find_document("acme", "handbook", "sub/ä.md")
+        assert [found] == list(catalog.documents("acme"))
+        for name in ("version", "source_digest", "state", "title", "media_type", "label"):
+            assert getattr(found, name) == getattr(staged, name), name
+        assert (found.attributes, found.evidence) == (staged.attributes, staged.evidence)
+        assert {type(value) for value in found.attributes.values()} == {int, bool, str, float}
+        assert (found.chunk_count, found.created_at) == (1, NOW)
+        assert catalog.labels("acme")[found.label_id] == staged.label
+
+    def test_one_read_returns_label_state_key_ciphertext_and_epoch(self, catalog):
+        staged = version(chunks=(chunk(0, {"PERSON"}), chunk(1)), attributes={"year": 2024})
+        epoch = catalog.commit_version(staged)
+        snapshot = catalog.stored_chunks("acme", [*points(staged), new_id(), "", "\0", "\ud800"])
+        assert snapshot.epoch == epoch == catalog.epoch("acme")
+        assert set(snapshot.chunks) == set(points(staged))
+        for each in staged.chunks:
+            for point in each.points:
+                found = snapshot.chunks[point.point_id]
+                assert (found.chunk_id, found.ordinal) == (each.chunk_id, each.ordinal)
+                assert (found.blob, found.verdict) == (each.blob, each.verdict)
+                assert (found.view, found.entity_types) == (point.view, each.entity_types)
+                assert (found.document_id, found.version) == (staged.document_id, 1)
+                assert (found.corpus, found.source, found.title) == (
+                    "handbook",
+                    "a.md",
+                    staged.title,
+                )
+                assert found.state is DocumentState.ACTIVE
+                assert found.label == staged.label == catalog.labels("acme")[found.label_id]
+                assert (found.key.dek_id, found.key.kek_id) == (staged.dek_id, "kek-1")
+                assert (found.key.kek_version, found.key.wrapped_dek) == (1, staged.wrapped_dek)
+                assert found.attributes == {"year": 2024}
+        in_order = catalog.document_chunks("acme", staged.document_id)
+        assert [each.point_id for each in in_order] == points(staged)
+        assert {each.point_id: each for each in in_order} == snapshot.chunks
+
+    def test_more_points_than_a_statement_takes_are_read_together(self, catalog):
+        staged = version(chunks=30)
+        catalog.commit_version(staged)
+        asked = [*points(staged), *(new_id() for _ in range(2000))]
+        assert set(catalog.stored_chunks("acme", asked).chunks) == set(points(staged))
+
+    def test_documents_are_listed_by_corpus_and_source_in_pages(self, catalog):
+        for corpus, source in (("b", "x"), ("a", "z"), ("a", "Z"), ("a", "_")):
+            catalog.commit_version(version(source, label=label(corpus=corpus)))
+        names = [(each.corpus, each.source) for each in catalog.documents("acme")]
+        assert names == [("a", "Z"), ("a", "_"), ("a", "z"), ("b", "x")]
+        page = catalog.documents("acme", corpus="a", limit=2, offset=1)
+        assert [each.source for each in page] == ["_", "z"]
+        with pytest.raises(InvalidRequestError):
+            catalog.documents("acme", limit=-1)
+
+    def test_absent_malformed_deleted_and_foreign_ids_look_the_same(self, catalog):
+        mine, deleted = version("a.md"), version("b.md")
+        foreign = version("a.md", label=label("other"))
+        for each in (mine, deleted, foreign):
+            catalog.commit_version(each)
+        catalog.set_state("acme", deleted.document_id, DocumentState.DELETED)
+        bad = [foreign.document_id, deleted.document_id, new_id(), "", "\0", "\ud800", "' OR 1=1"]
+        said = set()
+        for document_id in bad:
+            calls = (
+                lambda d: catalog.get_document("acme", d),
+                lambda d: catalog.document_chunks("acme", d),
+                lambda d: catalog.relabel("acme", d, label(), rewrapped(mine), "x"),
+                lambda d: catalog.set_state("acme", d, DocumentState.DELETED),
+            )
+            for call in calls:
+                with pytest.raises(NotFoundError) as refused:
+                    call(document_id)
+                said.add(str(refused.value))
+        assert len(said) == 1
+        assert catalog.get_document("other", foreign.document_id).label == foreign.label
+
+    def test_two_tenants_with_equal_names_never_cross(self, catalog):
+        ours = version("a.md", attributes={"k": 1})
+        theirs = version("a.md", label=label("other"), attributes={"k": 1})
+        for each in (ours, theirs):
+            catalog.commit_version(each)
+        both = [*points(ours), *points(theirs)]
+        for tenant, mine in (("acme", ours), ("other", theirs)):
+            assert set(catalog.stored_chunks(tenant, both).chunks) == set(points(mine))
+            found = catalog.find_document(tenant, "handbook", "a.md")
+            assert found.document_id == mine.document_id
+            assert list(catalog.labels(tenant).values()) == [mine.label]
+            assert set(catalog.pending_points(tenant, limit=9)) == set(points(mine))
+            wanted = {"type": "eq", "key": "k", "value": 1}
+            assert list(catalog.points_with_attributes(tenant, wanted, limit=9)) == points(mine)
+        label_ids = [set(catalog.labels(tenant)) for tenant in ("acme", "other")]
+        assert not label_ids[0] & label_ids[1]
+        scope_ids = [
+            {scope.scope_id for scope in catalog.scopes(tenant)} for tenant in ("acme", "other")
+        ]
+        assert not scope_ids[0] & scope_ids[1]
+
+
+class VersionContract:
+    def test_a_new_version_supersedes_the_one_before(self, catalog):
+        first = version(chunks=2)
+        second = next_version(first, chunks=1)
+        catalog.commit_version(first)
+        catalog.finish_work(catalog.next_work(limit=10))
+        catalog.commit_version(second)
+        assert catalog.get_document("acme", first.document_id).version == 2
+        readable = catalog.stored_chunks("acme", [*points(first), *points(second)]).chunks
+        states = {point: found.state for point, found in readable.items()}
+        assert states.pop(points(second)[0]) is DocumentState.ACTIVE
+        assert set(states.values()) <= {DocumentState.SUPERSEDED}
+        work = {item.point_id: item.scope_id for item in catalog.next_work(limit=10)}
+        assert work[points(second)[0]] is not None
+        assert [work[point] for point in points(first)] == [None, None]
+
+    def test_the_epoch_moves_when_something_may_have_become_unreadable_and_only_then(self, catalog):
+        first = version()
+        assert catalog.commit_version(first) == 0
+        second = next_version(first)
+        assert catalog.commit_version(second) == 0
+        third = next_version(second, label=label(granted=("boss",)))
+        assert catalog.commit_version(third) == 1
+        fourth = next_version(third, state=DocumentState.QUARANTINED)
+        assert catalog.commit_version(fourth) == catalog.epoch("acme") == 2
+
+    @pytest.mark.parametrize("number", [1, 3])
+    def test_a_version_that_does_not_follow_is_refused(self, catalog, number):
+        first = version()
+        catalog.commit_version(first)
+        with pytest.raises(ConflictError):
+            catalog.commit_version(replace(next_version(first), version=number))
+        with pytest.raises(ConflictError):
+            catalog.commit_version(version("new.md", number=2))
+        assert catalog.get_document("acme", first.document_id).version == 1
+        assert catalog.find_document("acme", "handbook", "new.md") is None
+
+    def test_a_source_has_one_document_and_a_document_one_source(self, catalog):
+        first = version()
+        catalog.commit_version(first)
+        for wrong in (
+            version(),
+            version("b.md", 2, document_id=first.document_id),
+            version("a.md", 2, document_id=first.document_id, label=label("other")),
+        ):
+            with pytest.raises(ConflictError):
+                catalog.commit_version(wrong)
+        assert len(catalog.documents("acme")) == 1
+        assert list(catalog.documents("other")) == []
+
+    def test_a_version_with_a_taken_point_id_leaves_nothing_behind(self, catalog):
+        first = version()
+        catalog.commit_version(first)
+        with pytest.raises(ConflictError):
+            catalog.commit_version(version("b.md", chunks=(chunk(0), first.chunks[0])))
+        assert catalog.find_document("acme", "handbook", "b.md") is None
+        assert catalog.stored_chunks("acme", points(first)).chunks.keys() == set(points(first))
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"tenant": "other"},
+            {"corpus": "elsewhere"},
+            {"state": DocumentState.STAGED},
+            {"attributes": {"x": float("nan")}},
+            {"attributes": {"x": ["list"]}},
+            {"title": "nul \0"},
+            {"chunks": (chunk(0, {"A,B"}),)},
+        ],
+    )
+    def test_a_version_that_could_not_be_read_back_is_refused(self, catalog, wrong):
+        with pytest.raises(InvalidRequestError):
+            catalog.commit_version(version(**wrong))
+        assert list(catalog.documents("acme")) == []
+
+    def test_a_quarantined_version_is_current_and_not_queued(self, catalog):
+        first = version()
+        catalog.commit_version(first)
+        catalog.finish_work(catalog.next_work(limit=10))
+        doubtful = next_version(first, state=DocumentState.QUARANTINED)
+        catalog.commit_version(doubtful)
+        [item] = catalog.next_work(limit=10)
+        assert (item.point_id, item.scope_id) == (points(first)[0], None)
+        found = catalog.stored_chunks("acme", points(doubtful)).chunks[points(doubtful)[0]]
+        assert found.state is DocumentState.QUARANTINED
+        catalog.set_state("acme", doubtful.document_id, DocumentState.ACTIVE)
+        assert set(catalog.pending_points("acme", limit=10)) == set(points(doubtful))
+
+    def test_deleting_takes_content_and_key_away_and_the_source_can_come_again(self, catalog):
+        first = version(attributes={"k": 1})
+        catalog.commit_version(first)
+        epoch = catalog.epoch("acme")
+        assert (
+            catalog.set_state("acme", first.document_id, DocumentState.DELETED)
+            == catalog.epoch("acme")
+            == epoch + 1
+        )
+        for found in catalog.stored_chunks("acme", points(first)).chunks.values():
+            assert found.state is DocumentState.DELETED
+            assert found.key.wrapped_dek == b""
+        assert list(catalog.documents("acme")) == []
+        left = catalog.find_document("acme", "handbook", "a.md")
+        assert (left.state, left.version) == (DocumentState.DELETED, 1)
+        assert (left.source_digest, left.title, left.attributes) == (b"", "", {})
+        again = next_version(first)
+        catalog.commit_version(again)
+        assert catalog.get_document("acme", first.document_id).version == 2
+        work = {item.point_id: item.scope_id for item in catalog.next_work(limit=10)}
+        assert work[points(first)[0]] is None
+        assert work[points(again)[0]] is not None
+
+    def test_a_state_that_is_set_already_changes_nothing(self, catalog):
+        first = version()
+        catalog.commit_version(first)
+        catalog.finish_work(catalog.next_work(limit=10))
+        epoch = catalog.epoch("acme")
+        assert catalog.set_state("acme", first.document_id, DocumentState.ACTIVE) == epoch
+        assert list(catalog.next_work(limit=10)) == []
+        for state in (DocumentState.STAGED, DocumentState.SUPERSEDED):
+            with pytest.raises(InvalidRequestError):
+                catalog.set_state("acme", first.document_id, state)
+
+    def test_a_commit_killed_between_slices_leaves_the_old_version_readable(self, catalog):
+        first = version()
+        catalog.commit_version(first)
+        catalog.finish_work(catalog.next_work(limit=10))
+        before = catalog.stored_chunks("acme", points(first))
+        many = tuple(chunk(ordinal) for ordinal in range(450))
+        half = next_version(first, chunks=(*many, KillsWhoeverReadsIt()))
+        with pytest.raises(Killed):
+            catalog.commit_version(half)
+        staged_points = [point.point_id for each in many for point in each.points]
+        assert catalog.stored_chunks("acme", [*points(first), *staged_points]) == before
+        assert [each.version for each in catalog.documents("acme")] == [1]
+        assert list(catalog.next_work(limit=10)) == []
+        catalog.sweep_staged()
+        assert catalog.stored_chunks("acme", [*points(first), *staged_points]) == before
+        whole = next_version(first, chunks=many)
+        catalog.commit_version(whole)
+        assert len(catalog.document_chunks("acme", first.document_id)) == 450
+        assert catalog.get_document("acme", first.document_id).chunk_count == 450
+
+    def test_a_new_document_killed_between_slices_can_be_committed_again_without_a_sweep(
+        self, catalog
+    ):
+        many = tuple(chunk(ordinal) for ordinal in range(250))
+        with pytest.raises(Killed):
+            catalog.commit_version(version(chunks=(*many, KillsWhoeverReadsIt())))
+        assert catalog.find_document("acme", "handbook", "a.md") is None
+        catalog.commit_version(version(chunks=many))
+        assert catalog.find_document("acme", "handbook", "a.md").chunk_count == 250
+
+    def test_a_long_version_is_superseded_and_deleted_whole(self, catalog):
+        long = version(chunks=450)
+        catalog.commit_version(long)
+        longer = next_version(long, chunks=451)
+        catalog.commit_version(longer)
+        assert catalog.stored_chunks("acme", points(long)).chunks == {}
+        catalog.set_state("acme", long.document_id, DocumentState.DELETED)
+        assert catalog.stored_chunks("acme", points(longer)).chunks == {}
+        work = catalog.next_work(limit=2000)
+        assert {item.point_id for item in work} == {*points(long), *points(longer)}
+        assert {item.scope_id for item in work} == {None}
+
+
+class RelabelContract:
+    def test_a_relabelling_changes_label_key_scope_evidence_and_epoch_and_nothing_else(
+        self, catalog
+    ):
+        staged = version(chunks=(chunk(0), chunk(1, {"PERSON"})))
+        catalog.commit_version(staged)
+        catalog.finish_work(catalog.next_work(limit=10))
+        before = catalog.get_document("acme", staged.document_id)
+        chunks_before = catalog.stored_chunks("acme", points(staged))
+        lower = label(classification=Classification.PUBLIC)
+        epoch = catalog.relabel("acme", staged.document_id, lower, rewrapped(staged), "said so")
+        after = catalog.get_document("acme", staged.document_id)
+        assert after.label == lower == catalog.labels("acme")[after.label_id]
+        assert after == replace(
+            before,
+            label=lower,
+            label_id=after.label_id,
+            evidence=(*before.evidence, "said so"),
+        )
+        snapshot = catalog.stored_chunks("acme", points(staged))
+        assert snapshot.epoch == epoch == chunks_before.epoch + 1
+        for point, found in snapshot.chunks.items():
+            assert found == replace(
+                chunks_before.chunks[point],
+                label=lower,
+                label_id=after.label_id,
+                key=rewrapped(staged),
+            )
+        scopes = {scope.scope_id: scope for scope in catalog.scopes("acme")}
+        pending = catalog.pending_points("acme", limit=10)
+        assert set(pending) == set(points(staged))
+        assert {scopes[scope].label_id for scope in pending.values()} == {after.label_id}
+
+    def test_a_key_of_an_earlier_version_is_refused(self, catalog):
+        first = version()
+        catalog.commit_version(first)
+        second = next_version(first)
+        catalog.commit_version(second)
+        before = catalog.get_document("acme", first.document_id)
+        with pytest.raises(ConflictError):
+            catalog.relabel("acme", first.document_id, label(), rewrapped(first), "late")
+        assert catalog.get_document("acme", first.document_id) == before
+
+    def test_a_label_of_another_tenant_or_corpus_is_refused(self, catalog):
+        staged = version()
+        catalog.commit_version(staged)
+        for wrong in (label("other"), label(corpus="elsewhere")):
+            with pytest.raises(InvalidRequestError):
+                catalog.relabel("acme", staged.document_id, wrong, rewrapped(staged), "x")
+
+    def test_a_quarantined_document_is_relabelled_without_entering_the_index(self, catalog):
+        staged = version(state=DocumentState.QUARANTINED)
+        catalog.commit_version(staged)
+        other = label(granted=("boss",))
+        catalog.relabel("acme", staged.document_id, other, rewrapped(staged), "x")
+        assert list(catalog.next_work(limit=10)) == []
+        catalog.set_state("acme", staged.document_id, DocumentState.ACTIVE)
+        [scope_id] = catalog.pending_points("acme", limit=10).values()
+        [scope] = [each for each in catalog.scopes("acme") if each.scope_id == scope_id]
+        assert catalog.labels("acme")[scope.label_id] == other
+
+
+class FilterContract:
+    def test_a_filter_selects_the_points_of_active_current_documents(self, catalog):
+        first = version("a.md", attributes={"year": 2020})
+        catalog.commit_version(first)
+        now = next_version(first, attributes={"year": 2024}, chunks=(chunk(0, {"PERSON"}),))
+        catalog.commit_version(now)
+        catalog.commit_version(
+            version("b.md", attributes={"year": 2024}, state=DocumentState.QUARANTINED)
+        )
+        gone = version("c.md", attributes={"year": 2024})
+        catalog.commit_version(gone)
+        catalog.set_state("acme", gone.document_id, DocumentState.DELETED)
+        catalog.commit_version(version("d.md", attributes={"%": "year"}))
+
+        def found(year):
+            wanted = {"type": "eq", "key": "year", "value": year}
+            return list(catalog.points_with_attributes("acme", wanted, limit=2))
+
+        assert found(2024) == sorted(points(now))
+        assert found(2020) == []
+
+    def test_a_filter_that_selects_more_than_the_limit_is_refused(self, catalog):
+        for name in "ab":
+            catalog.commit_version(version(f"{name}.md", attributes={"k_": name}, chunks=2))
+        wanted = {"type": "in", "key": "k_", "value": ["a", "b"]}
+        assert len(catalog.points_with_attributes("acme", wanted, limit=4)) == 4
+        with pytest.raises(InvalidRequestError) as refused:
+            catalog.points_with_attributes("acme", wanted, limit=3)
+        assert refused.value.code == "request.filter_too_broad"
+
+    def test_a_malformed_filter_is_refused(self, catalog):
+        with pytest.raises(InvalidRequestError) as refused:
+            catalog.points_with_attributes("acme", {}, limit=3)
+        assert refused.value.code == "request.invalid"
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["commit", "relabel", "quarantine", "release", "delete", "work"]),
+        st.sampled_from("ab"),
+    ),
+    max_size=12,
+)
+
+
+class HistoryContract:
+    @settings(
+        max_examples=15,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    @given(steps=STEPS)
+    def test_whatever_happens_the_index_ends_as_the_catalog_says(self, catalog, steps):
+        """Any history, the outbox worked off half-way at any time: the epoch never falls, and the index holds exactly the
+        current active points under their authoritative scope."""
+        corpus = f"c{new_id()}"  # one database serves all examples
+        last, index, epoch = {}, {}, catalog.epoch("acme")
+        for step, name in [*steps, ("work", "a"), ("work", "a")]:
+            self._step(catalog, step, name, corpus, last)
+            if step == "work":
+                for item in catalog.next_work(limit=1000):
+                    index.pop(item.point_id, None)
+                    if item.scope_id is not None:
+                        index[item.point_id] = item.scope_id
+                    catalog.finish_work([item])
+            assert catalog.epoch("acme") >= epoch
+            epoch = catalog.epoch("acme")
+        scopes = {scope.scope_id: scope for scope in catalog.scopes("acme")}
+        truth = {
+            stored.point_id: (stored.label_id, stored.view, stored.entity_types)
+            for record in catalog.documents("acme", corpus=corpus)
+            if record.state is DocumentState.ACTIVE
+            for stored in catalog.document_chunks("acme", record.document_id)
+        }
+        held = {
+            point: (scopes[scope].label_id, scopes[scope].view, scopes[scope].entity_types)
+            for point, scope in index.items()
+        }
+        assert held == truth
+        assert catalog.pending_points("acme", limit=1000) == {}
+
+    def _step(self, catalog, step, name, corpus, last):
+        before = last.get(name)
+        try:
+            if step == "commit":
+                chunks = (chunk(0), chunk(1, {"PERSON"}))
+                given_label = label(corpus=corpus)
+                new = (
+                    next_version(before, label=given_label, chunks=chunks)
+                    if before
+                    else version(name, label=given_label, chunks=chunks)
+                )
+                catalog.commit_version(new)
+                last[name] = new
+            elif before is not None and step == "relabel":
+                other = label(corpus=corpus, granted=(new_id(),))
+                catalog.relabel("acme", before.document_id, other, rewrapped(before), "x")
+            elif before is not None and step in ("quarantine", "release", "delete"):
+                state = {
+                    "quarantine": DocumentState.QUARANTINED,
+                    "release": DocumentState.ACTIVE,
+                    "delete": DocumentState.DELETED,
+                }[step]
+                catalog.set_state("acme", before.document_id, state)
+        except NotFoundError:
+            assert catalog.find_document("acme", corpus, name).state is DocumentState.DELETED

