@@ -35,7 +35,7 @@ def _parts(request: Request) -> ApiParts:
     return parts
 
 
-def _credentials(request: Request) -> Credentials:
+def _credentials(request: Request, _scheme: Annotated[object, Depends(_declared)]) -> Credentials:
     return Credentials(
         untrusted_authorization=_bearer(request, "authorization"),
         untrusted_user_authorization=_bearer(request, USER_HEADER),
@@ -53,7 +53,7 @@ def _bearer(request: Request, header: str) -> str | None:
 
 
 Parts = Annotated[ApiParts, Depends(_parts)]
-Credential = Annotated[Credentials, Depends(_credentials), Depends(_declared)]
+Credential = Annotated[Credentials, Depends(_credentials)]
 
 
 def _subject(parts: Parts, credential: Credential) -> Subject:

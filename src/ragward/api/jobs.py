@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from ragward.api.middleware import places_of
 from ragward.bootstrap import Ragward, manifest_items
 from ragward.domain.access import Subject
 from ragward.domain.errors import (
@@ -104,7 +105,12 @@ class JobRunner:
             except RagwardError as error:
                 _log.error("job interrupted", job=work.job.job_id, code=error.code)
             except Exception as error:  # noqa: BLE001 - the runner outlives any one job
-                _log.error("job failed", job=work.job.job_id, exc_info=error)
+                _log.error(
+                    "job failed",
+                    job=work.job.job_id,
+                    error=type(error).__name__,
+                    at=places_of(error),
+                )
 
     def _is_canceled(self, job_id: str) -> bool:
         return self._closing or job_id in self._canceled

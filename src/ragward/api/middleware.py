@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import traceback
 import uuid
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any, Final
 
 import structlog
@@ -100,6 +102,12 @@ class RequestBoundary:
     ) -> None:
         if not started:
             await problem(scope["ragward.request_id"], code, CODES[code])(scope, receive, send)
+
+
+def places_of(error: BaseException) -> list[str]:
+    """Where an error was raised, innermost last: files and lines only, because messages and locals may hold content."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _request_id(scope: Scope) -> str:

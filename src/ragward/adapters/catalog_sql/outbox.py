@@ -39,7 +39,9 @@ def queue(connection: Connection, document_id: str, version: int, action: str) -
         .order_by(chunks.c.ordinal, points.c.view)
     )
     columns = ["tenant", "point_id", "document_id", "version", "action"]
-    return connection.execute(insert(outbox).from_select(columns, of_version)).rowcount
+    entries = insert(outbox).from_select(columns, of_version)
+    # SQLAlchemy keeps the count of an INSERT on PostgreSQL only when asked.
+    return connection.execute(entries, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def pending_points(connection: Connection, tenant: str, limit: int) -> dict[str, int]:
