@@ -24,6 +24,9 @@ def postgres_databases(tmp_path_factory):
         tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete"
     )
     made = iter(range(10_000))
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here outlives the session
+        connection.execute("SELECT pg_reload_conf()")
 
     def create(template: str = "template1") -> str:
         name = f"ragward_{next(made)}"

@@ -149,6 +149,36 @@ class TestDatabase:
         for table in ("documents", "versions", "chunks", "points", "outbox"):
             assert run(f"SELECT count(*) FROM {table}") == [(0,)], table
 
+    def test_a_commit_that_another_process_overtook_adds_nothing_to_the_other_s_version(
+        self, database
+    ):
+        catalog, run = database
+        faster = version(chunks=201)
+
+        class Slices(tuple):
+            """Chunks in whose midst another process commits the same version whole."""
+
+            def __getitem__(self, part):
+                if isinstance(part, slice) and part.start == 200:
+                    catalog.commit_version(faster)
+                return super().__getitem__(part)
+
+        many = tuple(chunk(ordinal) for ordinal in range(201))
+        slower = version(document_id=faster.document_id, chunks=Slices(many))
+        with pytest.raises(ConflictError):
+            catalog.commit_version(slower)
+        found = catalog.document_chunks("acme", faster.document_id)
+        assert [each.point_id for each in found] == points(faster)
+        assert run("SELECT count(*) FROM chunks") == [(201,)]
+
+    def test_a_point_of_an_inactive_version_is_taken_out_whatever_was_queued(self, database):
+        catalog, run = database
+        catalog.commit_version(version())
+        run("UPDATE versions SET state = 'quarantined'")
+        [item] = catalog.next_work(limit=10)
+        assert item.scope_id is None
+        assert catalog.pending_points("acme", limit=10) == {}
+
     def test_superseded_and_deleted_versions_keep_neither_content_nor_key(self, database):
         catalog, run = database
         first = version()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import threading
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,9 +13,19 @@ from sqlalchemy import text
 from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.adapters.catalog_sql.connection import Database, parse_url
 from ragward.domain.errors import ConfigurationError, InvalidRequestError, UnavailableError
+from ragward.domain.jobs import ItemOutcome, ItemResult
 from tests.contract.catalog_examples import application, points, row, version
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
+
+
+def told(error) -> str:
+    """Everything an error and its causes say."""
+    found = []
+    while error is not None:
+        found.append(f"{error} {error!r}")
+        error = error.__cause__ or error.__context__
+    return "\n".join(found)
 
 
 @pytest.fixture
@@ -50,7 +59,7 @@ def test_a_url_that_is_not_supported_is_refused_without_being_repeated(wrong):
     with pytest.raises(ConfigurationError) as refused:
         SQLCatalog.open(wrong)
     assert refused.value.code == "config.invalid"
-    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+    assert "hunter2" not in told(refused.value)
 
 
 def test_opening_does_not_create_a_file(tmp_path):
@@ -81,7 +90,7 @@ def test_a_server_that_does_not_answer_is_unavailable(tmp_path):
     with pytest.raises(UnavailableError) as refused:
         SQLCatalog.open(f"postgresql+psycopg://ann:hunter2@/x?host={tmp_path}")
     assert refused.value.code == "unavailable.catalog"
-    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+    assert "hunter2" not in told(refused.value)
 
 
 def test_a_damaged_file_is_unavailable_and_no_error_shows_parameters(tmp_path, url):
@@ -98,7 +107,7 @@ def test_an_error_of_the_database_shows_no_parameters(url, catalog):
     database.close()
     with pytest.raises(UnavailableError) as refused:
         catalog.set_meta("key", "a secret value")
-    assert "a secret value" not in "".join(traceback.format_exception(refused.value))
+    assert "a secret value" not in told(refused.value)
 
 
 def test_a_number_no_database_holds_is_the_caller_s_mistake(catalog):
@@ -109,9 +118,14 @@ def test_a_number_no_database_holds_is_the_caller_s_mistake(catalog):
 
 def test_a_raise_inside_a_write_undoes_it(url):
     database = Database(parse_url(url))
-    with pytest.raises(ZeroDivisionError), database.write() as connection:
-        connection.execute(text("INSERT INTO meta (key, value) VALUES ('a', 'b')"))
-        raise ZeroDivisionError
+
+    def fails_halfway():
+        with database.write() as connection:
+            connection.execute(text("INSERT INTO meta (key, value) VALUES ('a', 'b')"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails_halfway()
     with database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM meta")).scalar() == 0
     database.close()
@@ -154,6 +168,21 @@ def test_writers_wait_for_each_other_and_readers_for_nobody(catalog):
     reader.join()
     assert sorted(epochs) == list(range(1, 21))
     assert all(epoch == rows for epoch, rows in snapshots)
+
+
+def test_a_write_that_reads_first_waits_its_turn_too(catalog):
+    """A deferred transaction would fail here: what it read is outdated when it comes to write."""
+    job = catalog.create_job("acme", "user:acme/ann", 60)
+    with ThreadPoolExecutor(4) as pool:
+        list(
+            pool.map(
+                lambda i: catalog.record_item(
+                    job.job_id, ItemResult(source=str(i), outcome=ItemOutcome.INGESTED)
+                ),
+                range(60),
+            )
+        )
+    assert catalog.get_job("acme", job.job_id).done == 60
 
 
 def test_two_catalogs_at_one_file_see_each_other_s_writes_at_once(url, catalog):

@@ -7,6 +7,7 @@ lock at once (BEGIN IMMEDIATE): a read transaction that turns into a write canno
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ T = TypeVar("T")
 IN_LIMIT: Final = 500
 """Values per IN list: older SQLite builds take at most 999 variables in a statement."""
 
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _WRITE: Final = "ragward_write"
 _PRAGMAS: Final = (
     "PRAGMA busy_timeout = 10000",
@@ -107,7 +109,7 @@ def insert_or_ignore(connection: Connection, table: Table) -> sqlite.Insert | po
 
 def is_storable(text: str) -> bool:
     """Whether both databases can hold, and so look up, this text: PostgreSQL takes no NUL, neither takes surrogates."""
-    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+    return _UNSTORABLE.search(text) is None
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

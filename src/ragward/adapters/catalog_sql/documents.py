@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, or_, select
 
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.filters import AttributeFilter
@@ -31,11 +31,12 @@ IS_CURRENT: Final = and_(
 )
 
 
-class LabelReader:
-    """Labels of the rows of one read: each label is parsed and checked once, not once per row."""
+class RowReader:
+    """What the rows of one read have in common: each label and each set of attributes is parsed once, not once per row."""
 
     def __init__(self) -> None:
         self._checked: dict[int, AccessLabel] = {}
+        self._attributes: dict[str, dict[str, AttributeValue]] = {}
 
     def label(self, row: Row[Any]) -> AccessLabel:
         """The label of a row that has label_id, label_tenant, digest and fields. Raises `integrity.envelope`."""
@@ -47,6 +48,13 @@ class LabelReader:
             raise IntegrityError("a document has another tenant's label")
         return label
 
+    def attributes(self, text: str) -> dict[str, AttributeValue]:
+        """The attributes of a row; rows with the same share one mapping."""
+        found = self._attributes.get(text)
+        if found is None:
+            found = self._attributes[text] = _attributes(text)
+        return found
+
 
 def find_document(
     connection: Connection, tenant: str, corpus: str, source: str
@@ -57,7 +65,7 @@ def find_document(
     row = connection.execute(
         _records(tenant).where(documents.c.corpus == corpus, documents.c.source == source)
     ).one_or_none()
-    return None if row is None else _record(row, LabelReader())
+    return None if row is None else _record(row, RowReader())
 
 
 def get_document(connection: Connection, tenant: str, document_id: str) -> DocumentRecord:
@@ -69,7 +77,7 @@ def get_document(connection: Connection, tenant: str, document_id: str) -> Docum
     ).one_or_none()
     if row is None:
         raise NotFoundError
-    return _record(row, LabelReader())
+    return _record(row, RowReader())
 
 
 def list_documents(
@@ -82,7 +90,7 @@ def list_documents(
     if corpus is not None:
         wanted = wanted.where(documents.c.corpus == corpus)
     wanted = wanted.order_by(documents.c.corpus, documents.c.source).limit(limit).offset(offset)
-    reader = LabelReader()
+    reader = RowReader()
     return [_record(row, reader) for row in connection.execute(wanted)]
 
 
@@ -90,12 +98,12 @@ def read_stored_chunks(
     connection: Connection, tenant: str, point_ids: Collection[str]
 ) -> CatalogSnapshot:
     """Chunks by point id with the epoch of the same snapshot; ids that are unknown or another tenant's are left out."""
-    reader = LabelReader()
+    reader = RowReader()
     found: dict[str, StoredChunk] = {}
     wanted = sorted({point_id for point_id in point_ids if is_storable(point_id)})
     epoch = read_epoch(connection, tenant)
     for batch in batches(wanted, IN_LIMIT):
-        for row in connection.execute(_stored_chunks(tenant).where(points.c.point_id.in_(batch))):
+        for row in connection.execute(_BY_POINT, {"of": tenant, "point_ids": batch}).all():
             found[row.point_id] = _stored_chunk(row, reader)
     return CatalogSnapshot(epoch=epoch, chunks=found)
 
@@ -105,12 +113,8 @@ def read_document_chunks(
 ) -> list[StoredChunk]:
     """One stored chunk per point of the current version, in order. Raises `access.not_found`."""
     get_document(connection, tenant, document_id)
-    reader = LabelReader()
-    rows = connection.execute(
-        _stored_chunks(tenant)
-        .where(documents.c.document_id == document_id, IS_CURRENT)
-        .order_by(chunks.c.ordinal, points.c.view, points.c.point_id)
-    )
+    reader = RowReader()
+    rows = connection.execute(_BY_DOCUMENT, {"of": tenant, "document": document_id})
     return [_stored_chunk(row, reader) for row in rows]
 
 
@@ -179,7 +183,7 @@ def _not_deleted() -> ColumnElement[bool]:
     return versions.c.state != DocumentState.DELETED.value
 
 
-def _record(row: Row[Any], reader: LabelReader) -> DocumentRecord:
+def _record(row: Row[Any], reader: RowReader) -> DocumentRecord:
     return DocumentRecord(
         document_id=row.document_id,
         version=row.version,
@@ -192,15 +196,15 @@ def _record(row: Row[Any], reader: LabelReader) -> DocumentRecord:
         media_type=row.media_type,
         label_id=row.label_id,
         label=reader.label(row),
-        attributes=_attributes(row.attributes),
+        attributes=reader.attributes(row.attributes),
         evidence=tuple(json.loads(row.evidence)),
         chunk_count=row.chunk_count,
         created_at=row.created_at,
     )
 
 
-def _stored_chunks(tenant: str) -> Select[Any]:
-    """The one statement of the authoritative read."""
+def _stored_chunks() -> Select[Any]:
+    """The one statement of the authoritative read, of the tenant in parameter `of`."""
     return (
         select(
             points.c.point_id,
@@ -239,14 +243,25 @@ def _stored_chunks(tenant: str) -> Select[Any]:
         .join(documents, documents.c.document_id == versions.c.document_id)
         .join(labels, labels.c.label_id == versions.c.label_id)
         .where(
-            points.c.tenant == tenant,
-            documents.c.tenant == tenant,
+            points.c.tenant == bindparam("of"),
+            documents.c.tenant == bindparam("of"),
             versions.c.state != DocumentState.STAGED.value,
         )
     )
 
 
-def _stored_chunk(row: Row[Any], reader: LabelReader) -> StoredChunk:
+# Built once: building the statement takes longer than SQLite takes to answer it.
+_BY_POINT: Final = _stored_chunks().where(
+    points.c.point_id.in_(bindparam("point_ids", expanding=True))
+)
+_BY_DOCUMENT: Final = (
+    _stored_chunks()
+    .where(documents.c.document_id == bindparam("document"), IS_CURRENT)
+    .order_by(chunks.c.ordinal, points.c.view, points.c.point_id)
+)
+
+
+def _stored_chunk(row: Row[Any], reader: RowReader) -> StoredChunk:
     return StoredChunk(
         point_id=row.point_id,
         chunk_id=row.chunk_id,
@@ -269,7 +284,7 @@ def _stored_chunk(row: Row[Any], reader: LabelReader) -> StoredChunk:
             wrapped_dek=row.wrapped_dek or b"",
         ),
         blob=row.blob,
-        attributes=_attributes(row.attributes),
+        attributes=reader.attributes(row.attributes),
     )
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, insert, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+)
 
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.schema import (
@@ -46,18 +57,8 @@ def queue(connection: Connection, document_id: str, version: int, action: str) -
 
 def pending_points(connection: Connection, tenant: str, limit: int) -> dict[str, int]:
     """point id -> authoritative scope id of the tenant's points that wait to be put in, oldest first."""
-    wanted = (
-        _places(select(outbox.c.point_id, scopes.c.scope_id))
-        .where(
-            outbox.c.tenant == tenant,
-            outbox.c.action == UPSERT,
-            scopes.c.scope_id.is_not(None),
-            _newest(),
-        )
-        .order_by(outbox.c.sequence)
-        .limit(limit)
-    )
-    return {row.point_id: row.scope_id for row in connection.execute(wanted)}
+    rows = connection.execute(_PENDING, {"of": tenant, "at_most": limit})
+    return {row.point_id: row.scope_id for row in rows}
 
 
 def next_work(connection: Connection, limit: int) -> list[OutboxItem]:
@@ -146,6 +147,20 @@ def _places(columns: Select[Any]) -> Select[Any]:
             ),
         )
     )
+
+
+# Built once: every request asks this, and building it takes longer than SQLite takes to answer.
+_PENDING: Final = (
+    _places(select(outbox.c.point_id, scopes.c.scope_id))
+    .where(
+        outbox.c.tenant == bindparam("of"),
+        outbox.c.action == UPSERT,
+        scopes.c.scope_id.is_not(None),
+        _newest(),
+    )
+    .order_by(outbox.c.sequence)
+    .limit(bindparam("at_most"))
+)
 
 
 def _item(row: Row[Any]) -> OutboxItem:

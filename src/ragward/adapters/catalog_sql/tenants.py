@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select, update
 
 from ragward.adapters.catalog_sql.connection import insert_or_ignore
 from ragward.adapters.catalog_sql.schema import tenants
+
+# Built once: building a statement takes several times as long as SQLite takes to answer it.
+_EPOCH: Final = select(tenants.c.epoch).where(tenants.c.tenant == bindparam("of"))
 
 
 def lock_tenant(connection: Connection, tenant: str) -> None:
@@ -20,8 +25,7 @@ def lock_tenant(connection: Connection, tenant: str) -> None:
 
 def read_epoch(connection: Connection, tenant: str) -> int:
     """The tenant's epoch; 0 for a tenant nobody wrote to."""
-    found = connection.execute(select(tenants.c.epoch).where(tenants.c.tenant == tenant)).scalar()
-    return int(found or 0)
+    return int(connection.execute(_EPOCH, {"of": tenant}).scalar() or 0)
 
 
 def move_epoch(connection: Connection, tenant: str) -> int:
