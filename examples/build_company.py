@@ -16,6 +16,7 @@ from pathlib import Path
 from company_records import records
 
 HERE = Path(__file__).parent
+_ESCAPED = {ord("("): "\\(", ord(")"): "\\)", ord("\\"): "\\\\"}
 
 
 def main() -> None:
@@ -26,13 +27,20 @@ def main() -> None:
     ):
         root = HERE / tenant
         entries = []
-        written = [item for name in sources for item in parsed((HERE / "sources" / f"{name}.txt").read_text("utf-8"), tenant)]
+        written = [
+            item
+            for name in sources
+            for item in parsed((HERE / "sources" / f"{name}.txt").read_text("utf-8"), tenant)
+        ]
         for entry, body in [*written, *records(tenant, random.Random(f"{tenant}-2026"))]:
             path = root / entry["uri"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(path.suffix, body))
             entries.append(entry)
-        lines = (json.dumps(entry, ensure_ascii=False) for entry in sorted(entries, key=lambda e: e["uri"]))
+        lines = (
+            json.dumps(entry, ensure_ascii=False)
+            for entry in sorted(entries, key=lambda e: e["uri"])
+        )
         (root / "manifest.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
         print(tenant, len(entries))
 
@@ -44,14 +52,19 @@ def parsed(text: str, tenant: str) -> Iterator[tuple[dict, str]]:
         fields = [field.strip() for field in head.split("|")] + ["", ""]
         uri, corpus, level, compartments, granted, validity, denied = fields[:7]
         start, _, end = validity.partition("..")
-        yield entry(tenant, uri, corpus, level, compartments, granted, start, end, denied), body.rstrip() + "\n"
+        yield (
+            entry(tenant, uri, corpus, level, compartments, granted, start, end, denied),
+            body.rstrip() + "\n",
+        )
 
 
 def entry(tenant, uri, corpus, level, compartments="", granted="", start="", end="", denied=""):
     """A manifest line."""
     people = {"dave", "leo", "kim"}
     names = lambda text: sorted(  # noqa: E731 - two words, used twice
-        f"{'user' if name in people else 'group'}:{tenant}/{name}" for name in text.split(",") if name
+        f"{'user' if name in people else 'group'}:{tenant}/{name}"
+        for name in text.split(",")
+        if name
     )
     return {
         "uri": uri,
@@ -79,12 +92,18 @@ def pdf(body: str) -> bytes:
     """A plain one-font PDF, written by hand so that building needs no library."""
     lines = [piece for line in body.splitlines() for piece in wrapped(line)]
     pages = [lines[i : i + 48] for i in range(0, len(lines), 48)]
-    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
     kids = []
     for page in pages:
         content = "BT /F1 11 Tf 60 780 Td 15 TL\n"
-        content += "".join(f"({line.translate({40: '\\(', 41: '\\)', 92: '\\\\'})}) Tj T*\n" for line in page) + "ET"
-        objects.append(f"<< /Length {len(content.encode('latin-1', 'replace'))} >>\nstream\n{content}\nendstream")
+        content += "".join(f"({line.translate(_ESCAPED)}) Tj T*\n" for line in page) + "ET"
+        objects.append(
+            f"<< /Length {len(content.encode('latin-1', 'replace'))} >>\nstream\n{content}\nendstream"
+        )
         objects.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {len(objects)} 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
         )
@@ -97,7 +116,10 @@ def pdf(body: str) -> bytes:
     start = len(out)
     out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode()
     out += b"".join(f"{offset:010} 00000 n \n".encode() for offset in offsets)
-    return out + f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+    return (
+        out
+        + f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+    )
 
 
 def wrapped(line: str, width: int = 92) -> list[str]:
@@ -127,7 +149,11 @@ def docx(body: str) -> bytes:
     document.save(raw)
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
-            target.writestr(zipfile.ZipInfo(name, (2026, 11, 1, 0, 0, 0)), source.read(name), zipfile.ZIP_DEFLATED)
+            target.writestr(
+                zipfile.ZipInfo(name, (2026, 11, 1, 0, 0, 0)),
+                source.read(name),
+                zipfile.ZIP_DEFLATED,
+            )
     return out.getvalue()
 
 

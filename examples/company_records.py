@@ -5,28 +5,144 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-FIRST = "Anna Ben Chiara David Eva Felix Greta Hugo Ines Jan Karla Lars Mira Nils Olga Pavel Rosa Sven Tara Uwe".split()
-LAST = "Abel Brandt Costa Dahl Engel Fischer Graf Holm Ivens Jung Kraus Lenz Maurer Nowak Orth Peters Quist Roth Sommer Thal".split()
-CITIES = "Lyon Turin Graz Bergen Porto Leeds Gdansk Basel Utrecht Malmo Bilbao Ghent Tartu Kosice".split()
-CUSTOMERS = "the Rhine grid operator;a university in Delft;the national institute in Turin;a maker of pacemakers;a railway signal plant;an aircraft service;a battery laboratory;a power station in Linz;a test house in Oslo;a car supplier in Graz".split(";")
-DEVICES = ("DM-6 multimeter", "VR-10 voltage reference", "CS-3 current source", "RB-2 resistance bridge")
+FIRST = [
+    "Anna",
+    "Ben",
+    "Chiara",
+    "David",
+    "Eva",
+    "Felix",
+    "Greta",
+    "Hugo",
+    "Ines",
+    "Jan",
+    "Karla",
+    "Lars",
+    "Mira",
+    "Nils",
+    "Olga",
+    "Pavel",
+    "Rosa",
+    "Sven",
+    "Tara",
+    "Uwe",
+]
+LAST = [
+    "Abel",
+    "Brandt",
+    "Costa",
+    "Dahl",
+    "Engel",
+    "Fischer",
+    "Graf",
+    "Holm",
+    "Ivens",
+    "Jung",
+    "Kraus",
+    "Lenz",
+    "Maurer",
+    "Nowak",
+    "Orth",
+    "Peters",
+    "Quist",
+    "Roth",
+    "Sommer",
+    "Thal",
+]
+CITIES = [
+    "Lyon",
+    "Turin",
+    "Graz",
+    "Bergen",
+    "Porto",
+    "Leeds",
+    "Gdansk",
+    "Basel",
+    "Utrecht",
+    "Malmo",
+    "Bilbao",
+    "Ghent",
+    "Tartu",
+    "Kosice",
+]
+CUSTOMERS = [
+    "the Rhine grid operator",
+    "a university in Delft",
+    "the national institute in Turin",
+    "a maker of pacemakers",
+    "a railway signal plant",
+    "an aircraft service",
+    "a battery laboratory",
+    "a power station in Linz",
+    "a test house in Oslo",
+    "a car supplier in Graz",
+]
+DEVICES = (
+    "DM-6 multimeter",
+    "VR-10 voltage reference",
+    "CS-3 current source",
+    "RB-2 resistance bridge",
+)
 FAULTS = (
-    ("shows overload on the 10 volt range although nothing is connected", "the input fuse was replaced and the zero offset stored again"),
-    ("loses the calibration constants after a brown-out", "firmware 4.3 was installed and the constants were restored from the certificate"),
+    (
+        "shows overload on the 10 volt range although nothing is connected",
+        "the input fuse was replaced and the zero offset stored again",
+    ),
+    (
+        "loses the calibration constants after a brown-out",
+        "firmware 4.3 was installed and the constants were restored from the certificate",
+    ),
     ("does not answer over USB", "the cable was defective; a shielded one was sent"),
     ("drifts by {ppm} ppm within a week", "a cracked solder joint at the heater was repaired"),
     ("has a dark display", "the backlight converter was exchanged under warranty"),
     ("clicks when ranges change", "a relay was replaced; the contact had {ohm} milliohms"),
 )
 TOPICS = (
-    ("the new cleanroom", "The air shower was delivered late", "the inspection takes place on {day} {month}"),
-    ("the supplier of enclosures", "{pct} percent of the last lot had scratches", "a second supplier is asked for an offer until {day} {month}"),
-    ("the customer portal", "{num} customers have signed in", "certificates can be downloaded from {day} {month} on"),
-    ("the energy bill", "the consumption of the climate chambers rose by {pct} percent", "two chambers are switched off at weekends"),
-    ("the trade fair", "{num} visitors left their address", "the stand is booked again for next year"),
-    ("spare parts", "the stock of relays lasts for {num} days", "a minimum stock of 400 pieces was agreed"),
+    (
+        "the new cleanroom",
+        "The air shower was delivered late",
+        "the inspection takes place on {day} {month}",
+    ),
+    (
+        "the supplier of enclosures",
+        "{pct} percent of the last lot had scratches",
+        "a second supplier is asked for an offer until {day} {month}",
+    ),
+    (
+        "the customer portal",
+        "{num} customers have signed in",
+        "certificates can be downloaded from {day} {month} on",
+    ),
+    (
+        "the energy bill",
+        "the consumption of the climate chambers rose by {pct} percent",
+        "two chambers are switched off at weekends",
+    ),
+    (
+        "the trade fair",
+        "{num} visitors left their address",
+        "the stand is booked again for next year",
+    ),
+    (
+        "spare parts",
+        "the stock of relays lasts for {num} days",
+        "a minimum stock of 400 pieces was agreed",
+    ),
 )
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 
 
 def records(tenant: str, chance: random.Random) -> Iterator[tuple[dict, str]]:
@@ -36,17 +152,57 @@ def records(tenant: str, chance: random.Random) -> Iterator[tuple[dict, str]]:
     many = tenant == "aurora"
     for i in range(30 if many else 8):
         suffix = ("txt", "md", "html")[i % 3]
-        yield entry(tenant, f"documents/support/ticket-{1000 + i}.{suffix}", "support", "INTERNAL", "", "staff"), _ticket(i, suffix, chance)
+        yield (
+            entry(
+                tenant,
+                f"documents/support/ticket-{1000 + i}.{suffix}",
+                "support",
+                "INTERNAL",
+                "",
+                "staff",
+            ),
+            _ticket(i, suffix, chance),
+        )
     for i in range(18 if many else 5):
         suffix = ("csv", "md", "eml")[i % 3]
-        yield entry(tenant, f"documents/finance/expenses-{200 + i}.{suffix}", "finance", "CONFIDENTIAL", "", "finance"), _expenses(tenant, i, suffix, chance)
+        yield (
+            entry(
+                tenant,
+                f"documents/finance/expenses-{200 + i}.{suffix}",
+                "finance",
+                "CONFIDENTIAL",
+                "",
+                "finance",
+            ),
+            _expenses(tenant, i, suffix, chance),
+        )
     for i in range(20 if many else 6):
         suffix = ("md", "docx", "txt", "pdf")[i % 4]
         level, granted = (("INTERNAL", "staff"), ("CONFIDENTIAL", "engineering"))[i % 2]
-        yield entry(tenant, f"documents/engineering/minutes-{i + 1:02}.{suffix}", "engineering", level, "", granted), _minutes(i, chance)
+        yield (
+            entry(
+                tenant,
+                f"documents/engineering/minutes-{i + 1:02}.{suffix}",
+                "engineering",
+                level,
+                "",
+                granted,
+            ),
+            _minutes(i, chance),
+        )
     for i in range(16 if many else 4):
         suffix = ("pdf", "txt")[i % 2]
-        yield entry(tenant, f"documents/engineering/certificate-{3000 + i}.{suffix}", "engineering", "INTERNAL", "", "technical,contractors" if many else "engineering"), _certificate(i, chance)
+        yield (
+            entry(
+                tenant,
+                f"documents/engineering/certificate-{3000 + i}.{suffix}",
+                "engineering",
+                "INTERNAL",
+                "",
+                "technical,contractors" if many else "engineering",
+            ),
+            _certificate(i, chance),
+        )
 
 
 def _name(chance: random.Random) -> str:
@@ -81,12 +237,25 @@ def _expenses(tenant: str, i: int, suffix: str, chance: random.Random) -> str:
     nights, hotel = chance.randint(1, 4), chance.randint(95, 188)
     fare, meals = chance.randint(60, 420), chance.randint(20, 160)
     total = nights * hotel + fare + meals
-    iban = ("DE89 3704 0044 0532 0130 00", "GB29 NWBK 6016 1331 9268 19", "NL91 ABNA 0417 1643 00")[i % 3]
+    iban = ("DE89 3704 0044 0532 0130 00", "GB29 NWBK 6016 1331 9268 19", "NL91 ABNA 0417 1643 00")[
+        i % 3
+    ]
     if suffix == "csv":
         rows = [f"{_day(chance)},hotel,{hotel}.00" for _ in range(nights)]
-        rows += [f"{_day(chance)},fare to {city},{fare}.00", f"{_day(chance)},meals,{meals}.00", f"total for {city},sum,{total}.00"]
-        return f"date,item,euros\n" + "\n".join(rows) + "\n"
-    purpose = chance.choice(("a customer visit", "an audit of a supplier", "a conference", "the installation of a reference"))
+        rows += [
+            f"{_day(chance)},fare to {city},{fare}.00",
+            f"{_day(chance)},meals,{meals}.00",
+            f"total for {city},sum,{total}.00",
+        ]
+        return "date,item,euros\n" + "\n".join(rows) + "\n"
+    purpose = chance.choice(
+        (
+            "a customer visit",
+            "an audit of a supplier",
+            "a conference",
+            "the installation of a reference",
+        )
+    )
     text = (
         f"The journey to {city} for {purpose} from {_day(chance)} cost {total} euros: {nights} nights at {hotel} euros, "
         f"the fare of {fare} euros and meals for {meals} euros. Please pay to IBAN {iban}."
@@ -98,11 +267,27 @@ def _expenses(tenant: str, i: int, suffix: str, chance: random.Random) -> str:
 
 
 def _minutes(i: int, chance: random.Random) -> str:
-    lines = [f"Minutes of the engineering round {i + 1}", "", f"The round met on {_day(chance)} with {chance.randint(5, 14)} people."]
+    lines = [
+        f"Minutes of the engineering round {i + 1}",
+        "",
+        f"The round met on {_day(chance)} with {chance.randint(5, 14)} people.",
+    ]
     for topic, fact, decision in chance.sample(TOPICS, 3):
-        numbers = {"day": chance.randint(1, 28), "month": chance.choice(MONTHS), "pct": chance.randint(3, 38), "num": chance.randint(12, 480)}
-        lines += ["", f"Topic: {topic}.", f"{fact.format(**numbers)}. It was decided that {decision.format(**numbers)}."]
-    lines += ["", f"The next round takes place on {_day(chance)}. Actions are tracked in list {chance.randint(100, 999)}."]
+        numbers = {
+            "day": chance.randint(1, 28),
+            "month": chance.choice(MONTHS),
+            "pct": chance.randint(3, 38),
+            "num": chance.randint(12, 480),
+        }
+        lines += [
+            "",
+            f"Topic: {topic}.",
+            f"{fact.format(**numbers)}. It was decided that {decision.format(**numbers)}.",
+        ]
+    lines += [
+        "",
+        f"The next round takes place on {_day(chance)}. Actions are tracked in list {chance.randint(100, 999)}.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -17,22 +17,33 @@ def main() -> None:
     for tenant in ("aurora", "borealis"):
         root = HERE / tenant
         directory = json.loads((root / "directory.json").read_text("utf-8"))
-        documents = [json.loads(line) for line in (root / "manifest.jsonl").read_text("utf-8").splitlines()]
+        documents = [
+            json.loads(line) for line in (root / "manifest.jsonl").read_text("utf-8").splitlines()
+        ]
         rows, memberships = policy(root / "policy.csv")
         golden = {}
         for person in directory["people"]:
-            golden[person["principal"]] = [d["uri"] for d in documents if may(person["principal"], d, tenant, rows, memberships)]
+            golden[person["principal"]] = [
+                d["uri"]
+                for d in documents
+                if may(person["principal"], d, tenant, rows, memberships)
+            ]
         for application in directory["applications"]:
             name = application["principal"]
             golden[name] = [
-                d["uri"] for d in documents
-                if d["classification"] == "PUBLIC" and admits(application, d) and may(name, d, tenant, rows, memberships)
+                d["uri"]
+                for d in documents
+                if d["classification"] == "PUBLIC"
+                and admits(application, d)
+                and may(name, d, tenant, rows, memberships)
             ]
         for agent in directory["agents"]:
             for person in agent["acts_for"]:
                 golden[f"{person} via {agent['principal']}"] = [
-                    d["uri"] for d in documents
-                    if d["uri"] in golden[person] and may(agent["principal"], d, tenant, rows, memberships, delegate=True)
+                    d["uri"]
+                    for d in documents
+                    if d["uri"] in golden[person]
+                    and may(agent["principal"], d, tenant, rows, memberships, delegate=True)
                 ]
         (root / "golden.json").write_text(json.dumps(golden, indent=1) + "\n", "utf-8")
         print({name: len(uris) for name, uris in golden.items()})
@@ -40,7 +51,11 @@ def main() -> None:
 
 def policy(path: Path) -> tuple[list[list[str]], list[list[str]]]:
     """p rows and g rows."""
-    lines = [[f.strip() for f in line] for line in csv.reader(path.open(encoding="utf-8")) if line and not line[0].startswith("#")]
+    lines = [
+        [f.strip() for f in line]
+        for line in csv.reader(path.open(encoding="utf-8"))
+        if line and not line[0].startswith("#")
+    ]
     return [f[1:] for f in lines if f[0] == "p"], [f[1:] for f in lines if f[0] == "g"]
 
 
@@ -55,7 +70,11 @@ def reached(principal: str, memberships: list[list[str]]) -> set[str]:
 def may(principal, document, tenant, rows, memberships, *, delegate=False) -> bool:
     """The five conditions of examples/README.md."""
     own = reached(principal, memberships)
-    matching = [row for row in rows if row[0] in own and row[1] == "corpus:retrieve" and covers(row, document, tenant)]
+    matching = [
+        row
+        for row in rows
+        if row[0] in own and row[1] == "corpus:retrieve" and covers(row, document, tenant)
+    ]
     if not any(row[5] == "allow" for row in matching) or any(row[5] == "deny" for row in matching):
         return False
     if not all(f"compartment:{tenant}/{name}" in own for name in document["compartments"]):
@@ -65,7 +84,9 @@ def may(principal, document, tenant, rows, memberships, *, delegate=False) -> bo
     if own & set(document["denied"]):
         return False
     start, end = document["valid_from"], document["valid_until"]
-    return not (start and NOW < datetime.fromisoformat(start)) and not (end and NOW >= datetime.fromisoformat(end))
+    return not (start and datetime.fromisoformat(start) > NOW) and not (
+        end and datetime.fromisoformat(end) <= NOW
+    )
 
 
 def covers(row, document, tenant) -> bool:
