@@ -92,10 +92,10 @@ def encrypt_with_salt(
     if suite is Suite.AUTHENTICATED:
         body = plaintext + cipher.encrypt(nonce, b"", plaintext)
     else:
-        pieces = [plaintext[i : i + _CHUNK] for i in range(0, len(plaintext), _CHUNK)] or [b""]
+        starts = range(0, len(plaintext) + 1, _CHUNK)  # a last chunk may be empty, never full
         body = b"".join(
-            cipher.encrypt(_chunk_nonce(nonce, i, i == len(pieces) - 1), piece, None)
-            for i, piece in enumerate(pieces)
+            cipher.encrypt(_chunk_nonce(nonce, i), plaintext[start : start + _CHUNK], None)
+            for i, start in enumerate(starts)
         )
     return header + salt + commitment + body
 
@@ -106,15 +106,15 @@ def _derived(dek: bytes, salt: bytes, context: bytes) -> tuple[bytes, bytes, byt
     return out[:32], out[32 : 32 + _NONCE], out[32 + _NONCE :]
 
 
-def _chunk_nonce(base: bytes, index: int, last: bool) -> bytes:
-    mask = index.to_bytes(_NONCE - 1, "big") + (b"\1" if last else b"\0")
-    return bytes(a ^ b for a, b in zip(base, mask, strict=True))
+def _chunk_nonce(base: bytes, index: int) -> bytes:
+    return (int.from_bytes(base, "big") ^ index).to_bytes(_NONCE, "big")
 
 
 def _opened(cipher: AESGCM, nonce: bytes, body: bytes) -> bytes:
     step = _CHUNK + _TAG
-    pieces = [body[i : i + step] for i in range(0, len(body), step)]
+    if len(body) % step < _TAG:
+        raise IntegrityError("blob was cut")
+    pieces = (body[start : start + step] for start in range(0, len(body), step))
     return b"".join(
-        cipher.decrypt(_chunk_nonce(nonce, i, i == len(pieces) - 1), piece, None)
-        for i, piece in enumerate(pieces)
+        cipher.decrypt(_chunk_nonce(nonce, i), piece, None) for i, piece in enumerate(pieces)
     )
