@@ -16,7 +16,7 @@ from ragward.domain.errors import ConfigurationError, UnavailableError
 _SCHEMA_VERSION: Final = 1
 _CREATE: Final = """
 CREATE TABLE IF NOT EXISTS entries (
-    position INTEGER PRIMARY KEY, chain_hash BLOB NOT NULL, at INTEGER NOT NULL, event BLOB NOT NULL
+    position INTEGER PRIMARY KEY, chain_hash BLOB NOT NULL, event BLOB NOT NULL
 ) STRICT
 """
 
@@ -63,12 +63,11 @@ class SQLiteAuditLog:
                     entry = AuditEntry(
                         index=index,
                         chain_hash=chain_hash(self._key, previous, index, data),
-                        at=event.at,
                         data=data,
                     )
                     self._db.execute(
-                        "INSERT INTO entries (position, chain_hash, at, event) VALUES (?, ?, ?, ?)",
-                        (index, entry.chain_hash, entry.at, data),
+                        "INSERT INTO entries (position, chain_hash, event) VALUES (?, ?, ?)",
+                        (index, entry.chain_hash, data),
                     )
                 return entry
             except sqlite3.Error as error:
@@ -76,13 +75,13 @@ class SQLiteAuditLog:
 
     def entries(self, *, start: int = 0, limit: int = 1000) -> Sequence[AuditEntry]:
         """Entries from an index on."""
-        query = "SELECT position, chain_hash, at, event FROM entries WHERE position >= ? ORDER BY position LIMIT ?"
+        query = "SELECT position, chain_hash, event FROM entries WHERE position >= ? ORDER BY position LIMIT ?"
         with self._lock:
             try:
                 rows = self._db.execute(query, (start, limit)).fetchall()
             except sqlite3.Error as error:
                 raise UnavailableError(code="unavailable.audit") from error
-        return [AuditEntry(index=row[0], chain_hash=row[1], at=row[2], data=row[3]) for row in rows]
+        return [AuditEntry(index=row[0], chain_hash=row[1], data=row[2]) for row in rows]
 
     def verify(self, *, anchor: tuple[int, str] | None = None) -> AuditVerification:
         """Walks the whole chain; an anchor (index, hex hash) that somebody kept proves that nothing up to it is missing."""

@@ -71,8 +71,12 @@ class AuditEntry:
 
     index: int
     chain_hash: bytes
-    at: int
     data: bytes = field(repr=False)
+
+    @property
+    def at(self) -> int:
+        """Unix milliseconds, from the event itself."""
+        return int(json.loads(self.data)["ts"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
