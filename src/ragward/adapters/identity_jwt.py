@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -218,9 +219,9 @@ class JWTIdentityVerifier:
     def _check_times(self, claims: Mapping[str, Any], issuer: TrustedIssuer) -> None:
         """By our own clock, whole or fractional seconds only."""
         now = self._clock.now()
-        times = {name: claims.get(name) for name in ("exp", "iat", "nbf") if name in claims}
-        if any(type(value) not in (int, float) for value in times.values()):
-            raise UnauthenticatedError
+        times = [claims[name] for name in ("exp", "iat", "nbf") if name in claims]
+        if any(type(v) not in (int, float) or not math.isfinite(v) for v in times):
+            raise UnauthenticatedError  # NaN is never "expired"
         if (
             claims["exp"] <= now - _LEEWAY_SECONDS
             or claims["iat"] < now - issuer.max_token_age_seconds

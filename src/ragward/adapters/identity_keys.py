@@ -107,24 +107,36 @@ class JWKSURL:
 
 
 def parse_jwks(data: bytes) -> dict[str | None, tuple[Any, str]]:
-    """Asymmetric signature keys by id, each with its one algorithm; symmetric and unknown ones are left out."""
+    """Asymmetric signature keys by id, each with its one algorithm; symmetric, weak and malformed ones are left out.
+
+    Raises ValueError for what is no key set.
+    """
     if len(data) > _MAX_BYTES:
         raise ValueError("key set too large")
-    keys: dict[str | None, tuple[Any, str]] = {}
-    for item in json.loads(data)["keys"]:
-        curve = item.get("crv") if item.get("kty") in ("EC", "OKP") else None
-        algorithm = _ALGORITHM_OF.get((item.get("kty"), curve))
-        if (
-            algorithm is None
-            or item.get("use", "sig") != "sig"
-            or item.get("alg", algorithm) != algorithm
-        ):
-            continue
+    document = json.loads(data)
+    items = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError("not a key set")
+    return {item.get("kid"): key for item in items if (key := _signature_key(item)) is not None}
+
+
+def _signature_key(item: dict[str, Any]) -> tuple[Any, str] | None:
+    curve = item.get("crv") if item.get("kty") in ("EC", "OKP") else None
+    algorithm = _ALGORITHM_OF.get((str(item.get("kty")), curve))
+    if (
+        algorithm is None
+        or not isinstance(item.get("kid"), str | None)
+        or item.get("use", "sig") != "sig"
+        or item.get("alg", algorithm) != algorithm
+    ):
+        return None
+    try:
         key = jwt.PyJWK(item, algorithm=algorithm).key
-        if algorithm == "RS256" and key.key_size < _MIN_RSA_BITS:
-            continue
-        keys[item.get("kid")] = (key, algorithm)
-    return keys
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    if algorithm == "RS256" and key.key_size < _MIN_RSA_BITS:
+        return None
+    return key, algorithm
 
 
 def _is_loopback(host: str | None) -> bool:
