@@ -6,14 +6,14 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from ragward.domain.audit import GENESIS, AuditEntry, AuditEvent, AuditVerification, chain_hash
-from ragward.domain.errors import ConfigurationError, UnavailableError
+from ragward.domain.errors import ConfigurationError, IntegrityError, UnavailableError
 
 _SCHEMA_VERSION: Final = 1
+_TAIL: Final = 100
 _CREATE: Final = """
 CREATE TABLE IF NOT EXISTS entries (
     position INTEGER PRIMARY KEY, chain_hash BLOB NOT NULL, event BLOB NOT NULL
@@ -35,16 +35,18 @@ class SQLiteAuditLog:
                 path.chmod(0o600)
                 self._db.execute("PRAGMA journal_mode = WAL")
             self._check_schema(writable)
+            if writable:
+                self._check_tail()
         except sqlite3.Error as error:
             self._release()
             raise UnavailableError(code="unavailable.audit") from error
-        except ConfigurationError:
-            self._release()
+        except (ConfigurationError, IntegrityError):
+            self.close()
             raise
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> SQLiteAuditLog:
-        """The one writer. Raises `config.index_owned`, `config.newer_version`, `unavailable.audit`."""
+        """The one writer. Raises `config.index_owned`, `config.newer_version`, `integrity.audit`, `unavailable.audit`."""
         return cls(path, key, writable=True)
 
     @classmethod
@@ -73,7 +75,7 @@ class SQLiteAuditLog:
             except sqlite3.Error as error:
                 raise UnavailableError(code="unavailable.audit") from error
 
-    def entries(self, *, start: int = 0, limit: int = 1000) -> Sequence[AuditEntry]:
+    def entries(self, *, start: int = 0, limit: int = 1000) -> list[AuditEntry]:
         """Entries from an index on."""
         query = "SELECT position, chain_hash, event FROM entries WHERE position >= ? ORDER BY position LIMIT ?"
         with self._lock:
@@ -129,6 +131,18 @@ class SQLiteAuditLog:
             "SELECT position, chain_hash FROM entries ORDER BY position DESC LIMIT 1"
         ).fetchone()
         return (row[0] + 1, row[1]) if row else (0, GENESIS)
+
+    def _check_tail(self) -> None:
+        """Nothing is appended to a log whose latest entries do not verify: it is evidence, and kept as it is."""
+        index, _ = self._head()
+        start = max(0, index - _TAIL - 1)
+        found = self.entries(start=start, limit=_TAIL + 1)
+        previous = GENESIS if start == 0 else found.pop(0).chain_hash
+        for expected, entry in enumerate(found, start=index - len(found)):
+            right = chain_hash(self._key, previous, expected, entry.data)
+            if (entry.index, entry.chain_hash) != (expected, right):
+                raise IntegrityError(code="integrity.audit")
+            previous = entry.chain_hash
 
     def _check_schema(self, writable: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]

@@ -263,7 +263,7 @@ class CasbinPolicyDecisionPoint:
             if known is not None and known.snapshot.epoch == epoch:
                 self._tenants.move_to_end(tenant)
                 return known
-        snapshot = self._store.policy(tenant)
+        snapshot = self._read(tenant)
         if known is not None and known.snapshot.digest() == snapshot.digest():
             # Only documents moved the epoch: the rows, and with them the enforcer and the permits, still hold.
             policy = known
@@ -275,6 +275,12 @@ class CasbinPolicyDecisionPoint:
             while len(self._tenants) > _MAX_TENANTS:
                 self._tenants.popitem(last=False)
         return policy
+
+    def _read(self, tenant: str) -> PolicySnapshot:
+        try:
+            return self._store.policy(tenant)
+        except InvalidRequestError as error:  # what is stored is wrong, not what was asked
+            raise UnavailableError(code="unavailable.policy") from error
 
     def _known_labels(self, tenant: str) -> dict[int, AccessLabel]:
         """All labels of the tenant. Rows are immutable, so only the new ones are read."""

@@ -1,0 +1,252 @@
+"""T04: copies of the data directory, of the keyring, of a backup; a flipped byte in each kind of record; and the way back.
+
+What a thief gets of each, and what the owner gets after backup, restore and rebuild.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+from ragward import installation
+from ragward.domain.corpus import SourceDocument
+from ragward.domain.errors import ConfigurationError, RagwardError
+from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.passages import RetrievalRequest
+from ragward.settings import Settings
+from tests import company
+from tests.installation import PASSPHRASE, asked_by, initialised, opened
+
+SENTENCES = [
+    f"Sentence {n} of the restricted plan names the {word} of quarter {n}."
+    for n, word in enumerate(company.WORDS * 2)
+][:50]
+TEXT = " ".join(SENTENCES)
+QUERY = "restricted plan quarter"
+
+
+@pytest.fixture
+def home(tmp_path):
+    settings = initialised(tmp_path / "home")
+    label = AccessLabel(
+        tenant="acme",
+        corpus="hr",
+        classification=Classification.RESTRICTED,
+        granted=frozenset({"user:acme/ann"}),
+    )
+    with opened(settings) as ragward:
+        ragward.ingestion.ingest(
+            company.subject("steward"),
+            SourceDocument(
+                source="plan.txt",
+                filename="plan.txt",
+                data=TEXT.encode(),
+                label=label,
+                attributes={},
+            ),
+        )
+        for document in company.documents(5):
+            ragward.ingestion.ingest(company.subject("steward"), document)
+        assert answer(ragward)
+    return settings
+
+
+def answer(ragward):
+    request = RetrievalRequest(query=QUERY, limit=50, max_passages_per_document=50, minimize=False)
+    return " ".join(p.text for p in ragward.retrieve(asked_by("ann"), request).passages)
+
+
+def code_of(settings):
+    with pytest.raises(RagwardError) as caught, opened(settings) as ragward:
+        answer(ragward)
+    return caught.value.code
+
+
+def with_files(settings, **changes):
+    kept = {name: getattr(settings, name) for name in ("data_dir", "keyring", "passphrase")}
+    return Settings.load(**(kept | changes))
+
+
+def legible(*directories):
+    """Known sentences found in any file below."""
+    contents = [p.read_bytes() for d in directories for p in d.rglob("*") if p.is_file()]
+    return [s for s in SENTENCES if any(s.encode() in content for content in contents)]
+
+
+def test_the_data_directory_alone_opens_nothing(home, tmp_path):
+    stolen = tmp_path / "stolen"
+    shutil.copytree(home.data_dir, stolen)
+    assert legible(stolen) == []
+    assert code_of(with_files(home, data_dir=stolen, keyring=tmp_path / "none")) == "config.invalid"
+    thief = tmp_path / "thief.json"
+    from ragward.adapters.keyring_file import FileKeyring
+
+    FileKeyring.create(thief, PASSPHRASE)  # a keyring of the thief's own, even with our passphrase
+    assert code_of(with_files(home, data_dir=stolen, keyring=thief)) == "integrity.audit"
+    for leftover in stolen.glob("audit.db*"):
+        leftover.unlink()
+    assert code_of(with_files(home, data_dir=stolen, keyring=thief)) == "unavailable.keys"
+
+
+def test_data_directory_and_keyring_file_without_the_passphrase_open_nothing(home, tmp_path):
+    stolen, keyring = tmp_path / "stolen", tmp_path / "keyring.json"
+    shutil.copytree(home.data_dir, stolen)
+    shutil.copy(home.keyring, keyring)
+    guess = tmp_path / "guess"
+    guess.write_text("123456789012")
+    guess.chmod(0o400)
+    taken = with_files(home, data_dir=stolen, keyring=keyring, passphrase=f"file:{guess}")
+    assert code_of(taken) == "config.passphrase"
+    assert legible(stolen, tmp_path / "keyring.json") == []
+
+
+def test_a_backup_holds_no_key_and_no_text_and_can_be_restored(home, tmp_path):
+    backup = tmp_path / "backup"
+    with opened(home) as ragward:
+        installation.backup(ragward, backup)
+        before = answer(ragward)
+    assert sorted(p.name for p in backup.iterdir()) == ["audit.db", "catalog.db"]
+    assert all(p.stat().st_mode & 0o077 == 0 for p in backup.iterdir())
+    assert legible(backup) == []
+    shutil.rmtree(home.data_dir)
+    installation.restore(home, backup)
+    with opened(home) as ragward:
+        assert answer(ragward) == ""  # the index is not in a backup
+        assert ragward.index_sync.rebuild() > 0
+        assert answer(ragward) == before
+        assert ragward.audit.verify().consistent
+    with pytest.raises(ConfigurationError):
+        installation.restore(home, backup)  # never over something
+
+
+def test_a_stolen_backup_opens_nothing(home, tmp_path):
+    backup, target = tmp_path / "backup", tmp_path / "target"
+    with opened(home) as ragward:
+        installation.backup(ragward, backup)
+    taken = with_files(home, data_dir=target, keyring=tmp_path / "none")
+    installation.restore(taken, backup)
+    assert code_of(taken) == "config.invalid"
+
+
+def flipped(settings, table, column, where="1"):
+    """One bit in the middle of one stored value."""
+    database = sqlite3.connect(settings.data_dir / "catalog.db")
+    with database:
+        key, value = database.execute(
+            f"SELECT rowid, {column} FROM {table} WHERE {where} AND {column} IS NOT NULL LIMIT 1"
+        ).fetchone()
+        changed = bytearray(value if isinstance(value, bytes) else value.encode())
+        changed[len(changed) // 2] ^= 1
+        stored = bytes(changed) if isinstance(value, bytes) else changed.decode()
+        database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (stored, key))
+    database.close()
+
+
+def failures(ragward):
+    events = [json.loads(e.data) for e in ragward.audit.entries(limit=10_000)]
+    return {e["details"]["code"] for e in events if e["type"] == "integrity.failure"}
+
+
+PLAN = "document_id = (SELECT document_id FROM documents WHERE source = 'plan.txt')"
+FIRST = f"{PLAN} AND ordinal = 0"
+
+
+@pytest.mark.parametrize(
+    ("column", "table", "where", "code"),
+    [
+        ("blob", "chunks", FIRST, "integrity.envelope"),
+        ("wrapped_dek", "versions", PLAN, "integrity.wrapped_key"),
+    ],
+)
+def test_a_flipped_bit_in_a_text_or_a_key_drops_it_and_is_recorded(
+    home, column, table, where, code
+):
+    with opened(home) as ragward:
+        assert "Sentence 0 of" in answer(ragward)
+    flipped(home, table, column, where)
+    with opened(home) as ragward:
+        assert "Sentence 0 of" not in answer(ragward)
+        assert failures(ragward) == {code}
+
+
+def test_a_flipped_bit_in_a_vector_keeps_it_out_of_the_index_and_is_recorded(home):
+    with opened(home) as ragward:
+        all_points = ragward.index.count()
+    flipped(home, "points", "vector_blob")
+    with opened(home) as ragward:
+        ragward.index_sync.rebuild()
+        assert ragward.index.count() == all_points - 1
+        assert failures(ragward) == {"integrity.envelope"}
+
+
+@pytest.mark.parametrize("column", ["fields", "digest"])
+def test_a_flipped_bit_in_a_label_refuses_every_answer(home, column):
+    flipped(home, "labels", column)
+    assert code_of(home) == "integrity.envelope"
+
+
+def test_a_flipped_bit_in_a_policy_row_refuses_every_answer(home):
+    flipped(home, "casbin_rule", "v3", "ptype = 'p'")
+    assert code_of(home) == "unavailable.policy"
+
+
+def test_a_flipped_bit_in_the_keyring_is_told_from_a_wrong_passphrase(home):
+    outer = json.loads(home.keyring.read_text())
+    body = outer["body"]
+    middle = len(body) // 2
+    outer["body"] = body[:middle] + ("A" if body[middle] != "A" else "B") + body[middle + 1 :]
+    home.keyring.write_text(json.dumps(outer))
+    assert code_of(home) == "integrity.keyring"
+
+
+def test_a_flipped_bit_in_the_log_stops_the_writer_and_fails_the_check(home):
+    database = sqlite3.connect(home.data_dir / "audit.db")
+    with database:
+        database.execute(
+            "UPDATE entries SET event = CAST(replace(event, 'permit', 'qermit') AS BLOB) WHERE position = 3"
+        )
+    database.close()
+    assert code_of(home) == "integrity.audit"
+
+
+def test_a_damaged_index_is_refused_and_rebuilt(home):
+    (home.data_dir / "index" / "ragward-index.json").write_text("{}")
+    assert code_of(home) == "unavailable.index"
+    shutil.rmtree(home.data_dir / "index")
+    with opened(home) as ragward:
+        ragward.index_sync.rebuild()
+        assert answer(ragward)
+
+
+def test_a_catalog_of_a_newer_version_is_refused(home):
+    database = sqlite3.connect(home.data_dir / "catalog.db")
+    with database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    assert code_of(home) == "config.newer_version"
+
+
+def test_a_catalog_that_is_not_a_database_is_unavailable(home):
+    for leftover in home.data_dir.glob("catalog.db*"):
+        leftover.unlink()
+    (home.data_dir / "catalog.db").write_bytes(b"no database" * 1000)
+    assert code_of(home) == "unavailable.catalog"
+
+
+def test_a_wrong_key_is_never_mistaken_for_an_empty_answer(home):
+    """Losing a KEK is an outage, not silence."""
+    from ragward.adapters.keyring_file import FileKeyring
+
+    keyring = FileKeyring.open(home.keyring, PASSPHRASE)
+    keyring._body["keks"] = []
+    from ragward.adapters import keyring_file
+
+    kdf = json.loads(home.keyring.read_text())["kdf"]
+    keyring_file._replace(
+        home.keyring,
+        keyring_file._sealed(kdf, keyring._check_key, keyring._body_key, keyring._body),
+    )
+    assert code_of(home) == "unavailable.keys"
