@@ -13,7 +13,7 @@ _NAME: Final = r"[A-Z][a-zà-öø-ÿ'\u2019]+(?:[-\s](?:[A-Z]\.|(?:de|van|von|di
 _FULL_NAME: Final = r"[A-Z][a-zà-öø-ÿ'\u2019]+(?:[ -][A-Z]\.)?(?:[ -](?:de |van |von |di |la |el |bin |al )?[A-Z][a-zà-öø-ÿ'\u2019]+){1,3}"
 _MONTH: Final = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 _DATE: Final = rf"(?:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}|\d{{1,2}}\s{_MONTH}\s\d{{4}}|{_MONTH}\s\d{{1,2}},\s\d{{4}})"
-_AMOUNT: Final = r"(?:[$€£]\s?\d[\d,.]*\d(?:\s?[kK])?|(?:USD|EUR|GBP|CHF)\s?\d[\d,.]*\d|\d[\d,.]*\d\s?(?:USD|EUR|GBP|CHF|dollars|euros))"
+_AMOUNT: Final = r"(?:[$€£]\s?\d[\d,.]{0,30}\d(?:\s?[kK])?|(?:USD|EUR|GBP|CHF)\s?\d[\d,.]{0,30}\d|\d[\d,.]{0,30}\d\s?(?:USD|EUR|GBP|CHF|dollars|euros))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ CUES: Final = (
     Cue(entity_type="PERSON", pattern=rf"\b(?:Dear|Hi|Hello)\s(?P<v>{_NAME})[,\n]", score=0.75),
     Cue(
         entity_type="PERSON",
-        pattern=rf"(?:[Rr]egards|[Ss]incerely|[Tt]hanks|Best),?\n+\s*(?P<v>{_NAME})\s*(?:\n|$)",
+        pattern=rf"(?:[Rr]egards|[Ss]incerely|[Tt]hanks|Best),?\n\s*(?P<v>{_NAME})\s*(?:\n|$)",
         score=0.75,
     ),
     Cue(
@@ -79,7 +79,7 @@ CUES: Final = (
     ),
     Cue(
         entity_type="STREET_ADDRESS",
-        pattern=r"\b(?P<v>\d{1,5}[A-Za-z]?\s(?:[A-Z][a-z'\u2019]+\s){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Court|Ct|Way|Boulevard|Blvd|Place|Pl|Square|Terrace|Close|Row)\b\.?(?:,\s(?:Apt|Unit|Suite)\s?\w+)?(?:,\s[A-Z][A-Za-z .'-]+)?(?:,?\s(?:[A-Z]{2}\s)?\d{5}(?:-\d{4})?|,?\s[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2})?)",
+        pattern=r"\b(?P<v>\d{1,5}[A-Za-z]?\s(?:[A-Z][a-z'\u2019]+\s){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Court|Ct|Way|Boulevard|Blvd|Place|Pl|Square|Terrace|Close|Row)\b\.?(?:,\s(?:Apt|Unit|Suite)\s?\w+)?(?:,\s(?:St\.\s)?[A-Z][A-Za-z'-]+(?:\s[A-Z][A-Za-z'-]+){0,3})?(?:,?\s(?:[A-Z]{2}\s)?\d{5}(?:-\d{4})?|,?\s[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2})?)",
         score=0.8,
     ),
     Cue(entity_type="AGE", pattern=r"(?i:\b(?:aged|age))[:\s]\s?(?P<v>\d{1,3})\b", score=0.7),

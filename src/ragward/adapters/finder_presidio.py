@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -36,7 +37,8 @@ _WINDOW: Final = 50_000
 _OVERLAP: Final = 300
 _MIN_NAME: Final = 4
 _POSSESSIVE: Final = ("'s", "\u2019s")
-_VERSION: Final = 1
+_IN_CONTEXT: Final = 0.6
+_VERSION: Final = 2
 
 
 class PresidioFinder:
@@ -80,7 +82,9 @@ class PresidioFinder:
             for hit in self._analyzer.analyze(window, language="en", entities=kinds):
                 if hit.score < _THRESHOLDS[hit.entity_type] or not self._in_context(window, hit):
                     continue
-                score = 0.6 if hit.entity_type in NEEDS_CONTEXT else min(float(hit.score), 1.0)
+                score = min(float(hit.score), 1.0)
+                if hit.entity_type in NEEDS_CONTEXT:
+                    score = max(score, _IN_CONTEXT)
                 yield Span(base + hit.start, base + hit.end, hit.entity_type, score)
             if base + _WINDOW >= len(text):
                 break
@@ -113,15 +117,15 @@ def _everywhere(text: str, people: Iterable[Span]) -> Iterator[Span]:
 
 
 def _without_overlaps(spans: Iterable[Span]) -> tuple[Span, ...]:
-    kept: list[Span] = []
-    taken: list[tuple[int, int]] = []
+    kept: list[Span] = []  # by start
     for span in sorted(
         set(spans), key=lambda s: (-s.score, s.start - s.end, s.start, s.entity_type)
     ):
-        if all(span.end <= start or span.start >= end for start, end in taken):
-            kept.append(span)
-            taken.append((span.start, span.end))
-    return tuple(sorted(kept))
+        at = bisect_left(kept, span.start, key=lambda s: s.start)
+        after_previous = at == 0 or kept[at - 1].end <= span.start
+        if after_previous and (at == len(kept) or span.end <= kept[at].start):
+            kept.insert(at, span)
+    return tuple(kept)
 
 
 def _analyzer() -> Any:

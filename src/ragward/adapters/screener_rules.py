@@ -11,6 +11,7 @@ import hashlib
 import html
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,14 +34,23 @@ _LOOKALIKES: Final = str.maketrans(
 _BASE64: Final = re.compile(r"\b[A-Za-z0-9+/]{24,2000}={0,2}(?![A-Za-z0-9+/=])")
 _SPACED: Final = re.compile(r"\b(?:\w ){5,60}\w\b")
 _MAX_SENTENCE: Final = 2000
-_MARKDOWN_IMAGE: Final = re.compile(r"!\[([^\]\n]{0,300})\]\(\s*<?(?:https?:)?//[^)\n]{0,2000}\)")
+_OVERLAP: Final = 300
+_LINE_BREAK: Final = re.compile(r"(?<!\n)\n(?!\n)")
+# Possessive, and no run may hold its own opening character: each character is read once per pattern.
+_MARKDOWN_IMAGE: Final = re.compile(
+    r"!\[[^\[\]\n]*+\]\(\s*+<?(?:https?:)?//[^()\n]*+\)", re.IGNORECASE
+)
 _MARKDOWN_LINK: Final = re.compile(
-    r"\[([^\]\n]{1,300})\]\(\s*<?((?:https?:)?//[^)\s\n]{1,2000})[^)\n]{0,300}\)"
+    r"\[([^\[\]\n]++)\]\(\s*+<?((?:https?:)?//[^()\s]++)[^()\n]*+\)", re.IGNORECASE
 )
+_ACTIVE_TAG: Final = r"(?:script|style|iframe|object|embed|form|img|link|meta|input|base)\b"
 _HTML_ACTIVE: Final = re.compile(
-    r"<(script|style|iframe|object|embed|form)\b[^>]{0,2000}>.{0,20000}?</\1\s*>|<(?:script|style|iframe|object|embed|form|img|link|meta|input|base)\b[^>]{0,2000}>",
-    re.IGNORECASE | re.DOTALL,
+    rf"<(script|style|iframe|object|embed|form)\b[^<>]*+>[^<]*+(?:<(?!/?\1\b)[^<]*+)*+</\1\s*+>|<{_ACTIVE_TAG}[^<>]*+>",
+    re.IGNORECASE,
 )
+# What the patterns above leave (nested, unclosed, reference-style) is broken with a space, so nothing of it works.
+_LIVE_LINK: Final = re.compile(r"\](?=[(:]\s*+<?\s*+(?:https?:|[/\\]{2}))", re.IGNORECASE)
+_LIVE_TAG: Final = re.compile(rf"<(?={_ACTIVE_TAG})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +88,11 @@ class RuleScreener:
         """The verdict: quarantine for an override, or for two signs in one sentence; flag for one sign."""
         verdict = Verdict.ALLOW
         hits: set[str] = set()
-        for sentence in _sentences(normalised(text)):
+        for sentence, is_one in _sentences(normalised(text)):
             own = [rule for rule in self._rules if rule.pattern.search(sentence)]
             hits.update(rule.rule_id for rule in own)
-            if len(own) > 1 or any(rule.verdict is Verdict.QUARANTINE for rule in own):
+            is_override = any(rule.verdict is Verdict.QUARANTINE for rule in own)
+            if is_override or (is_one and len(own) > 1):
                 verdict = Verdict.QUARANTINE
             elif own and verdict is Verdict.ALLOW:
                 verdict = Verdict.FLAG
@@ -92,19 +103,19 @@ class RuleScreener:
         text = _INVISIBLE.sub("", text)
         text = _HTML_ACTIVE.sub("[active content removed]", text)
         text = _MARKDOWN_IMAGE.sub("[image removed]", text)
-        return _MARKDOWN_LINK.sub(_inert_link, text)
+        text = _MARKDOWN_LINK.sub(_inert_link, text)
+        return _LIVE_TAG.sub("< ", _LIVE_LINK.sub("] ", text))
 
 
 def normalised(text: str) -> str:
-    """Lower case, NFKC, invisible characters out, tag characters, entities and base64 decoded, look-alikes folded."""
+    """NFKC, invisible characters out; tag characters, entities, base64 and spaced letters decoded. Case stays."""
     text = _TAGS.sub(
         lambda found: " " + "".join(chr(ord(c) - 0xE0000) for c in found.group()) + " ", text
     )
     text = _INVISIBLE.sub("", html.unescape(text))
     text = unicodedata.normalize("NFKC", text)
     text = _BASE64.sub(_decoded, text)
-    text = _SPACED.sub(lambda found: found.group().replace(" ", ""), text)
-    return text.lower().translate(_LOOKALIKES)
+    return _SPACED.sub(lambda found: found.group().replace(" ", ""), text)
 
 
 def _decoded(found: re.Match[str]) -> str:
@@ -117,13 +128,17 @@ def _decoded(found: re.Match[str]) -> str:
     return f"{word} {plain}" if plain.isprintable() else word
 
 
-def _sentences(text: str) -> list[str]:
-    """Sentences of bounded length, so that patterns stay linear."""
-    pieces = []
-    for start, end in split_sentences(text):
-        for at in range(start, end, _MAX_SENTENCE):
-            pieces.append(" ".join(text[at : min(end, at + _MAX_SENTENCE)].split()))
-    return pieces
+def _sentences(text: str) -> Iterator[tuple[str, bool]]:
+    """(sentence in lower case with look-alikes folded, whether it is surely one sentence).
+
+    First by line, then with single line breaks taken for spaces: wrapped text must not hide an override, and list items
+    are not one sentence. In overlapping pieces of bounded length, so that patterns stay linear.
+    """
+    for lines, is_one in ((text, True), (_LINE_BREAK.sub(" ", text), False)):
+        for start, end in split_sentences(lines):
+            for at in range(start, end, _MAX_SENTENCE - _OVERLAP):
+                piece = lines[at : min(end, at + _MAX_SENTENCE)]
+                yield " ".join(piece.lower().translate(_LOOKALIKES).split()), is_one
 
 
 def _inert_link(found: re.Match[str]) -> str:

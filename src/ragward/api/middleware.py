@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ragward.api.problems import problem
@@ -20,10 +21,6 @@ from ragward.domain.errors import CODES
 _SAFE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _log: Final = structlog.get_logger("ragward.access")
-
-
-class _BodyTooLargeError(Exception):
-    pass
 
 
 class RequestBoundary:
@@ -39,50 +36,55 @@ class RequestBoundary:
     ) -> None:
         self._app = app
         self._max_body, self._seconds, self._observe = max_body_bytes, request_seconds, observe
+        self._late: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope["ragward.request_id"] = request_id
-        begin, status, started = time.perf_counter(), 500, False
-
-        async def answered(message: Message) -> None:
-            nonlocal status, started
-            if message["type"] == "http.response.start":
-                status, started = message["status"], True
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    *_HEADERS,
-                    (b"x-request-id", request_id.encode()),
-                ]
-            await send(message)
-
+        scope["ragward.request_id"] = _request_id(scope)
+        reply = _Reply(send, scope["ragward.request_id"])
+        begin = time.perf_counter()
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._app(scope, self._bounded(receive), answered)
-        except _BodyTooLargeError:
-            await self._refuse(scope, receive, answered, started, "request.too_large")
-        except TimeoutError:
-            await self._refuse(scope, receive, answered, started, "limit.time")
+            await self._within_time(scope, self._bounded(receive), reply)
         except Exception as error:  # noqa: BLE001 - the last line: no stack trace leaves
-            _log.error(
-                "request failed", request_id=request_id, error=type(error).__name__, exc_info=error
-            )
-            await self._refuse(scope, receive, answered, started, "internal.error")
+            _log_failure(scope, error)
+            await reply.refuse(scope, receive, "internal.error")
         finally:
             seconds = time.perf_counter() - begin
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._observe(route, status, seconds)
+            self._observe(route, reply.status, seconds)
             _log.info(
                 "request",
                 method=scope["method"],
                 route=route,
-                status=status,
+                status=reply.status,
                 ms=round(seconds * 1000, 1),
-                request_id=request_id,
+                request_id=reply.request_id,
             )
+
+    async def _within_time(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
+        """Runs the application; when its time is over the caller is told, and whatever still works is not waited for."""
+        task = asyncio.ensure_future(self._run(scope, receive, reply))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._seconds)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if done:
+            task.result()
+            return
+        await reply.refuse(scope, receive, "limit.time")
+        self._late.add(task)  # its thread cannot be stopped; what it still sends goes nowhere
+        task.add_done_callback(self._late.discard)
+
+    async def _run(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
+        try:
+            await self._app(scope, receive, reply.send)
+        except Exception as error:
+            if not reply.closed:
+                raise
+            _log_failure(scope, error)
 
     def _bounded(self, receive: Receive) -> Receive:
         seen = 0
@@ -92,16 +94,43 @@ class RequestBoundary:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._max_body:
-                raise _BodyTooLargeError
+                raise HTTPException(413)
             return message
 
         return counted
 
-    async def _refuse(
-        self, scope: Scope, receive: Receive, send: Send, started: bool, code: str
-    ) -> None:
-        if not started:
-            await problem(scope["ragward.request_id"], code, CODES[code])(scope, receive, send)
+
+class _Reply:
+    """The way back: adds what every response carries, and closes once we answered ourselves."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send, self.request_id = send, request_id
+        self.status, self.started, self.closed = 500, False, False
+
+    async def send(self, message: Message) -> None:
+        if not self.closed:
+            await self._pass_on(message)
+
+    async def refuse(self, scope: Scope, receive: Receive, code: str) -> None:
+        self.closed = True
+        if not self.started:
+            await problem(self.request_id, code, CODES[code])(scope, receive, self._pass_on)
+
+    async def _pass_on(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.started = message["status"], True
+            request_id = (b"x-request-id", self.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), *_HEADERS, request_id]
+        await self._send(message)
+
+
+def _log_failure(scope: Scope, error: Exception) -> None:
+    _log.error(
+        "request failed",
+        request_id=scope["ragward.request_id"],
+        error=type(error).__name__,
+        at=places_of(error),
+    )
 
 
 def places_of(error: BaseException) -> list[str]:

@@ -41,6 +41,8 @@ _BY_CODE: Final = {
     "catalog.exists": 409,
     "limit.time": 503,
 }
+#: For what the framework itself refuses.
+_OF_STATUS: Final = {404: "access.not_found", 413: "request.too_large"}
 _TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -115,8 +117,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def theirs(request: Request, error: HTTPException) -> JSONResponse:
         status = error.status_code if error.status_code in _TITLES else 400
-        code = "access.not_found" if status == 404 else "request.invalid"
-        answer = problem(request_id_of(request), code, _TITLES[status], status=status)
+        code = _OF_STATUS.get(status, "request.invalid")
+        answer = problem(request_id_of(request), code, CODES[code], status=status)
         for name, value in (error.headers or {}).items():
             answer.headers[name] = value
         return answer

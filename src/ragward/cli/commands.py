@@ -82,18 +82,27 @@ def upgrade(settings: Settings) -> None:
 
 def serve(settings: Settings) -> None:
     """`ragward serve`."""
+    with Ragward.open(settings) as ragward:
+        serve_api(ragward)
+
+
+def serve_api(ragward: Ragward) -> None:
+    """Serves an open installation until it is interrupted."""
     import uvicorn
 
+    from ragward.api import logs
     from ragward.api.app import create_app
 
-    with Ragward.open(settings) as ragward:
-        uvicorn.run(
-            create_app(ragward),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            server_header=False,
-        )
+    settings = ragward.settings
+    logs.configure(settings.log_format)
+    uvicorn.run(
+        create_app(ragward),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
 
 
 def ingest(

@@ -20,7 +20,7 @@ from rich.text import Text
 from ragward import installation
 from ragward.bootstrap import Ragward, development_token, manifest_items
 from ragward.cli import render
-from ragward.cli.commands import ingest_with_progress
+from ragward.cli.commands import ingest_with_progress, serve_api
 from ragward.domain.access import Credentials, Explanation
 from ragward.domain.passages import Answer, Passage, RetrievalRequest
 from ragward.settings import Settings
@@ -289,15 +289,14 @@ def _what_next(settings: Settings, *, kept: bool) -> None:
 
 
 def _serve(ragward: Ragward) -> None:
-    import uvicorn
-
-    from ragward.api.app import create_app
-
     settings = ragward.settings
     token = development_token(settings, "bob", tenant=TENANTS[0])
+    url = f"http://{settings.host}:{settings.port}"
     out = render.console()
+    out.print(f"serving on {url}; ask as bob, for an hour, with", soft_wrap=True)
     out.print(
-        f"serving on http://{settings.host}:{settings.port}; a token for bob:", soft_wrap=True
+        f"curl -s {url}/v1/retrieve -H 'content-type: application/json' -d "
+        f"'{{\"query\": \"How long is parental leave?\"}}' -H 'authorization: Bearer {token}'",
+        soft_wrap=True,
     )
-    out.print(token, soft_wrap=True)
-    uvicorn.run(create_app(ragward), host=settings.host, port=settings.port, log_config=None)
+    serve_api(ragward)

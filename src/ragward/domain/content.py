@@ -61,7 +61,7 @@ class ChunkContent:
             content = cls.of(body["t"], spans, str(body["d"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise IntegrityError("content cannot be read") from error
-        if content.text_sha256 != body["h"] or any(s.end > len(content.text) for s in spans):
+        if content.text_sha256 != body.get("h") or any(s.end > len(content.text) for s in spans):
             raise IntegrityError("spans do not belong to this text")
         return content
 

@@ -220,7 +220,7 @@ def _within_budget(
 ) -> set[int]:
     """The best of the chosen sentences that fit together; earlier ones win ties."""
     fitting: set[int] = set()
-    characters = 0
+    characters = len(CUT_MARK)  # there may be one more mark than sentences
     for index in sorted(chosen, key=lambda i: (-scores[i], i)):
         length = sentences[index][1] - sentences[index][0] + len(CUT_MARK)
         if (characters + length) // 4 <= budget:

@@ -1,0 +1,418 @@
+"""A typed client of the REST API, sync and async: the same requests, answers and errors as in process.
+
+The application's own credential is given once; the person it asks for comes with each call. Nothing is kept between calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import httpx
+
+from ragward.domain.errors import (
+    CODES,
+    ConfigurationError,
+    ConflictError,
+    DeniedError,
+    IntegrityError,
+    InvalidRequestError,
+    LimitExceededError,
+    NotFoundError,
+    RagwardError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from ragward.domain.jobs import ItemOutcome, ItemResult
+from ragward.domain.labels import Classification
+from ragward.domain.passages import Answer, Passage, Receipt, RetrievalRequest
+
+_TRIES: Final = 3
+_LONGEST_WAIT_SECONDS: Final = 10.0
+_RETRIED: Final = (429, 503)
+_KINDS: Final[dict[str, type[RagwardError]]] = {
+    "auth": UnauthenticatedError,
+    "config": ConfigurationError,
+    "integrity": IntegrityError,
+    "internal": UnavailableError,
+    "unavailable": UnavailableError,
+}
+_BY_CODE: Final[dict[str, type[RagwardError]]] = {
+    "access.denied": DeniedError,
+    "access.not_found": NotFoundError,
+    "catalog.exists": ConflictError,
+    "job.not_cancellable": ConflictError,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentInfo:
+    """What the API says of a document."""
+
+    document_id: str
+    version: int
+    corpus: str
+    source: str
+    title: str
+    state: str
+    media_type: str
+    classification: str
+    compartments: Sequence[str]
+    attributes: Mapping[str, str | int | float | bool]
+    chunks: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInfo:
+    """How far an ingest job is; `errors` lists failed and quarantined items."""
+
+    job_id: str
+    state: str
+    total: int
+    done: int
+    counts: Mapping[str, int]
+    errors: Sequence[ItemResult]
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One request, before it is known which kind of client sends it."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    user_token: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self) -> dict[str, Any]:
+        headers = dict(self.headers)
+        if self.user_token is not None:
+            headers["X-Ragward-User-Authorization"] = f"Bearer {self.user_token}"
+        return {"method": self.method, "url": self.path, "json": self.body, "headers": headers}
+
+
+class RagwardClient:
+    """The client for ordinary code. Use it as a context manager, or close it.
+
+    `credential` is the application's API key or token; for public clients, the person's token. Errors are those of
+    `ragward.domain.errors`, by the code the server sent; a server that cannot be reached is `UnavailableError`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        credential: str,
+        *,
+        timeout_seconds: float = 30,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.Client(
+            **_settings(base_url, credential, timeout_seconds), transport=transport
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Releases the connections."""
+        self._http.close()
+
+    def retrieve(self, request: RetrievalRequest | str, *, user_token: str | None = None) -> Answer:
+        """What this asker may know, with a receipt."""
+        return _answer(self._send(_retrieve(request, user_token)))
+
+    def ingest(
+        self,
+        *,
+        corpus: str,
+        source: str,
+        data: bytes,
+        granted: Sequence[str],
+        classification: Classification = Classification.CONFIDENTIAL,
+        user_token: str | None = None,
+        **label: Any,
+    ) -> ItemResult:
+        """Puts one document in. `label` takes compartments, denied, valid_from, valid_until, attributes, filename."""
+        call = _ingest(corpus, source, data, granted, classification, user_token, label)
+        return _item(self._send(call))
+
+    def document(self, document_id: str, *, user_token: str | None = None) -> DocumentInfo:
+        """One document. Raises `NotFoundError`, absent or not readable."""
+        return DocumentInfo(
+            **self._send(_Call(method="GET", path=_document(document_id), user_token=user_token))
+        )
+
+    def delete(self, document_id: str, *, user_token: str | None = None) -> None:
+        """Deletes a document."""
+        self._send(_Call(method="DELETE", path=_document(document_id), user_token=user_token))
+
+    def start_job(
+        self,
+        *,
+        root: str,
+        manifest: str,
+        idempotency_key: str | None = None,
+        user_token: str | None = None,
+    ) -> JobInfo:
+        """Begins to ingest what a manifest on the server lists."""
+        return _job(self._send(_start_job(root, manifest, idempotency_key, user_token)))
+
+    def job(self, job_id: str, *, user_token: str | None = None) -> JobInfo:
+        """How far a job is."""
+        call = _Call(method="GET", path=f"/v1/jobs/{_quoted(job_id)}", user_token=user_token)
+        return _job(self._send(call))
+
+    def cancel_job(self, job_id: str, *, user_token: str | None = None) -> JobInfo:
+        """Ends a job after the document it is at."""
+        path = f"/v1/jobs/{_quoted(job_id)}/cancel"
+        return _job(self._send(_Call(method="POST", path=path, user_token=user_token)))
+
+    def _send(self, call: _Call) -> Any:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                response = self._http.request(**call.arguments())
+            except httpx.HTTPError as error:
+                raise UnavailableError(
+                    "the server cannot be reached", code="unavailable.catalog"
+                ) from error
+            pause = _pause(response, attempt)
+            if pause is None:
+                return _read(response)
+            time.sleep(pause)
+        raise AssertionError("unreachable: the last attempt has no pause")
+
+
+class AsyncRagwardClient:
+    """The client for asyncio; the same methods, awaited."""
+
+    def __init__(
+        self,
+        base_url: str,
+        credential: str,
+        *,
+        timeout_seconds: float = 30,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.AsyncClient(
+            **_settings(base_url, credential, timeout_seconds), transport=transport
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Releases the connections."""
+        await self._http.aclose()
+
+    async def retrieve(
+        self, request: RetrievalRequest | str, *, user_token: str | None = None
+    ) -> Answer:
+        """What this asker may know, with a receipt."""
+        return _answer(await self._send(_retrieve(request, user_token)))
+
+    async def ingest(
+        self,
+        *,
+        corpus: str,
+        source: str,
+        data: bytes,
+        granted: Sequence[str],
+        classification: Classification = Classification.CONFIDENTIAL,
+        user_token: str | None = None,
+        **label: Any,
+    ) -> ItemResult:
+        """Puts one document in. `label` takes compartments, denied, valid_from, valid_until, attributes, filename."""
+        call = _ingest(corpus, source, data, granted, classification, user_token, label)
+        return _item(await self._send(call))
+
+    async def document(self, document_id: str, *, user_token: str | None = None) -> DocumentInfo:
+        """One document. Raises `NotFoundError`, absent or not readable."""
+        call = _Call(method="GET", path=_document(document_id), user_token=user_token)
+        return DocumentInfo(**await self._send(call))
+
+    async def delete(self, document_id: str, *, user_token: str | None = None) -> None:
+        """Deletes a document."""
+        await self._send(_Call(method="DELETE", path=_document(document_id), user_token=user_token))
+
+    async def start_job(
+        self,
+        *,
+        root: str,
+        manifest: str,
+        idempotency_key: str | None = None,
+        user_token: str | None = None,
+    ) -> JobInfo:
+        """Begins to ingest what a manifest on the server lists."""
+        return _job(await self._send(_start_job(root, manifest, idempotency_key, user_token)))
+
+    async def job(self, job_id: str, *, user_token: str | None = None) -> JobInfo:
+        """How far a job is."""
+        call = _Call(method="GET", path=f"/v1/jobs/{_quoted(job_id)}", user_token=user_token)
+        return _job(await self._send(call))
+
+    async def cancel_job(self, job_id: str, *, user_token: str | None = None) -> JobInfo:
+        """Ends a job after the document it is at."""
+        path = f"/v1/jobs/{_quoted(job_id)}/cancel"
+        return _job(await self._send(_Call(method="POST", path=path, user_token=user_token)))
+
+    async def _send(self, call: _Call) -> Any:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                response = await self._http.request(**call.arguments())
+            except httpx.HTTPError as error:
+                raise UnavailableError(
+                    "the server cannot be reached", code="unavailable.catalog"
+                ) from error
+            pause = _pause(response, attempt)
+            if pause is None:
+                return _read(response)
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable: the last attempt has no pause")
+
+
+# What both have in common. ------------------------------------------------------------------------------------------
+
+
+def _settings(base_url: str, credential: str, timeout_seconds: float) -> dict[str, Any]:
+    return {
+        "base_url": base_url,
+        "headers": {"Authorization": f"Bearer {credential}"},
+        "timeout": timeout_seconds,
+        "follow_redirects": False,  # a redirect must not carry credentials elsewhere
+    }
+
+
+def _retrieve(request: RetrievalRequest | str, user_token: str | None) -> _Call:
+    asked = RetrievalRequest(query=request) if isinstance(request, str) else request
+    body = {
+        "query": asked.query,
+        "corpora": list(asked.corpora),
+        "limit": asked.limit,
+        "max_passages_per_document": asked.max_passages_per_document,
+        "filters": dict(asked.filters) if asked.filters is not None else None,
+        "minimize": asked.minimize,
+    }
+    return _Call(method="POST", path="/v1/retrieve", body=body, user_token=user_token)
+
+
+def _ingest(
+    corpus: str,
+    source: str,
+    data: bytes,
+    granted: Sequence[str],
+    classification: Classification,
+    user_token: str | None,
+    label: Mapping[str, Any],
+) -> _Call:
+    body = {
+        "corpus": corpus,
+        "source": source,
+        "filename": source.rsplit("/", 1)[-1],
+        "content_base64": base64.b64encode(data).decode(),
+        "granted": list(granted),
+        "classification": classification.name,
+    } | dict(label)
+    return _Call(method="POST", path="/v1/documents", body=body, user_token=user_token)
+
+
+def _start_job(
+    root: str, manifest: str, idempotency_key: str | None, user_token: str | None
+) -> _Call:
+    return _Call(
+        method="POST",
+        path="/v1/jobs",
+        body={"root": root, "manifest": manifest},
+        user_token=user_token,
+        headers={"Idempotency-Key": idempotency_key} if idempotency_key else {},
+    )
+
+
+def _document(document_id: str) -> str:
+    return f"/v1/documents/{_quoted(document_id)}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _pause(response: httpx.Response, attempt: int) -> float | None:
+    """Seconds to wait before asking again; None to take the answer."""
+    if response.status_code not in _RETRIED or attempt == _TRIES:
+        return None
+    try:
+        asked = float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        asked = float(attempt)
+    return min(max(asked, 0.0), _LONGEST_WAIT_SECONDS)
+
+
+def _read(response: httpx.Response) -> Any:
+    """The body, or the error it describes."""
+    if response.is_success:
+        return response.json() if response.content else None
+    try:
+        body = response.json()
+        code, detail = str(body["code"]), str(body["detail"])
+    except (ValueError, KeyError, TypeError):
+        code, detail = "internal.error", f"HTTP {response.status_code}"
+    raise _error(code, detail, response)
+
+
+def _error(code: str, detail: str, response: httpx.Response) -> RagwardError:
+    if code not in CODES:  # a newer server
+        code = "internal.error"
+    if code.startswith("limit."):
+        retry = response.headers.get("Retry-After", "1")
+        return LimitExceededError(
+            detail, code=code, retry_after_seconds=int(retry) if retry.isdigit() else 1
+        )
+    kind = _BY_CODE.get(code) or _KINDS.get(code.partition(".")[0], InvalidRequestError)
+    return kind(detail, code=code)
+
+
+def _answer(body: Mapping[str, Any]) -> Answer:
+    passages = tuple(
+        Passage(**(item | {"classification": Classification.parse(item["classification"])}))
+        for item in body["passages"]
+    )
+    return Answer(
+        passages=passages,
+        receipt=Receipt(**body["receipt"]),
+        classification=Classification.parse(body["classification"]),
+        near_duplicates_removed=body["near_duplicates_removed"],
+        query_flags=tuple(body["query_flags"]),
+        stage_seconds={},
+    )
+
+
+def _item(body: Mapping[str, Any]) -> ItemResult:
+    return ItemResult(**(dict(body) | {"outcome": ItemOutcome(body["outcome"])}))
+
+
+def _job(body: Mapping[str, Any]) -> JobInfo:
+    return JobInfo(**(dict(body) | {"errors": [_item(item) for item in body["errors"]]}))

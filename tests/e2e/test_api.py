@@ -1,0 +1,519 @@
+"""The REST API over a real socket: answers, refusals, limits; every refusal is a problem document with its code."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from ragward.api.app import create_app, openapi_document
+from ragward.api.problems import status_of
+from ragward.domain.errors import CODES
+from tests.e2e.conftest import open_served
+
+GRANT = ["group:acme/staff"]
+
+
+@pytest.fixture
+def api(served):
+    with httpx.Client(base_url=served.url, timeout=20) as client:
+        yield client
+
+
+def problem(response, status, code):
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (body["status"], body["code"]) == (status, code)
+    assert body["type"] == f"urn:ragward:error:{code}"
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert body["error"]["code"] == code  # the shape OpenAI's clients print
+    return body
+
+
+def new_document(**changes):
+    return {
+        "corpus": "hr",
+        "source": f"api/{time.monotonic_ns()}.txt",
+        "filename": "note.txt",
+        "content": "The voltage laboratory opens at nine. Write to ed@example.com.",
+        "granted": GRANT,
+        "classification": "INTERNAL",
+    } | changes
+
+
+# Questions. ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_question_has_different_answers(api, served):
+    answers = {
+        name: api.post(
+            "/v1/retrieve",
+            json={"query": "salary contract", "limit": 50},
+            headers=served.headers(name),
+        ).json()
+        for name in ("ann", "ben", "cai")
+    }
+    seen = {name: {p["document_id"] for p in body["passages"]} for name, body in answers.items()}
+    assert seen["ann"] != seen["ben"] != seen["cai"]
+    for body in answers.values():
+        assert body["receipt"]["receipt_id"]
+        assert "@example.com" not in json.dumps(body["passages"]) or body is answers["ann"]
+
+
+def test_an_application_narrows_what_a_person_may_see(api, served):
+    both = {
+        "Authorization": f"Bearer {served.key}",
+        "X-Ragward-User-Authorization": f"Bearer {served.through_portal('ann')}",
+    }
+    body = {"query": "salary contract budget", "limit": 50, "max_passages_per_document": 50}
+    alone = api.post("/v1/retrieve", json=body, headers={"Authorization": both["Authorization"]})
+    person = api.post("/v1/retrieve", json=body, headers=served.headers("ann")).json()
+    through = api.post("/v1/retrieve", json=body, headers=both).json()
+    levels = {p["classification"] for p in through["passages"]}
+    assert levels
+    assert "RESTRICTED" not in levels
+    assert "RESTRICTED" in {p["classification"] for p in person["passages"]}
+    assert {p["classification"] for p in alone.json()["passages"]} <= {"PUBLIC"}
+
+
+def test_every_answer_is_private_to_the_asker(api, served):
+    response = api.post("/v1/retrieve", json={"query": "vpn"}, headers=served.headers("ben"))
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert (
+        "server" not in {name.lower() for name in response.headers}
+        or response.headers["server"] != "uvicorn/"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"query": ""}, 422, "request.invalid"),
+        ({"query": "   "}, 422, "query.empty"),
+        ({"query": "?!"}, 422, "query.empty"),
+        ({"query": "a\u0000b"}, 422, "query.control_characters"),
+        ({"query": "x" * 4001}, 422, "request.invalid"),
+        ({"query": "x" * 1_000_000}, 422, "request.invalid"),
+        ({"query": "x", "limit": 0}, 422, "request.invalid"),
+        ({"query": "x", "limit": 51}, 422, "request.invalid"),
+        ({"query": "x", "corpora": ["../etc"]}, 422, "request.invalid"),
+        ({"query": "x", "unknown": 1}, 422, "request.invalid"),
+        ({"query": "x", "filters": {"type": "nope"}}, 422, "request.invalid"),
+        ({"query": ["x"]}, 422, "request.invalid"),
+        ({}, 422, "request.invalid"),
+    ],
+    ids=lambda v: ascii(v)[:40],
+)
+def test_bad_questions(api, served, body, status, code):
+    found = problem(
+        api.post("/v1/retrieve", json=body, headers=served.headers("ben")), status, code
+    )
+    assert len(json.dumps(found)) < 5000  # what was sent is not sent back
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"{", "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b"a=1", "text/plain"),
+        (b"", "application/json"),
+    ],
+)
+def test_bodies_that_are_not_json(api, served, content, kind):
+    headers = served.headers("ben") | {"content-type": kind}
+    problem(api.post("/v1/retrieve", content=content, headers=headers), 422, "request.invalid")
+
+
+def test_without_credentials(api, served):
+    body = {"query": "vpn"}
+    response = api.post("/v1/retrieve", json=body)
+    problem(response, 401, "auth.missing")
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    for value in ("Bearer", "Basic YTpi", "Bearer x", "Bearer " + "y" * 9000):
+        problem(
+            api.post("/v1/retrieve", json=body, headers={"Authorization": value}),
+            401,
+            "auth.invalid",
+        )
+    twice = [
+        ("Authorization", served.headers("ann")["Authorization"]),
+        ("Authorization", "Bearer x"),
+    ]
+    problem(api.post("/v1/retrieve", json=body, headers=twice), 401, "auth.invalid")
+    old = {"Authorization": f"Bearer {served.token('ann', lifetime_seconds=-60)}"}
+    problem(api.post("/v1/retrieve", json=body, headers=old), 401, "auth.expired")
+
+
+# Documents. ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_life_of_a_document(api, served):
+    steward = served.headers("steward")
+    made = api.post("/v1/documents", json=new_document(), headers=steward)
+    assert made.status_code == 201, made.text
+    item = made.json()
+    assert (item["outcome"], item["entity_counts"]) == ("ingested", {"EMAIL_ADDRESS": 1})
+    url = made.headers["location"]
+    found = api.get(url, headers=served.headers("ben")).json()
+    assert (found["state"], found["classification"]) == ("active", "INTERNAL")
+    asked = {"query": "voltage laboratory opens", "limit": 50}
+    before = api.post("/v1/retrieve", json=asked, headers=served.headers("ben")).json()
+    mine = next(p for p in before["passages"] if p["document_id"] == item["document_id"])
+    assert "<EMAIL_ADDRESS>" in mine["text"]
+    change = {
+        "granted": ["user:acme/ann"],
+        "classification": "RESTRICTED",
+        "reason": "was filed wrongly",
+    }
+    assert (
+        api.patch(f"{url}/label", json=change, headers=steward).json()["classification"]
+        == "RESTRICTED"
+    )
+    problem(api.get(url, headers=served.headers("ben")), 404, "access.not_found")
+    after = api.post("/v1/retrieve", json=asked, headers=served.headers("ben")).json()
+    assert item["document_id"] not in {p["document_id"] for p in after["passages"]}
+    assert api.delete(url, headers=steward).status_code == 204
+    problem(api.get(url, headers=steward), 404, "access.not_found")
+
+
+def test_absent_and_not_yours_look_the_same(api, served):
+    """T09: same status, same code, same words; only the request id differs."""
+    secret = new_document(granted=["user:acme/ann"], classification="RESTRICTED")
+    made = api.post("/v1/documents", json=secret, headers=served.headers("steward")).json()
+    bodies = []
+    for name in (made["document_id"], "0" * 36, "nothing"):
+        for method, path in (("GET", ""), ("DELETE", "")):
+            response = api.request(
+                method, f"/v1/documents/{name}{path}", headers=served.headers("ben")
+            )
+            body = problem(response, 404, "access.not_found")
+            body.pop("request_id")
+            bodies.append(body)
+    assert all(body == bodies[0] for body in bodies)
+    for corpus in ("fin", "no-such-corpus"):
+        response = api.post(
+            f"/v1/vector_stores/{corpus}/search",
+            json={"query": "x"},
+            headers=served.headers("nobody"),
+        )
+        problem(response, 404, "access.not_found")
+
+
+def test_who_may_not_ingest_is_told_so(api, served):
+    problem(
+        api.post("/v1/documents", json=new_document(), headers=served.headers("ben")),
+        403,
+        "access.denied",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"content": ""}, 422, "document.empty"),
+        ({"content": None}, 422, "request.invalid"),
+        ({"content": "x", "content_base64": "eA=="}, 422, "request.invalid"),
+        ({"content": None, "content_base64": "%%%"}, 422, "request.invalid"),
+        (
+            {"content": None, "content_base64": base64.b64encode(b"\xff\x00").decode()},
+            422,
+            "document.binary",
+        ),
+        ({"classification": "SECRET"}, 422, "request.invalid"),
+        ({"granted": ["everybody"]}, 422, "principal.invalid"),
+        ({"granted": ["user:other/x"]}, 422, "label.invalid"),
+        ({"valid_from": 20, "valid_until": 10}, 422, "label.invalid"),
+        ({"attributes": {"rw_x": 1}}, 422, "request.invalid"),
+        ({"attributes": {f"a{n}": 1 for n in range(17)}}, 422, "request.invalid"),
+        ({"source": "a\nb"}, 422, "request.invalid"),
+    ],
+    ids=lambda v: ascii(v)[:40],
+)
+def test_bad_documents(api, served, changes, status, code):
+    body = new_document(**changes)
+    problem(api.post("/v1/documents", json=body, headers=served.headers("steward")), status, code)
+
+
+# Jobs. --------------------------------------------------------------------------------------------------------------
+
+
+def finished(api, served, job):
+    for _ in range(200):
+        body = api.get(f"/v1/jobs/{job['job_id']}", headers=served.headers("steward")).json()
+        if body["state"] not in ("not_started", "in_progress"):
+            return body
+        time.sleep(0.05)
+    raise AssertionError("the job did not end")
+
+
+def test_a_job_reports_every_file_and_goes_on(api, served):
+    inbox = served.ragward.settings.ingest_roots["inbox"]
+    (inbox / "good.txt").write_text("Travel budget and safety training.")
+    (inbox / "empty.txt").write_text("")
+    (inbox / "binary.bin").write_bytes(bytes(range(256)))
+    line = {"corpus": "hr", "classification": "INTERNAL", "granted": GRANT}
+    lines = [
+        json.dumps(line | {"uri": name})
+        for name in ("good.txt", "empty.txt", "binary.bin", "gone.txt")
+    ]
+    lines += [
+        "not json",
+        json.dumps(line | {"uri": "../x"}),
+        json.dumps(line | {"uri": "a", "classification": "SECRET"}),
+    ]
+    lines += [json.dumps(line | {"uri": "b", "granted": ["everybody"]})]
+    (inbox / "m.jsonl").write_text("\n".join(lines))
+    headers = served.headers("steward") | {"Idempotency-Key": "once"}
+    made = api.post("/v1/jobs", json={"root": "inbox", "manifest": "m.jsonl"}, headers=headers)
+    assert made.status_code == 202
+    again = api.post("/v1/jobs", json={"root": "inbox", "manifest": "m.jsonl"}, headers=headers)
+    assert again.json()["job_id"] == made.json()["job_id"]
+    body = finished(api, served, made.json())
+    assert body["state"] == "completed_with_errors"
+    assert (body["done"], body["total"], body["counts"]) == (8, 8, {"ingested": 1, "failed": 7})
+    assert {error["source"]: error["code"] for error in body["errors"]} == {
+        "empty.txt": "document.empty",
+        "binary.bin": "document.binary",
+        "gone.txt": "document.unreadable",
+        "line 5": "manifest.invalid",
+        "line 6": "manifest.invalid",
+        "line 7": "label.unknown_classification",
+        "line 8": "principal.invalid",
+    }
+    problem(
+        api.post(f"/v1/jobs/{body['job_id']}/cancel", headers=served.headers("steward")),
+        409,
+        "job.not_cancellable",
+    )
+    problem(
+        api.get(f"/v1/jobs/{body['job_id']}", headers=served.headers("ben")),
+        404,
+        "access.not_found",
+    )
+
+
+def test_jobs_read_below_their_root_only(api, served):
+    for body in (
+        {"root": "inbox", "manifest": "../keys/keyring.json"},
+        {"root": "inbox", "manifest": "/etc/passwd"},
+        {"root": "inbox", "manifest": "none.jsonl"},
+        {"root": "other", "manifest": "m.jsonl"},
+    ):
+        response = api.post("/v1/jobs", json=body, headers=served.headers("steward"))
+        problem(response, 404, "access.not_found")
+    problem(
+        api.post(
+            "/v1/jobs", json={"root": "inbox", "manifest": "m.jsonl"}, headers=served.headers("ben")
+        ),
+        403,
+        "access.denied",
+    )
+
+
+# Administration. ----------------------------------------------------------------------------------------------------
+
+
+def test_policy_round_trip_and_refusal_as_a_whole(api, served):
+    steward = served.headers("steward")
+    before = api.get("/v1/policy", headers=steward).json()
+    body = {"rows": before["rows"], "memberships": before["memberships"]}
+    for wrong in (
+        ["user:acme/x", "corpus:retrieve", "acme/*", "PUBLIC", "*"],
+        ["user:acme/x", "corpus:retrieve", "acme/*", "PUBLIC", "*", "allow", "more"],
+        ["x", "corpus:retrieve", "acme/*", "PUBLIC", "*", "allow"],
+        ["user:acme/x", "corpus:retrieve", "acme/*", "SECRET", "*", "allow"],
+        ["user:acme/x", "corpus:retrieve", "other/*", "PUBLIC", "*", "allow"],
+    ):
+        response = api.put(
+            "/v1/policy", json=body | {"rows": [*body["rows"], wrong]}, headers=steward
+        )
+        assert response.status_code == 422, wrong
+        assert response.json()["code"] in ("policy.invalid", "principal.invalid")
+    assert api.get("/v1/policy", headers=steward).json()["digest"] == before["digest"]
+    after = api.put("/v1/policy", json=body, headers=steward).json()
+    assert after["digest"] == before["digest"]
+    problem(api.get("/v1/policy", headers=served.headers("ben")), 403, "access.denied")
+
+
+def test_a_revoked_membership_counts_for_the_very_next_answer(api, served):
+    steward, asked = served.headers("steward"), {"query": "salary contract", "limit": 50}
+    policy = api.get("/v1/policy", headers=steward).json()
+    before = api.post("/v1/retrieve", json=asked, headers=served.headers("dot")).json()["passages"]
+    kept = [m for m in policy["memberships"] if m[0] != "user:acme/dot"]
+    api.put("/v1/policy", json={"rows": policy["rows"], "memberships": kept}, headers=steward)
+    after = api.post("/v1/retrieve", json=asked, headers=served.headers("dot")).json()["passages"]
+    api.put(
+        "/v1/policy",
+        json={"rows": policy["rows"], "memberships": policy["memberships"]},
+        headers=steward,
+    )
+    assert before
+    assert after == []
+
+
+def test_explanations_are_for_stewards(api, served):
+    item = api.post("/v1/documents", json=new_document(), headers=served.headers("steward")).json()
+    body = {"principal": "user:acme/ben", "document_id": item["document_id"]}
+    found = api.post("/v1/explain", json=body, headers=served.headers("steward")).json()
+    assert found["permitted"]
+    assert found["terms"][0]["term"] == "an allow row"
+    problem(
+        api.post("/v1/explain", json=body, headers=served.headers("ben")), 404, "access.not_found"
+    )
+
+
+def test_the_log_records_what_was_answered_and_verifies(api, served):
+    answer = api.post(
+        "/v1/retrieve", json={"query": "pension delivery"}, headers=served.headers("ben")
+    ).json()
+    receipt = answer["receipt"]
+    entries = api.get(
+        "/v1/audit/entries",
+        params={"start": receipt["audit_index"], "limit": 1},
+        headers=served.headers("steward"),
+    ).json()
+    assert entries[0]["hash"] == receipt["audit_hash"]
+    assert entries[0]["event"]["id"] == receipt["receipt_id"]
+    assert entries[0]["event"]["actor"]["principal"] == "user:acme/ben"
+    assert "pension" not in json.dumps(entries)
+    anchor = {"anchor_index": receipt["audit_index"], "anchor_hash": receipt["audit_hash"]}
+    checked = api.post("/v1/audit/verify", json=anchor, headers=served.headers("steward")).json()
+    assert (checked["consistent"], checked["complete"]) == (True, True)
+    forged = anchor | {"anchor_hash": "0" * 64}
+    assert not api.post("/v1/audit/verify", json=forged, headers=served.headers("steward")).json()[
+        "consistent"
+    ]
+    problem(api.get("/v1/audit/entries", headers=served.headers("ben")), 403, "access.denied")
+
+
+def test_keys_are_rotated_without_being_shown(api, served):
+    steward = served.headers("steward")
+    made = api.post(
+        "/v1/keys/rotate", json={"classification": "CONFIDENTIAL"}, headers=steward
+    ).json()
+    keys = api.get("/v1/keys", headers=steward).json()
+    states = {(k["kek_id"], k["version"]): k["state"] for k in keys}
+    assert states[made["kek_id"], made["version"]] == "active"
+    assert states[made["kek_id"], made["version"] - 1] == "decrypt_only"
+    assert {"key"} & set(keys[0]) == set()
+    answer = api.post("/v1/retrieve", json={"query": "contract"}, headers=served.headers("ben"))
+    assert answer.json()["passages"]  # what earlier versions wrapped still opens
+
+
+def test_operations(api, served):
+    assert api.get("/livez").json() == {"status": "ok"}
+    assert api.get("/readyz").json()["ready"] is True
+    assert api.get("/version").json()["version"]
+    problem(api.get("/metrics"), 401, "auth.missing")
+    problem(api.get("/metrics", headers=served.headers("ben")), 403, "access.denied")
+    text = api.get("/metrics", headers=served.headers("steward")).text
+    assert "ragward_request_seconds_count" in text
+    assert "acme" not in text
+    problem(api.get("/nowhere"), 404, "access.not_found")
+    problem(api.put("/v1/retrieve"), 405, "request.invalid")
+
+
+# Limits. ------------------------------------------------------------------------------------------------------------
+
+
+def test_too_large_a_body_is_refused_while_it_arrives(tmp_path):
+    ragward, _ = open_served(tmp_path, max_body_bytes=2048)
+    with ragward, TestClient(create_app(ragward)) as client:
+        big = {"query": "x", "filters": {"a": "y" * 4000}}
+        problem(client.post("/v1/retrieve", json=big), 413, "request.too_large")
+
+
+def test_a_request_that_takes_too_long_is_answered_in_time(tmp_path):
+    ragward, _ = open_served(tmp_path, request_seconds=1)
+    embed = ragward.embedder.embed
+
+    def slow(texts):
+        time.sleep(3)
+        return embed(texts)
+
+    object.__setattr__(ragward.embedder, "embed", slow)
+    token = {"Authorization": f"Bearer {_token(ragward, 'ben')}"}
+    with ragward, TestClient(create_app(ragward)) as client:
+        begin = time.monotonic()
+        response = client.post("/v1/retrieve", json={"query": "vpn"}, headers=token)
+        assert time.monotonic() - begin < 2.5
+        problem(response, 503, "limit.time")
+        assert response.headers["retry-after"]
+        time.sleep(2.2)  # the abandoned thread ends before its installation does
+
+
+def test_too_many_requests(tmp_path):
+    ragward, _ = open_served(tmp_path, requests_per_minute=3)
+    token = {"Authorization": f"Bearer {_token(ragward, 'ben')}"}
+    with ragward, TestClient(create_app(ragward)) as client:
+        answers = [
+            client.post("/v1/retrieve", json={"query": "vpn"}, headers=token) for _ in range(5)
+        ]
+        assert [a.status_code for a in answers] == [200, 200, 200, 429, 429]
+        problem(answers[-1], 429, "limit.rate")
+        assert int(answers[-1].headers["retry-after"]) > 0
+        other = {"Authorization": f"Bearer {_token(ragward, 'ann')}"}
+        assert client.post("/v1/retrieve", json={"query": "vpn"}, headers=other).status_code == 200
+
+
+def test_what_breaks_inside_says_nothing_outside(tmp_path):
+    ragward, _ = open_served(tmp_path)
+
+    def broken(texts):
+        raise RuntimeError("the merger closes on Friday")
+
+    object.__setattr__(ragward.embedder, "embed", broken)
+    token = {"Authorization": f"Bearer {_token(ragward, 'ben')}"}
+    with ragward, TestClient(create_app(ragward), raise_server_exceptions=False) as client:
+        response = client.post("/v1/retrieve", json={"query": "vpn"}, headers=token)
+        problem(response, 500, "internal.error")
+        assert "merger" not in response.text
+
+
+def test_no_log_no_answer(tmp_path):
+    ragward, _ = open_served(tmp_path)
+    token = {"Authorization": f"Bearer {_token(ragward, 'ben')}"}
+    with ragward, TestClient(create_app(ragward)) as client:
+        assert client.post("/v1/retrieve", json={"query": "vpn"}, headers=token).status_code == 200
+        ragward.audit._db.execute("PRAGMA query_only = ON")
+        response = client.post("/v1/retrieve", json={"query": "vpn"}, headers=token)
+        problem(response, 503, "unavailable.audit")
+        ragward.audit._db.execute("PRAGMA query_only = OFF")
+
+
+def _token(ragward, name):
+    from ragward.bootstrap import development_token
+
+    return development_token(ragward.settings, name, tenant="acme")
+
+
+# The contract as a whole. -------------------------------------------------------------------------------------------
+
+
+def test_every_code_has_a_status():
+    statuses = {code: status_of(code) for code in CODES}
+    assert set(statuses.values()) <= {400, 401, 403, 404, 409, 413, 422, 429, 500, 503}
+    assert statuses["access.not_found"] == 404
+    assert {statuses[code] for code in CODES if code.startswith("integrity.")} == {500}
+    assert {statuses[code] for code in CODES if code.startswith("unavailable.")} == {503}
+
+
+def test_the_document_declares_every_error_of_every_operation():
+    document = openapi_document()
+    assert document["openapi"].startswith("3.1")
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if not path.startswith("/v1"):
+                continue
+            declared = set(operation["responses"])
+            assert {"401", "413", "422", "429", "500", "503"} <= declared, (method, path)
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(response["content"]) == ["application/problem+json"], (path, status)
