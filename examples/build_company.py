@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +17,27 @@ from pathlib import Path
 from company_records import records
 
 HERE = Path(__file__).parent
+_HIDDEN = "[[hidden]]"  # a line of a Word file that starts so is formatted as hidden text
 _ESCAPED = {ord("("): "\\(", ord(")"): "\\)", ord("\\"): "\\\\"}
 
 
 def main() -> None:
     """Writes both companies."""
     for tenant, sources in (
-        ("aurora", ("aurora_handbook", "aurora_engineering", "aurora_people", "aurora_poison")),
+        (
+            "aurora",
+            (
+                "aurora_handbook",
+                "aurora_engineering",
+                "aurora_people",
+                "aurora_personal",
+                "aurora_poison",
+            ),
+        ),
         ("borealis", ("borealis",)),
     ):
         root = HERE / tenant
+        shutil.rmtree(root / "documents", ignore_errors=True)  # what has left the sources goes
         entries = []
         written = [
             item
@@ -142,7 +154,9 @@ def docx(body: str) -> bytes:
     lines = body.splitlines()
     document.add_heading(lines[0], level=1)
     for line in lines[1:]:
-        if line.strip():
+        if line.startswith(_HIDDEN):
+            document.add_paragraph().add_run(line.removeprefix(_HIDDEN)).font.hidden = True
+        elif line.strip():
             document.add_paragraph(line)
     document.core_properties.title = lines[0]
     raw, out = io.BytesIO(), io.BytesIO()
