@@ -31,7 +31,7 @@ _LOOKALIKES: Final = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u051d\u0432\u043a\u043c\u043d\u0442\u03bf\u03b1\u03b5\u03b9\u03ba\u03bd\u03c1\u03c4\u03c5\u03c7",
     "aeopcyxijshdlwbkmhtoaeikvptux",
 )
-_BASE64: Final = re.compile(r"\b[A-Za-z0-9+/]{24,2000}={0,2}(?![A-Za-z0-9+/=])")
+_BASE64: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9][A-Za-z0-9+/]{23,}+={0,2}")
 _SPACED: Final = re.compile(r"\b(?:\w ){5,60}\w\b")
 _MAX_SENTENCE: Final = 2000
 _OVERLAP: Final = 300
@@ -122,7 +122,7 @@ def _decoded(found: re.Match[str]) -> str:
     """A base64 word followed by what it says, if that is text."""
     word = found.group()
     try:
-        plain = base64.b64decode(word + "=" * (-len(word) % 4)).decode()
+        plain = " ".join(base64.b64decode(word + "=" * (-len(word) % 4)).decode().split())
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return word
     return f"{word} {plain}" if plain.isprintable() else word

@@ -12,12 +12,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from ragward.domain.errors import CODES, LimitExceededError, RagwardError
 
 MEDIA_TYPE: Final = "application/problem+json"
 _BY_PREFIX: Final = {
     "auth": 401,
+    "request": 422,
     "query": 422,
     "label": 422,
     "principal": 422,
@@ -33,18 +35,15 @@ _BY_PREFIX: Final = {
 _BY_CODE: Final = {
     "access.denied": 403,
     "access.not_found": 404,
-    "request.invalid": 422,
     "request.too_large": 413,
-    "request.filter_too_broad": 400,
     "document.too_large": 413,
     "job.not_cancellable": 409,
     "catalog.exists": 409,
     "limit.time": 503,
 }
-#: For what the framework itself refuses.
+#: For what the framework itself refuses; its 400 for a body it cannot read is our 422.
 _OF_STATUS: Final = {404: "access.not_found", 413: "request.too_large"}
 _TITLES: Final = {
-    400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
@@ -116,12 +115,19 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def theirs(request: Request, error: HTTPException) -> JSONResponse:
-        status = error.status_code if error.status_code in _TITLES else 400
+        status = error.status_code if error.status_code in _TITLES else 422
         code = _OF_STATUS.get(status, "request.invalid")
         answer = problem(request_id_of(request), code, CODES[code], status=status)
-        for name, value in (error.headers or {}).items():
-            answer.headers[name] = value
+        if status == 405:
+            answer.headers["Allow"] = ", ".join(_methods(request))
         return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method this path knows: the router itself names those of one route only."""
+    routes = request.app.router.routes
+    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in found for method in getattr(route, "methods", None) or ()})
 
 
 def request_id_of(request: Request) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.jobs import ItemResult, JobRecord
@@ -12,25 +12,37 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Answer, Passage
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["hr"])]
+Query = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4000,
+        examples=["How long is parental leave?"],
+        description="Needs a letter or a digit; no control characters.",
+    ),
+]
 Principal = Annotated[str, Field(min_length=3, max_length=300, examples=["group:aurora/staff"])]
+Text = Annotated[str, Field(min_length=1, max_length=300)]
 Level = Literal["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"]
 Attribute = str | int | float | bool
-Seconds = Annotated[int, Field(ge=0, le=2**50)]
+Whole = Annotated[int, BeforeValidator(lambda v: int(v) if type(v) is float and v == v // 1 else v)]
+"""JSON has one kind of number: 15.0 is an integer, "15" and true are not."""
+Seconds = Annotated[Whole, Field(ge=0, le=2**50)]
 
 
 class Strict(BaseModel):
-    """Unknown fields are errors."""
+    """Unknown fields and values of another type are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class RetrieveRequest(Strict):
     """A question."""
 
-    query: str = Field(min_length=1, max_length=4000, examples=["How long is parental leave?"])
+    query: Query
     corpora: list[Name] = Field(default=[], max_length=50)
-    limit: int = Field(10, ge=1, le=50)
-    max_passages_per_document: int = Field(3, ge=1, le=50)
+    limit: Whole = Field(10, ge=1, le=50)
+    max_passages_per_document: Whole = Field(3, ge=1, le=50)
     filters: dict[str, Any] | None = Field(
         None, description="OpenAI's attribute filter; it can only narrow."
     )
@@ -115,9 +127,13 @@ class RetrieveResponse(BaseModel):
 class SearchRequest(BaseModel):
     """OpenAI's vector store search; fields we have no use for are accepted."""
 
-    query: str | list[str] = Field(examples=["parental leave"])
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    query: Query | Annotated[list[Query], Field(min_length=1, max_length=16)] = Field(
+        examples=["parental leave"]
+    )
     filters: dict[str, Any] | None = None
-    max_num_results: int = Field(10, ge=1, le=50)
+    max_num_results: Whole = Field(10, ge=1, le=50)
     ranking_options: dict[str, Any] | None = None
     rewrite_query: bool | None = None
 
@@ -307,8 +323,12 @@ class PolicyModel(BaseModel):
 class PolicyRequest(Strict):
     """A whole policy: p rows of six fields, g rows of two."""
 
-    rows: list[list[str]] = Field(min_length=1, max_length=10_000)
-    memberships: list[list[str]] = Field(default=[], max_length=100_000)
+    rows: list[Annotated[list[Text], Field(min_length=6, max_length=6)]] = Field(
+        min_length=1, max_length=10_000
+    )
+    memberships: list[Annotated[list[Text], Field(min_length=2, max_length=2)]] = Field(
+        default=[], max_length=100_000
+    )
 
 
 class ApplicationRequest(Strict):
@@ -379,7 +399,7 @@ class ExplainResponse(BaseModel):
 class VerifyRequest(Strict):
     """An anchor that was kept elsewhere."""
 
-    anchor_index: int | None = Field(None, ge=0)
+    anchor_index: Whole | None = Field(None, ge=0)
     anchor_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
 
 

@@ -1,0 +1,150 @@
+"""What others say about the API: schemathesis over the OpenAPI document, and OpenAI's own client."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import openai
+import pytest
+
+from ragward.api.app import openapi_document
+from tests import company
+from tests.conftest import PROVE
+
+ROOT = Path(__file__).parents[2]
+OPENAPI = ROOT / "schemas" / "openapi.json"
+
+#: 422 with a code is our documented answer to what no schema can say (a policy row of the wrong tenant, a query without a
+#: letter); 413 comes before anything else of a body is looked at. The ids make tests reach what exists.
+CONFIGURATION = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", 401, 403, 404, 409, 422, 429]
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429]
+[parameters]
+"path.corpus" = ["hr", "eng", "absent"]
+"path.document_id" = {documents}
+"path.job_id" = {jobs}
+"""
+
+
+def test_the_committed_document_is_the_one_the_code_makes():
+    assert json.loads(OPENAPI.read_text()) == openapi_document(), "run `make docs`"
+
+
+def test_schemathesis_finds_nothing(served, tmp_path):
+    records = served.ragward.catalog.documents("acme", limit=100)
+    steward = company.subject("steward").principal
+    job = served.ragward.catalog.create_job("acme", steward, 1)
+    configuration = tmp_path / "schemathesis.toml"
+    configuration.write_text(
+        CONFIGURATION.format(
+            documents=json.dumps([r.document_id for r in records][:12]),
+            jobs=json.dumps([job.job_id]),
+        )
+    )
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "schemathesis"),
+            "--config-file",
+            str(configuration),
+            "run",
+            str(OPENAPI),
+            "--url",
+            served.url,
+            "-H",
+            f"Authorization: Bearer {served.token('steward')}",
+            "--checks",
+            "all",
+            "--max-examples",
+            "200" if PROVE else "15",
+            "--seed",
+            "7",
+            "--continue-on-failure",
+            "--no-color",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    tested = re.search(r"Tested: (\d+)", done.stdout)
+    assert int(tested.group(1)) == sum(len(ops) for ops in openapi_document()["paths"].values())
+    assert "401 Unauthorized" not in done.stdout, "the token was not accepted: nothing was tested"
+
+
+# OpenAI's client. ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client(served):
+    with openai.OpenAI(
+        api_key=served.token("ben"), base_url=f"{served.url}/v1", max_retries=0
+    ) as made:
+        yield made
+
+
+def test_the_stock_client_searches_a_corpus(client):
+    page = client.vector_stores.search("eng", query="vpn incident audit", max_num_results=5)
+    results = list(page)  # the client asks for further pages until there are none
+    assert 1 <= len(results) <= 5
+    first = results[0]
+    assert first.filename.startswith("eng/")
+    assert first.content[0].type == "text"
+    assert first.content[0].text
+    assert first.attributes["classification"] in ("PUBLIC", "INTERNAL", "CONFIDENTIAL")
+    assert [r.score for r in results] == sorted((r.score for r in results), reverse=True)
+
+
+def test_its_filters_narrow_by_attributes(client):
+    def numbers(filters):
+        page = client.vector_stores.search(
+            "eng", query="report", filters=filters, max_num_results=50
+        )
+        return {int(result.attributes["number"]) for result in page}
+
+    everything = numbers({"type": "gte", "key": "number", "value": 0})
+    low = numbers({"type": "lt", "key": "number", "value": 15})
+    both = numbers(
+        {
+            "type": "and",
+            "filters": [
+                {"type": "gte", "key": "number", "value": 5},
+                {"type": "lt", "key": "number", "value": 15},
+            ],
+        }
+    )
+    assert both <= low < everything
+    assert low == {n for n in everything if n < 15}
+    assert both == {n for n in everything if 5 <= n < 15}
+    assert numbers({"type": "eq", "key": "number", "value": -1}) == set()
+
+
+def test_several_queries_are_one_search(client):
+    assert list(client.vector_stores.search("eng", query=["vpn", "incident"]))
+
+
+def test_its_errors_are_raised_as_its_own(served, client):
+    with pytest.raises(openai.NotFoundError) as absent:
+        client.vector_stores.search("no-such-corpus", query="x")
+    assert absent.value.code == "access.not_found"
+    with pytest.raises(openai.UnprocessableEntityError) as empty:
+        client.vector_stores.search("eng", query="?")
+    assert empty.value.code == "query.empty"
+    stranger = openai.OpenAI(api_key="wrong", base_url=f"{served.url}/v1", max_retries=0)
+    with stranger, pytest.raises(openai.AuthenticationError):
+        stranger.vector_stores.search("eng", query="x")
+
+
+def test_two_people_get_two_answers(served):
+    found = {}
+    for name in ("ben", "cai"):
+        with openai.OpenAI(api_key=served.token(name), base_url=f"{served.url}/v1") as made:
+            page = made.vector_stores.search("eng", query="contract budget", max_num_results=50)
+            found[name] = {result.file_id for result in page}
+    assert found["ben"] != found["cai"]
