@@ -38,7 +38,7 @@ class RuleClassifier:
         try:
             document = yaml.safe_load(path.read_text(encoding="utf-8"))
             return cls([_rule(item) for item in document["rules"]])
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"{path.name} cannot be read: {type(error).__name__}"
             ) from error
@@ -64,7 +64,9 @@ class RuleClassifier:
         return level, tuple(f"rule {rule_id}: {level.name}" for rule_id, level in held)
 
 
-def _rule(item: Mapping[str, Any]) -> tuple[str, Classification, list[_Condition]]:
+def _rule(item: Any) -> tuple[str, Classification, list[_Condition]]:
+    if not isinstance(item, dict):
+        raise TypeError("a rule is a mapping")
     name = str(item.get("id", "?"))
     if (
         set(item) != {"id", "level", "when"}
@@ -77,7 +79,14 @@ def _rule(item: Mapping[str, Any]) -> tuple[str, Classification, list[_Condition
     try:
         level = Classification.parse(item["level"])
         conditions = [_CONDITIONS[kind](value) for kind, value in item["when"].items()]
-    except (KeyError, TypeError, AttributeError, re.error, InvalidRequestError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        re.error,
+        InvalidRequestError,
+    ) as error:
         raise ConfigurationError(f"classification rule {name}: {error}") from error
     return name, level, conditions
 
@@ -88,8 +97,15 @@ def _path_glob(value: str) -> _Condition:
 
 
 def _keyword_any(values: list[str]) -> _Condition:
-    words = [str(value).lower() for value in values]
+    words = [word.lower() for word in _listed(values)]
     return lambda facts: any(word in facts.text.lower() for word in words)
+
+
+def _listed(values: list[str]) -> list[str]:
+    """The values of a list: a lone word would be taken for its letters."""
+    if not isinstance(values, list):
+        raise TypeError("a list is needed")
+    return [str(value) for value in values]
 
 
 def _regex(value: str) -> _Condition:
@@ -103,7 +119,7 @@ def _attribute(values: Mapping[str, object]) -> _Condition:
 
 
 def _entity_any(values: list[str]) -> _Condition:
-    kinds = [str(value) for value in values]
+    kinds = _listed(values)
     return lambda facts: any(facts.counts.get(kind, 0) for kind in kinds)
 
 

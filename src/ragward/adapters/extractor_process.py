@@ -127,8 +127,9 @@ class ProcessTextExtractor:
         if not isinstance(reply, dict):
             raise InvalidRequestError(code="document.unreadable")
         if "code" in reply:
-            code = reply["code"] if reply["code"] in CODES else "document.unreadable"
-            raise InvalidRequestError(code=code)
+            code = str(reply["code"])
+            known = code.startswith("document.") and code in CODES
+            raise InvalidRequestError(code=code if known else "document.unreadable")
         text, title = _clean(reply.get("text"), self._max_text), _clean(reply.get("title"), 500)
         media_type = _clean(reply.get("media_type"), 100)
         hidden = [_clean(item, 50_000) for item in _list(reply.get("hidden"))]

@@ -9,8 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-_NAME: Final = r"[A-Z][a-zà-öø-ÿ'\u2019]+(?:[-\s](?:[A-Z]\.|(?:de|van|von|di|la|el|bin|al)\s)?\s?[A-Z][a-zà-öø-ÿ'\u2019]+){0,3}"
-_FULL_NAME: Final = r"[A-Z][a-zà-öø-ÿ'\u2019]+(?:[ -][A-Z]\.)?(?:[ -](?:de |van |von |di |la |el |bin |al )?[A-Z][a-zà-öø-ÿ'\u2019]+){1,3}"
+_LETTERS: Final = [chr(code) for code in range(0xC0, 0x180)]
+_UPPER: Final = "A-Z" + "".join(letter for letter in _LETTERS if letter.isupper())
+_LOWER: Final = "a-z'\u2019" + "".join(letter for letter in _LETTERS if letter.islower())
+_PART: Final = rf"[{_UPPER}][{_LOWER}]+(?:[{_UPPER}][{_LOWER}]+)?"  # Weber, O'Neil, McDonald
+_NAME: Final = rf"{_PART}(?:[-\s](?:[A-Z]\.|(?:de|van|von|di|la|el|bin|al)\s)?\s?{_PART}){{0,3}}"
+_FULL_NAME: Final = (
+    rf"{_PART}(?:[ -][A-Z]\.)?(?:[ -](?:de |van |von |di |la |el |bin |al )?{_PART}){{1,3}}"
+)
 _MONTH: Final = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 _DATE: Final = rf"(?:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}|\d{{1,2}}\s{_MONTH}\s\d{{4}}|{_MONTH}\s\d{{1,2}},\s\d{{4}})"
 _AMOUNT: Final = r"(?:[$€£]\s?\d[\d,.]{0,30}\d(?:\s?[kK])?|(?:USD|EUR|GBP|CHF)\s?\d[\d,.]{0,30}\d|\d[\d,.]{0,30}\d\s?(?:USD|EUR|GBP|CHF|dollars|euros))"

@@ -36,7 +36,7 @@ _PHONE_GATE: Final = re.compile(r"(?:\d[\s().+\-/]{0,3}){7,}")
 _WINDOW: Final = 50_000
 _OVERLAP: Final = 300
 _MIN_NAME: Final = 4
-_POSSESSIVE: Final = ("'s", "\u2019s")
+_POSSESSIVE: Final = re.compile(r"['\u2019]s?$")
 _IN_CONTEXT: Final = 0.6
 _VERSION: Final = 2
 
@@ -98,8 +98,8 @@ class PresidioFinder:
         for cue, pattern in self._cues:
             for match in pattern.finditer(text):
                 start, end = match.span("v")
-                if cue.entity_type == "PERSON" and text[start:end].endswith(_POSSESSIVE):
-                    end -= 2
+                if cue.entity_type == "PERSON":
+                    end = start + len(_POSSESSIVE.sub("", text[start:end]))
                 if start < end:
                     yield Span(start, end, cue.entity_type, cue.score)
 
