@@ -122,6 +122,11 @@ class Settings(BaseSettings):
                 for item in error.errors(include_input=False)
             )
             raise ConfigurationError(problems) from None
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # of the file itself: not readable, not TOML, not UTF-8
+            raise ConfigurationError(f"the settings file cannot be read: {error}") from None
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Settings:

@@ -175,10 +175,15 @@ def _bytes(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         raise InvalidRequestError("the file cannot be opened", code="document.unreadable") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise InvalidRequestError("not a regular file", code="document.unreadable")
-        data = file.read(_MAX_FILE + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(_MAX_FILE + 1)
+    except OSError:
+        raise InvalidRequestError("the file cannot be read", code="document.unreadable") from None
+    finally:
+        os.close(descriptor)
     if len(data) > _MAX_FILE:
         raise InvalidRequestError(code="document.too_large")
     return data
