@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ragward import installation
 from ragward.bootstrap import Ragward, development_token, open_audit_reader, open_keyring
 from ragward.cli import render
+from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import ConfigurationError, InvalidRequestError, RagwardError
 from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState
@@ -74,10 +74,23 @@ def init(
     )
 
 
-def upgrade(settings: Settings) -> None:
+def upgrade(settings: Settings, *, as_json: bool) -> None:
     """`ragward upgrade`."""
     installation.upgrade(settings)
-    typer.echo("the catalog is up to date")
+    render.result({"upgraded": True}, "the catalog is up to date", as_json=as_json)
+
+
+def token(settings: Settings, caller: Caller, *, as_json: bool) -> None:
+    """`ragward token`."""
+    text = caller.token(settings)
+    render.result({"token": text}, text, as_json=as_json)
+
+
+def config(settings: Settings, *, as_json: bool) -> None:
+    """`ragward config`."""
+    values = settings.model_dump(mode="json")  # secrets are masked by their type
+    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
+    render.result(values, lines, as_json=as_json)
 
 
 def serve(settings: Settings) -> None:
@@ -165,13 +178,18 @@ def query(
     corpora: Sequence[str],
     limit: int,
     caller: Caller,
+    server: str | None,
     *,
     as_json: bool,
 ) -> None:
     """`ragward query`."""
     request = RetrievalRequest(query=question, corpora=tuple(corpora), limit=limit)
-    with Ragward.open(settings) as ragward:
-        answer = ragward.retrieve(caller.credentials(settings), request)
+    if server is not None:
+        with RagwardClient(server, caller.token(settings)) as client:
+            answer = client.retrieve(request)
+    else:
+        with Ragward.open(settings) as ragward:
+            answer = ragward.retrieve(caller.credentials(settings), request)
     if as_json:
         typer.echo(json.dumps(render.answer_json(answer)))
     else:
@@ -184,15 +202,19 @@ def explain(
     """`ragward explain`."""
     with Ragward.open(settings) as ragward:
         subject = ragward.identify(caller.credentials(settings))
-        if ":" in document:
-            corpus, _, source = document.partition(":")
-            record = ragward.catalog.find_document(subject.tenant, corpus, source)
-            document = record.document_id if record else document
+        document = document_id(ragward, subject, document)
         explanation = ragward.stewardship.explain(subject, principal, document)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(explanation)))
     else:
         render.explanation(explanation)
+
+
+def document_id(ragward: Ragward, subject: Subject, name: str) -> str:
+    """The id of a document named by its id or as CORPUS:SOURCE; a name that leads nowhere is returned as it is."""
+    corpus, colon, source = name.partition(":")
+    record = ragward.catalog.find_document(subject.tenant, corpus, source) if colon else None
+    return record.document_id if record else name
 
 
 def doctor(settings: Settings, *, as_json: bool) -> int:
@@ -223,18 +245,21 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
     return 0 if all(good for _, good, _ in findings) else 1
 
 
-def backup(settings: Settings, directory: Path) -> None:
+def backup(settings: Settings, directory: Path, *, as_json: bool) -> None:
     """`ragward backup`."""
     with Ragward.open(settings) as ragward:
-        for path in installation.backup(ragward, directory):
-            typer.echo(f"copied {path.name}")
-    typer.echo("the keyring and its passphrase are not in the backup: keep them elsewhere")
+        names = [path.name for path in installation.backup(ragward, directory)]
+    render.result(
+        {"copied": names},
+        f"copied {', '.join(names)}; keep the keyring and its passphrase elsewhere, they are not in it",
+        as_json=as_json,
+    )
 
 
-def restore(settings: Settings, directory: Path) -> None:
+def restore(settings: Settings, directory: Path, *, as_json: bool) -> None:
     """`ragward restore`."""
     installation.restore(settings, directory)
-    index_rebuild(settings)
+    index_rebuild(settings, as_json=as_json)
 
 
 def openapi(output: Path | None) -> None:
@@ -248,10 +273,11 @@ def openapi(output: Path | None) -> None:
         output.write_text(text, encoding="utf-8")
 
 
-def index_rebuild(settings: Settings) -> None:
+def index_rebuild(settings: Settings, *, as_json: bool) -> None:
     """`ragward index rebuild`."""
     with Ragward.open(settings) as ragward:
-        typer.echo(f"{ragward.index_sync.rebuild()} points written from the catalog")
+        points = ragward.index_sync.rebuild()
+    render.result({"points": points}, f"{points} points written from the catalog", as_json=as_json)
 
 
 @contextmanager
@@ -290,7 +316,7 @@ def audit_show(settings: Settings, last: int, *, as_json: bool) -> None:
     render.entries(entries, as_json=as_json)
 
 
-def audit_export(settings: Settings, file: Path) -> None:
+def audit_export(settings: Settings, file: Path, *, as_json: bool) -> None:
     """`ragward audit export`."""
     with _log(settings) as log, file.open("w", encoding="utf-8") as out:
         start = 0
@@ -303,7 +329,7 @@ def audit_export(settings: Settings, file: Path) -> None:
                 }
                 out.write(json.dumps(line, sort_keys=True) + "\n")
             start = batch[-1].index + 1
-    typer.echo(f"{start} entries")
+    render.result({"entries": start}, f"{start} entries", as_json=as_json)
 
 
 def keys_status(settings: Settings, *, as_json: bool) -> None:
@@ -311,14 +337,15 @@ def keys_status(settings: Settings, *, as_json: bool) -> None:
     render.keys(open_keyring(settings).status(), as_json=as_json)
 
 
-def keys_rotate(settings: Settings, classification: str, caller: Caller) -> None:
+def keys_rotate(settings: Settings, classification: str, caller: Caller, *, as_json: bool) -> None:
     """`ragward keys rotate`."""
     with Ragward.open(settings) as ragward:
         subject = ragward.identify(caller.credentials(settings))
         kek_id, version = ragward.stewardship.rotate_key(
             subject, Classification.parse(classification)
         )
-    typer.echo(f"{kek_id} is at version {version}")
+    result = {"kek_id": kek_id, "version": version}
+    render.result(result, f"{kek_id} is at version {version}", as_json=as_json)
 
 
 def policy_check(file: Path, *, as_json: bool) -> int:
@@ -343,20 +370,24 @@ def policy_check(file: Path, *, as_json: bool) -> int:
     return 0
 
 
-def policy_import(settings: Settings, file: Path, caller: Caller) -> None:
+def policy_import(settings: Settings, file: Path, caller: Caller, *, as_json: bool) -> None:
     """`ragward policy import`."""
     policy = installation.read_policy_csv(file)
     with Ragward.open(settings) as ragward:
         subject = ragward.identify(caller.credentials(settings))
         epoch = ragward.stewardship.replace_policy(subject, policy.rows, policy.memberships)
-    typer.echo(f"in force since epoch {epoch}")
+    render.result({"epoch": epoch}, f"in force since epoch {epoch}", as_json=as_json)
 
 
-def policy_export(settings: Settings, caller: Caller) -> None:
+def policy_export(settings: Settings, caller: Caller, *, as_json: bool) -> None:
     """`ragward policy export`."""
     with Ragward.open(settings) as ragward:
-        subject = ragward.identify(caller.credentials(settings))
-        sys.stdout.write(installation.policy_csv(ragward.stewardship.policy(subject)))
+        policy = ragward.stewardship.policy(ragward.identify(caller.credentials(settings)))
+    rows = {
+        "rows": [row.fields() for row in policy.rows],
+        "memberships": [(m.member, m.group) for m in policy.memberships],
+    }
+    render.result(rows, installation.policy_csv(policy).rstrip(), as_json=as_json)
 
 
 def _anchor(text: str | None) -> tuple[int, str] | None:

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ragward.cli import groups
+from ragward.cli.options import As, AsJSON, SettingsFile, TokenFile
 from ragward.domain.errors import (
     CODES,
     ConfigurationError,
@@ -26,31 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Retrieval authorization and data protection for RAG.",
 )
-audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
-keys_app = typer.Typer(no_args_is_help=True, help="Key-encryption keys: status, rotate.")
-policy_app = typer.Typer(no_args_is_help=True, help="Casbin policy: check, show, import, export.")
-index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
-bench_app = typer.Typer(no_args_is_help=True, help="What authorization and protection cost.")
-for name, group in (
-    ("audit", audit_app),
-    ("keys", keys_app),
-    ("policy", policy_app),
-    ("index", index_app),
-    ("bench", bench_app),
-):
-    app.add_typer(group, name=name)
-
-As = Annotated[
-    str | None, typer.Option("--as", help="Ask as this person, by the development issuer.")
-]
-TokenFile = Annotated[
-    Path | None, typer.Option(help="File with a bearer token; otherwise RAGWARD_TOKEN.")
-]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-SettingsFile = Annotated[
-    Path | None,
-    typer.Option("--settings", help="Settings file; otherwise RAGWARD_SETTINGS or ./ragward.toml."),
-]
+groups.add_to(app)
 
 
 @app.callback()
@@ -75,11 +53,11 @@ def init(
 
 
 @app.command()
-def upgrade(context: typer.Context) -> None:
+def upgrade(context: typer.Context, as_json: AsJSON = False) -> None:
     """Bring an older catalog to this version."""
     from ragward.cli import commands
 
-    commands.upgrade(commands.load_settings(context.obj))
+    commands.upgrade(commands.load_settings(context.obj), as_json=as_json)
 
 
 @app.command()
@@ -133,6 +111,10 @@ def query(
     agent: Annotated[
         str | None, typer.Option(help="With --as: an agent acting for the person.")
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Ask the API at this URL instead of opening the installation."),
+    ] = None,
     tenant: Annotated[str | None, typer.Option(help="With --as: the tenant.")] = None,
     person: As = None,
     token_file: TokenFile = None,
@@ -142,9 +124,8 @@ def query(
     from ragward.cli import commands
 
     caller = commands.Caller(person=person, tenant=tenant, agent=agent, token_file=token_file)
-    commands.query(
-        commands.load_settings(context.obj), question, corpus or [], limit, caller, as_json=as_json
-    )
+    settings = commands.load_settings(context.obj)
+    commands.query(settings, question, corpus or [], limit, caller, server, as_json=as_json)
 
 
 @app.command()
@@ -172,12 +153,21 @@ def token(
     name: Annotated[str, typer.Argument(help="The person.")],
     agent: Annotated[str | None, typer.Option(help="An agent acting for them.")] = None,
     tenant: Annotated[str | None, typer.Option()] = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Print a token of the development issuer."""
     from ragward.cli import commands
 
     caller = commands.Caller(person=name, tenant=tenant, agent=agent)
-    typer.echo(caller.token(commands.load_settings(context.obj)))
+    commands.token(commands.load_settings(context.obj), caller, as_json=as_json)
+
+
+@app.command()
+def config(context: typer.Context, as_json: AsJSON = False) -> None:
+    """The settings in force, secrets left out."""
+    from ragward.cli import commands
+
+    commands.config(commands.load_settings(context.obj), as_json=as_json)
 
 
 @app.command()
@@ -189,19 +179,23 @@ def doctor(context: typer.Context, as_json: AsJSON = False) -> None:
 
 
 @app.command()
-def backup(context: typer.Context, directory: Annotated[Path, typer.Argument()]) -> None:
+def backup(
+    context: typer.Context, directory: Annotated[Path, typer.Argument()], as_json: AsJSON = False
+) -> None:
     """A consistent copy of catalog and log. The keyring and its passphrase are not in it: keep them elsewhere."""
     from ragward.cli import commands
 
-    commands.backup(commands.load_settings(context.obj), directory)
+    commands.backup(commands.load_settings(context.obj), directory, as_json=as_json)
 
 
 @app.command()
-def restore(context: typer.Context, directory: Annotated[Path, typer.Argument()]) -> None:
+def restore(
+    context: typer.Context, directory: Annotated[Path, typer.Argument()], as_json: AsJSON = False
+) -> None:
     """Put a backup into an empty data directory and build the index anew."""
     from ragward.cli import commands
 
-    commands.restore(commands.load_settings(context.obj), directory)
+    commands.restore(commands.load_settings(context.obj), directory, as_json=as_json)
 
 
 @app.command("openapi")
@@ -212,118 +206,6 @@ def openapi(
     from ragward.cli import commands
 
     commands.openapi(output)
-
-
-@index_app.command("rebuild")
-def index_rebuild(context: typer.Context) -> None:
-    """Empty the index and fill it from the catalog."""
-    from ragward.cli import commands
-
-    commands.index_rebuild(commands.load_settings(context.obj))
-
-
-@audit_app.command("verify")
-def audit_verify(
-    context: typer.Context,
-    anchor: Annotated[str | None, typer.Option(help="INDEX:HASH that was kept elsewhere.")] = None,
-    as_json: AsJSON = False,
-) -> None:
-    """Check the whole log; exit 1 if it is not consistent."""
-    from ragward.cli import commands
-
-    raise typer.Exit(
-        commands.audit_verify(commands.load_settings(context.obj), anchor, as_json=as_json)
-    )
-
-
-@audit_app.command("show")
-def audit_show(
-    context: typer.Context,
-    last: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    as_json: AsJSON = False,
-) -> None:
-    """The latest entries."""
-    from ragward.cli import commands
-
-    commands.audit_show(commands.load_settings(context.obj), last, as_json=as_json)
-
-
-@audit_app.command("export")
-def audit_export(context: typer.Context, file: Annotated[Path, typer.Argument()]) -> None:
-    """All entries as JSON lines."""
-    from ragward.cli import commands
-
-    commands.audit_export(commands.load_settings(context.obj), file)
-
-
-@keys_app.command("status")
-def keys_status(context: typer.Context, as_json: AsJSON = False) -> None:
-    """Versions and their states, without key material."""
-    from ragward.cli import commands
-
-    commands.keys_status(commands.load_settings(context.obj), as_json=as_json)
-
-
-@keys_app.command("rotate")
-def keys_rotate(
-    context: typer.Context,
-    classification: Annotated[str, typer.Argument()],
-    tenant: Annotated[str | None, typer.Option()] = None,
-    person: As = None,
-    token_file: TokenFile = None,
-) -> None:
-    """A new key version for what is written from now on."""
-    from ragward.cli import commands
-
-    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    commands.keys_rotate(commands.load_settings(context.obj), classification, caller)
-
-
-@policy_app.command("check")
-def policy_check(file: Annotated[Path, typer.Argument()], as_json: AsJSON = False) -> None:
-    """Check a Casbin CSV file without putting it in place; exit 1 if it is not valid."""
-    from ragward.cli import commands
-
-    raise typer.Exit(commands.policy_check(file, as_json=as_json))
-
-
-@policy_app.command("import")
-def policy_import(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument()],
-    tenant: Annotated[str | None, typer.Option()] = None,
-    person: As = None,
-    token_file: TokenFile = None,
-) -> None:
-    """Put a Casbin CSV file in place of the present policy."""
-    from ragward.cli import commands
-
-    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    commands.policy_import(commands.load_settings(context.obj), file, caller)
-
-
-@policy_app.command("export")
-def policy_export(
-    context: typer.Context,
-    tenant: Annotated[str | None, typer.Option()] = None,
-    person: As = None,
-    token_file: TokenFile = None,
-) -> None:
-    """Print the present policy as Casbin CSV."""
-    from ragward.cli import commands
-
-    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    commands.policy_export(commands.load_settings(context.obj), caller)
-
-
-@bench_app.command("quick")
-def bench_quick(
-    queries: Annotated[int, typer.Option(min=10, max=2000)] = 200, as_json: AsJSON = False
-) -> None:
-    """What a query costs on the sample company, stage by stage."""
-    from ragward.cli.bench import run_quick
-
-    run_quick(queries, as_json=as_json)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ragward.domain.access import Explanation
 from ragward.domain.audit import AuditEntry
+from ragward.domain.corpus import DocumentRecord
 from ragward.domain.envelope import KEKStatus
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord
 from ragward.domain.passages import Answer, Passage
@@ -130,7 +131,8 @@ def job(done: JobRecord, results: Sequence[ItemResult]) -> None:
     out = console()
     levels = Counter(item.classification or "-" for item in results)
     outcomes = Counter(item.outcome.value for item in results)
-    table = Table("classification", "documents", title=f"job {done.job_id}: {done.state.value}")
+    out.print(f"job {done.job_id}: [bold]{done.state.value}[/]")
+    table = Table("classification", "documents")
     for level in (*COLOURS, "-"):
         if levels[level]:
             table.add_row(badge(level), str(levels[level]))
@@ -147,6 +149,37 @@ def job(done: JobRecord, results: Sequence[ItemResult]) -> None:
             out.print(
                 f"  {item.outcome.value}: {item.source}: {item.code} {item.detail}", style="yellow"
             )
+
+
+def document(record: DocumentRecord, *, as_json: bool) -> None:
+    """What the catalog says of a document."""
+    label = record.label
+    body: dict[str, Any] = {
+        "document_id": record.document_id,
+        "version": record.version,
+        "corpus": record.corpus,
+        "source": record.source,
+        "title": record.title,
+        "state": record.state.value,
+        "classification": label.classification.name,
+        "compartments": sorted(label.compartments),
+        "granted": sorted(label.granted),
+        "denied": sorted(label.denied),
+        "valid_from": label.valid_from,
+        "valid_until": label.valid_until,
+        "chunks": record.chunk_count,
+        "attributes": dict(record.attributes),
+        "evidence": list(record.evidence),
+    }
+    if as_json:
+        typer.echo(json.dumps(body))
+        return
+    table = Table("", "", show_header=False)
+    for name, value in body.items():
+        lines = value if isinstance(value, list) else [value]
+        text = "\n".join("-" if line is None else str(line) for line in lines)
+        table.add_row(name, badge(text) if name == "classification" else text)
+    console().print(table)
 
 
 def explanation(given: Explanation) -> None:

@@ -1,0 +1,270 @@
+"""The command groups: what stewards, security officers and operators do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
+
+audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
+keys_app = typer.Typer(no_args_is_help=True, help="Key-encryption keys: status, rotate.")
+policy_app = typer.Typer(no_args_is_help=True, help="Casbin policy: check, import, export.")
+index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
+bench_app = typer.Typer(no_args_is_help=True, help="What authorization and protection cost.")
+document_app = typer.Typer(
+    no_args_is_help=True, help="Single documents: show, relabel, release, delete."
+)
+application_app = typer.Typer(no_args_is_help=True, help="AI applications and their API keys.")
+tenant_app = typer.Typer(no_args_is_help=True, help="Tenants of this installation.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Hangs every group into the command line."""
+    for name, group in (
+        ("document", document_app),
+        ("policy", policy_app),
+        ("application", application_app),
+        ("tenant", tenant_app),
+        ("keys", keys_app),
+        ("audit", audit_app),
+        ("index", index_app),
+        ("bench", bench_app),
+    ):
+        app.add_typer(group, name=name)
+
+
+@document_app.command("show")
+def document_show(
+    context: typer.Context,
+    document: Annotated[str, typer.Argument(help="Document id, or CORPUS:SOURCE.")],
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """What the catalog says of a document."""
+    from ragward.cli import commands, stewarding
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    stewarding.show(commands.load_settings(context.obj), document, caller, as_json=as_json)
+
+
+@document_app.command("relabel")
+def document_relabel(
+    context: typer.Context,
+    document: Annotated[str, typer.Argument(help="Document id, or CORPUS:SOURCE.")],
+    reason: Reason,
+    classification: Annotated[str | None, typer.Option(help="Otherwise as it is.")] = None,
+    grant: Annotated[
+        list[str] | None, typer.Option(help="Who may read; otherwise as it is.")
+    ] = None,
+    deny: Annotated[list[str] | None, typer.Option(help="Who may not; otherwise as it is.")] = None,
+    compartment: Annotated[list[str] | None, typer.Option(help="Otherwise as it is.")] = None,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Give a document another access label, in force when this returns."""
+    from ragward.cli import commands, stewarding
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    change = stewarding.LabelChange(
+        classification=classification, granted=grant, denied=deny, compartments=compartment
+    )
+    settings = commands.load_settings(context.obj)
+    stewarding.relabel(settings, document, change, reason, caller, as_json=as_json)
+
+
+@document_app.command("release")
+def document_release(
+    context: typer.Context,
+    document: Annotated[str, typer.Argument(help="Document id, or CORPUS:SOURCE.")],
+    reason: Reason,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Let a quarantined document be answered from, after somebody read it."""
+    from ragward.cli import commands, stewarding
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    settings = commands.load_settings(context.obj)
+    stewarding.release(settings, document, reason, caller, as_json=as_json)
+
+
+@document_app.command("delete")
+def document_delete(
+    context: typer.Context,
+    document: Annotated[str, typer.Argument(help="Document id, or CORPUS:SOURCE.")],
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Delete a document; its key is destroyed with it."""
+    from ragward.cli import commands, stewarding
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    stewarding.delete(commands.load_settings(context.obj), document, caller, as_json=as_json)
+
+
+@application_app.command("add")
+def application_add(
+    context: typer.Context,
+    principal: Annotated[str, typer.Argument(help="app:TENANT/NAME")],
+    client_id: Annotated[str, typer.Option(help="As in its tokens (azp or client_id).")],
+    ceiling: Annotated[str, typer.Option(help="Highest classification that may pass through it.")],
+    corpus: Annotated[list[str], typer.Option(help="Corpora that may pass; '*' for all.")],
+    public: Annotated[bool, typer.Option(help="It cannot keep a secret: no key is made.")] = False,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Register an AI application; prints its API key once."""
+    from ragward.cli import commands, stewarding
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    application = stewarding.NewApplication(
+        principal=principal, client_id=client_id, ceiling=ceiling, corpora=corpus, public=public
+    )
+    settings = commands.load_settings(context.obj)
+    stewarding.add_application(settings, application, caller, as_json=as_json)
+
+
+@tenant_app.command("add")
+def tenant_add(
+    context: typer.Context,
+    tenant: Annotated[str, typer.Argument()],
+    admin: Annotated[str, typer.Option(help="Its administrator: user:TENANT/NAME.")],
+    policy: Annotated[Path | None, typer.Option(help="Casbin CSV to start from.")] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """A further tenant; needs the keyring's passphrase, as `init` does."""
+    from ragward.cli import commands, stewarding
+
+    settings = commands.load_settings(context.obj)
+    stewarding.add_tenant(settings, tenant, admin, policy, as_json=as_json)
+
+
+@index_app.command("rebuild")
+def index_rebuild(context: typer.Context, as_json: AsJSON = False) -> None:
+    """Empty the index and fill it from the catalog."""
+    from ragward.cli import commands
+
+    commands.index_rebuild(commands.load_settings(context.obj), as_json=as_json)
+
+
+@audit_app.command("verify")
+def audit_verify(
+    context: typer.Context,
+    anchor: Annotated[str | None, typer.Option(help="INDEX:HASH that was kept elsewhere.")] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Check the whole log; exit 1 if it is not consistent."""
+    from ragward.cli import commands
+
+    raise typer.Exit(
+        commands.audit_verify(commands.load_settings(context.obj), anchor, as_json=as_json)
+    )
+
+
+@audit_app.command("show")
+def audit_show(
+    context: typer.Context,
+    last: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: AsJSON = False,
+) -> None:
+    """The latest entries."""
+    from ragward.cli import commands
+
+    commands.audit_show(commands.load_settings(context.obj), last, as_json=as_json)
+
+
+@audit_app.command("export")
+def audit_export(
+    context: typer.Context, file: Annotated[Path, typer.Argument()], as_json: AsJSON = False
+) -> None:
+    """All entries as JSON lines."""
+    from ragward.cli import commands
+
+    commands.audit_export(commands.load_settings(context.obj), file, as_json=as_json)
+
+
+@keys_app.command("status")
+def keys_status(context: typer.Context, as_json: AsJSON = False) -> None:
+    """Versions and their states, without key material."""
+    from ragward.cli import commands
+
+    commands.keys_status(commands.load_settings(context.obj), as_json=as_json)
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    context: typer.Context,
+    classification: Annotated[str, typer.Argument()],
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """A new key version for what is written from now on."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    settings = commands.load_settings(context.obj)
+    commands.keys_rotate(settings, classification, caller, as_json=as_json)
+
+
+@policy_app.command("check")
+def policy_check(file: Annotated[Path, typer.Argument()], as_json: AsJSON = False) -> None:
+    """Check a Casbin CSV file without putting it in place; exit 1 if it is not valid."""
+    from ragward.cli import commands
+
+    raise typer.Exit(commands.policy_check(file, as_json=as_json))
+
+
+@policy_app.command("import")
+def policy_import(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument()],
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Put a Casbin CSV file in place of the present policy."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    commands.policy_import(commands.load_settings(context.obj), file, caller, as_json=as_json)
+
+
+@policy_app.command("export")
+def policy_export(
+    context: typer.Context,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Print the present policy as Casbin CSV."""
+    from ragward.cli import commands
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    commands.policy_export(commands.load_settings(context.obj), caller, as_json=as_json)
+
+
+@bench_app.command("quick")
+def bench_quick(
+    queries: Annotated[int, typer.Option(min=10, max=2000)] = 200, as_json: AsJSON = False
+) -> None:
+    """What a query costs on the sample company, stage by stage."""
+    from ragward.cli.bench import run_quick
+
+    run_quick(queries, as_json=as_json)

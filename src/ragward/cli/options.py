@@ -1,0 +1,22 @@
+"""Options that many commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+As = Annotated[
+    str | None, typer.Option("--as", help="Ask as this person, by the development issuer.")
+]
+TokenFile = Annotated[
+    Path | None, typer.Option(help="File with a bearer token; otherwise RAGWARD_TOKEN.")
+]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", help="Settings file; otherwise RAGWARD_SETTINGS or ./ragward.toml."),
+]
+Tenant = Annotated[str | None, typer.Option(help="With --as: the tenant.")]
+Reason = Annotated[str, typer.Option(help="Why, for the log: 8 to 500 characters.")]

@@ -1,0 +1,132 @@
+"""What the document, application and tenant commands do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ragward import installation
+from ragward.bootstrap import Ragward
+from ragward.cli import render
+from ragward.cli.commands import Caller, document_id
+from ragward.domain.access import Application, Subject
+from ragward.domain.labels import AccessLabel, Classification
+from ragward.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelChange:
+    """What of a label is to be different; None keeps it."""
+
+    classification: str | None
+    granted: Sequence[str] | None
+    denied: Sequence[str] | None
+    compartments: Sequence[str] | None
+
+    def of(self, before: AccessLabel) -> AccessLabel:
+        """The label afterwards. Raises `label.*`, `principal.invalid`."""
+        changes: dict[str, Any] = {
+            name: frozenset(value)
+            for name in ("granted", "denied", "compartments")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.classification is not None:
+            changes["classification"] = Classification.parse(self.classification)
+        return dataclasses.replace(before, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewApplication:
+    """An application as the command line takes it."""
+
+    principal: str
+    client_id: str
+    ceiling: str
+    corpora: Sequence[str]
+    public: bool
+
+
+def show(settings: Settings, document: str, caller: Caller, *, as_json: bool) -> None:
+    """`ragward document show`."""
+    with _opened(settings, caller) as (ragward, subject):
+        record = ragward.stewardship.document(subject, document_id(ragward, subject, document))
+    render.document(record, as_json=as_json)
+
+
+def relabel(
+    settings: Settings,
+    document: str,
+    change: LabelChange,
+    reason: str,
+    caller: Caller,
+    *,
+    as_json: bool,
+) -> None:
+    """`ragward document relabel`."""
+    with _opened(settings, caller) as (ragward, subject):
+        before = ragward.stewardship.document(subject, document_id(ragward, subject, document))
+        after = ragward.stewardship.relabel(
+            subject, before.document_id, change.of(before.label), reason
+        )
+    render.document(after, as_json=as_json)
+
+
+def release(
+    settings: Settings, document: str, reason: str, caller: Caller, *, as_json: bool
+) -> None:
+    """`ragward document release`."""
+    with _opened(settings, caller) as (ragward, subject):
+        name = document_id(ragward, subject, document)
+        epoch = ragward.stewardship.release(subject, name, reason)
+    render.result({"document_id": name, "epoch": epoch}, f"{name} is released", as_json=as_json)
+
+
+def delete(settings: Settings, document: str, caller: Caller, *, as_json: bool) -> None:
+    """`ragward document delete`."""
+    with _opened(settings, caller) as (ragward, subject):
+        name = document_id(ragward, subject, document)
+        epoch = ragward.stewardship.delete(subject, name)
+    render.result({"document_id": name, "epoch": epoch}, f"{name} is deleted", as_json=as_json)
+
+
+def add_application(
+    settings: Settings, new: NewApplication, caller: Caller, *, as_json: bool
+) -> None:
+    """`ragward application add`."""
+    with _opened(settings, caller) as (ragward, subject):
+        application = Application(
+            principal=new.principal,
+            tenant=subject.tenant,
+            client_id=new.client_id,
+            corpora=frozenset(new.corpora),
+            ceiling=Classification.parse(new.ceiling),
+            public_client=new.public,
+        )
+        key = ragward.stewardship.register_application(
+            subject, application, with_key=not new.public
+        )
+    shown = f"its API key, shown this once: {key}" if key else "it has no key"
+    result = {"principal": new.principal, "api_key": key}
+    render.result(result, f"{new.principal} is registered; {shown}", as_json=as_json)
+
+
+def add_tenant(
+    settings: Settings, tenant: str, administrator: str, policy: Path | None, *, as_json: bool
+) -> None:
+    """`ragward tenant add`."""
+    start = installation.read_policy_csv(policy) if policy else None
+    with Ragward.open(settings) as ragward:
+        installation.add_tenant(ragward, tenant=tenant, administrator=administrator, policy=start)
+    result = {"tenant": tenant, "administrator": administrator}
+    line = f"tenant {tenant} is ready; {administrator} administers it"
+    render.result(result, line, as_json=as_json)
+
+
+@contextmanager
+def _opened(settings: Settings, caller: Caller) -> Iterator[tuple[Ragward, Subject]]:
+    with Ragward.open(settings) as ragward:
+        yield ragward, ragward.identify(caller.credentials(settings))
