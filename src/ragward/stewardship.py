@@ -34,6 +34,7 @@ from ragward.ports import AuditLog, Catalog, Clock, PolicyDecisionPoint
 from ragward.protection import Protection
 
 MIN_REASON_CHARACTERS: Final = 8
+_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,31 @@ class Stewardship:
         if record.state is DocumentState.DELETED or not self._may_know(subject, record.label):
             raise NotFoundError
         return record
+
+    def documents(
+        self,
+        subject: Subject,
+        *,
+        corpus: str | None = None,
+        state: DocumentState | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> tuple[list[DocumentRecord], int | None]:
+        """(documents the subject may know of, by corpus and source; the offset to go on from, None at the end)."""
+        found: list[DocumentRecord] = []
+        known: dict[int, bool] = {}
+        while page := self._ports.catalog.documents(
+            subject.tenant, corpus=corpus, limit=_PAGE, offset=offset
+        ):
+            for record in page:
+                if len(found) >= limit:
+                    return found, offset
+                offset += 1
+                if record.label_id not in known:
+                    known[record.label_id] = self._may_know(subject, record.label)
+                if known[record.label_id] and state in (None, record.state):
+                    found.append(record)
+        return found, None
 
     def delete(self, subject: Subject, document_id: str) -> int:
         """Deletes a document: no request begun after this returned sees it. Returns the epoch."""

@@ -6,21 +6,24 @@ import base64
 import binascii
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 
 from ragward.api.context import Asker, Parts
 from ragward.api.problems import responses
 from ragward.api.schemas import (
     DocumentModel,
+    DocumentPage,
     DocumentRequest,
     ItemModel,
     JobModel,
     JobRequest,
+    Name,
     ReasonRequest,
     RelabelRequest,
+    State,
 )
 from ragward.domain.access import Action, Context, Subject
-from ragward.domain.corpus import SourceDocument
+from ragward.domain.corpus import DocumentState, SourceDocument
 from ragward.domain.errors import DeniedError, InvalidRequestError, NotFoundError
 from ragward.domain.jobs import JobRecord
 from ragward.domain.labels import Classification
@@ -45,6 +48,26 @@ def ingest(body: DocumentRequest, parts: Parts, subject: Asker, response: Respon
     item = parts.ragward.ingestion.ingest(subject, source)
     response.headers["Location"] = f"/v1/documents/{item.document_id}"
     return ItemModel.of(item)
+
+
+@router.get("/documents", operation_id="list_documents", responses=responses())
+def list_documents(
+    parts: Parts,
+    subject: Asker,
+    corpus: Annotated[Name | None, Query()] = None,
+    state: State | None = None,
+    offset: Annotated[int, Query(ge=0, le=2**40)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> DocumentPage:
+    """The documents this subject may know of."""
+    found, next_offset = parts.ragward.stewardship.documents(
+        subject,
+        corpus=corpus,
+        state=DocumentState(state) if state else None,
+        offset=offset,
+        limit=limit,
+    )
+    return DocumentPage(documents=[DocumentModel.of(r) for r in found], next_offset=next_offset)
 
 
 @router.get("/documents/{document_id}", operation_id="get_document", responses=responses(404))

@@ -24,6 +24,7 @@ Query = Annotated[
 Principal = Annotated[str, Field(min_length=3, max_length=300, examples=["group:aurora/staff"])]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
 Level = Literal["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"]
+State = Literal["active", "quarantined"]
 Attribute = str | int | float | bool
 Whole = Annotated[int, BeforeValidator(lambda v: int(v) if type(v) is float and v == v // 1 else v)]
 """JSON has one kind of number: 15.0 is an integer, "15" and true are not."""
@@ -263,6 +264,13 @@ class DocumentModel(BaseModel):
             chunks=record.chunk_count,
             created_at=record.created_at,
         )
+
+
+class DocumentPage(BaseModel):
+    """Documents, and where to go on."""
+
+    documents: list[DocumentModel]
+    next_offset: int | None
 
 
 class RelabelRequest(LabelFields):

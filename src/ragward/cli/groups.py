@@ -15,7 +15,7 @@ policy_app = typer.Typer(no_args_is_help=True, help="Casbin policy: check, impor
 index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
 bench_app = typer.Typer(no_args_is_help=True, help="What authorization and protection cost.")
 document_app = typer.Typer(
-    no_args_is_help=True, help="Single documents: show, relabel, release, delete."
+    no_args_is_help=True, help="Documents: list, show, relabel, release, delete."
 )
 application_app = typer.Typer(no_args_is_help=True, help="AI applications and their API keys.")
 tenant_app = typer.Typer(no_args_is_help=True, help="Tenants of this installation.")
@@ -34,6 +34,25 @@ def add_to(app: typer.Typer) -> None:
         ("bench", bench_app),
     ):
         app.add_typer(group, name=name)
+
+
+@document_app.command("list")
+def document_list(
+    context: typer.Context,
+    corpus: Annotated[str | None, typer.Option(help="Only of this corpus.")] = None,
+    quarantined: Annotated[bool, typer.Option(help="Only what waits for a steward.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """The documents you may know of."""
+    from ragward.cli import commands, stewarding
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    settings = commands.load_settings(context.obj)
+    stewarding.show_list(settings, corpus, quarantined, limit, caller, as_json=as_json)
 
 
 @document_app.command("show")

@@ -151,10 +151,44 @@ def job(done: JobRecord, results: Sequence[ItemResult]) -> None:
             )
 
 
+def documents(found: Sequence[DocumentRecord], *, more: bool, as_json: bool) -> None:
+    """Documents in a table."""
+    if as_json:
+        body = {"documents": [document_json(record) for record in found], "more": more}
+        typer.echo(json.dumps(body))
+        return
+    table = Table("document", "source", "classification", "state", "chunks")
+    for record in found:
+        table.add_row(
+            record.document_id,
+            f"{record.corpus}:{record.source}",
+            badge(record.label.classification.name),
+            record.state.value,
+            str(record.chunk_count),
+        )
+    console().print(table)
+    if more:
+        console().print("there are more: raise --limit or name a --corpus", style="dim")
+
+
 def document(record: DocumentRecord, *, as_json: bool) -> None:
     """What the catalog says of a document."""
+    body = document_json(record)
+    if as_json:
+        typer.echo(json.dumps(body))
+        return
+    table = Table("", "", show_header=False)
+    for name, value in body.items():
+        lines = value if isinstance(value, list) else [value]
+        text = "\n".join("-" if line is None else str(line) for line in lines)
+        table.add_row(name, badge(text) if name == "classification" else text)
+    console().print(table)
+
+
+def document_json(record: DocumentRecord) -> dict[str, Any]:
+    """A document with its whole label, for stewards."""
     label = record.label
-    body: dict[str, Any] = {
+    return {
         "document_id": record.document_id,
         "version": record.version,
         "corpus": record.corpus,
@@ -171,15 +205,6 @@ def document(record: DocumentRecord, *, as_json: bool) -> None:
         "attributes": dict(record.attributes),
         "evidence": list(record.evidence),
     }
-    if as_json:
-        typer.echo(json.dumps(body))
-        return
-    table = Table("", "", show_header=False)
-    for name, value in body.items():
-        lines = value if isinstance(value, list) else [value]
-        text = "\n".join("-" if line is None else str(line) for line in lines)
-        table.add_row(name, badge(text) if name == "classification" else text)
-    console().print(table)
 
 
 def explanation(given: Explanation) -> None:

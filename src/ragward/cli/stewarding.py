@@ -14,6 +14,7 @@ from ragward.bootstrap import Ragward
 from ragward.cli import render
 from ragward.cli.commands import Caller, document_id
 from ragward.domain.access import Application, Subject
+from ragward.domain.corpus import DocumentState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.settings import Settings
 
@@ -48,6 +49,24 @@ class NewApplication:
     ceiling: str
     corpora: Sequence[str]
     public: bool
+
+
+def show_list(
+    settings: Settings,
+    corpus: str | None,
+    quarantined: bool,
+    limit: int,
+    caller: Caller,
+    *,
+    as_json: bool,
+) -> None:
+    """`ragward document list`."""
+    state = DocumentState.QUARANTINED if quarantined else None
+    with _opened(settings, caller) as (ragward, subject):
+        found, more = ragward.stewardship.documents(
+            subject, corpus=corpus, state=state, limit=limit
+        )
+    render.documents(found, more=more is not None, as_json=as_json)
 
 
 def show(settings: Settings, document: str, caller: Caller, *, as_json: bool) -> None:
