@@ -32,8 +32,8 @@ fix: setup  ## what can be mended by machine
 bench: setup  ## what a query costs, stage by stage
 	$(BIN)/ragward bench quick
 
-docs: setup  ## regenerate what is generated: the OpenAPI document
-	$(BIN)/ragward openapi --output schemas/openapi.json
+docs: setup  ## regenerate what is generated: the OpenAPI document, the reference
+	$(BIN)/ragward openapi --output schemas/openapi.json && $(BIN)/python docs/build_reference.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov dist build

@@ -91,6 +91,9 @@ class Ragward:
         """Opens everything. Raises `config.*`, `integrity.model`, `integrity.keyring`, `unavailable.catalog`."""
         with ExitStack() as stack:
             wired = _wire(settings, doubles or Doubles(), stack)
+            wired[
+                "catalog"
+            ].recover()  # whoever left something died: the log has one writer, and that is us
             return cls(settings=settings, _resources=stack.pop_all(), **wired)
 
     def close(self) -> None:

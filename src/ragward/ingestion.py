@@ -10,7 +10,7 @@
     Chunks            -> ciphertext         a new DEK per version, wrapped for the label
     catalog first, index second             the commit is the truth; the outbox brings the index up to date
 
-A document is complete or absent: nothing of it shows before `commit_version`, and what a killed process left is swept.
+A document is complete or absent: nothing of it shows before `commit_version`, and what a killed process left is swept when the next one opens.
 """
 
 from __future__ import annotations
@@ -102,7 +102,6 @@ class Ingestion:
         Raises only what makes going on pointless: catalog, keys or audit log unavailable. The job is then `interrupted`.
         """
         catalog = self._ports.catalog
-        catalog.sweep_staged()
         job = job or catalog.create_job(subject.tenant, subject.principal, len(items))
         catalog.set_job_state(job.job_id, JobState.IN_PROGRESS, total=len(items))
         failed = 0

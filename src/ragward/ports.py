@@ -173,8 +173,10 @@ class DocumentStore(Protocol):
     ) -> Sequence[str]:
         """Point ids of active documents whose attributes match. Raises `request.filter_too_broad`, `request.invalid`."""
 
-    def sweep_staged(self) -> int:
-        """Removes versions left unfinished by a killed process; returns how many."""
+    def recover(self) -> int:
+        """Clears up after a killed process: its unfinished versions are removed (returns how many), its jobs interrupted.
+
+        For the one process that has an installation open, before it begins to work."""
 
 
 class Outbox(Protocol):

@@ -153,11 +153,9 @@ class Retrieval:
     def require_corpus(self, subject: Subject, corpus: str) -> None:
         """Raises `access.not_found` unless something in the corpus may be read: denied and absent look the same."""
         context = Context(now=self._ports.clock.now())
-        decision = self._ports.pdp.decide_labels(subject, context)
-        labels = self._ports.catalog.labels(subject.tenant)
-        if not any(
-            isinstance(decision, Permit) and decision.admits(i) and label.corpus == corpus
-            for i, label in labels.items()
+        permit = self._ports.pdp.decide_labels(subject, context)
+        if isinstance(permit, Deny) or not self._permitted_scopes(
+            subject.tenant, permit, (corpus,)
         ):
             raise NotFoundError
 

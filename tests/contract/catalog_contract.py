@@ -213,6 +213,14 @@ class JobContract:
         assert refused.value.code == "job.not_cancellable"
         assert catalog.get_job("acme", job.job_id).state is JobState.CANCELED
 
+    def test_jobs_of_a_process_that_died_are_interrupted(self, catalog):
+        waiting, running, ended = (catalog.create_job("acme", "user:acme/ann", 1) for _ in range(3))
+        catalog.set_job_state(running.job_id, JobState.IN_PROGRESS)
+        catalog.set_job_state(ended.job_id, JobState.SUCCESS)
+        catalog.recover()
+        states = [catalog.get_job("acme", j.job_id).state for j in (waiting, running, ended)]
+        assert states == [JobState.INTERRUPTED, JobState.INTERRUPTED, JobState.SUCCESS]
+
     def test_an_absent_and_another_tenants_job_look_the_same(self, catalog):
         job = catalog.create_job("acme", "user:acme/ann", 1)
         for tenant, job_id in (("other", job.job_id), ("acme", new_id()), ("acme", "\0")):

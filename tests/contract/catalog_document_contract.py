@@ -270,7 +270,7 @@ class VersionContract:
         assert catalog.stored_chunks("acme", [*points(first), *staged_points]) == before
         assert [each.version for each in catalog.documents("acme")] == [1]
         assert list(catalog.next_work(limit=10)) == []
-        catalog.sweep_staged()
+        catalog.recover()
         assert catalog.stored_chunks("acme", [*points(first), *staged_points]) == before
         whole = next_version(first, chunks=many)
         catalog.commit_version(whole)

@@ -126,8 +126,8 @@ class TestDatabase:
             with pytest.raises(Killed):
                 catalog.commit_version(half)
         assert run("SELECT count(*) FROM chunks") == [(1 + 200 + 200,)]
-        assert catalog.sweep_staged() == 2
-        assert catalog.sweep_staged() == 0
+        assert catalog.recover() == 2
+        assert catalog.recover() == 0
         for table in ("documents", "versions", "chunks", "points"):
             assert run(f"SELECT count(*) FROM {table}") == [(1,)], table
 
@@ -141,7 +141,7 @@ class TestDatabase:
 
             def __getitem__(self, part):
                 if isinstance(part, slice) and part.start == 200:
-                    catalog.sweep_staged()
+                    catalog.recover()
                 return super().__getitem__(part)
 
         with pytest.raises(ConflictError):

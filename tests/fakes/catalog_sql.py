@@ -266,7 +266,11 @@ class FakeCatalog:
             raise InvalidRequestError(code="request.filter_too_broad")
         return sorted(found)
 
-    def sweep_staged(self):
+    def recover(self):
+        running = {JobState.NOT_STARTED, JobState.IN_PROGRESS}
+        for job in self._jobs.values():
+            if job.record.state in running:
+                job.record = replace(job.record, state=JobState.INTERRUPTED)
         return 0  # a version is stored in one step here
 
     # Outbox

@@ -66,7 +66,9 @@ class SentenceTransformersEmbedder:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # of loading weights: it would run through our own output
         torch.set_num_threads(self._threads)
         return SentenceTransformer(
             str(self._directory),

@@ -230,7 +230,7 @@ class SQLCatalog:
             return versions.activate(connection, staged, token)
 
     def _remove_content(self, tenant: str, document_id: str, version: int) -> None:
-        """What was too much for the transaction that retired it; `sweep_staged` does it if we are killed here."""
+        """What was too much for the transaction that retired it; `recover` does it if we are killed here."""
         with self._database.read() as connection:
             left = versions.has_content(connection, document_id, version)
         while left:
@@ -280,9 +280,8 @@ class SQLCatalog:
         with self._database.read() as connection:
             return documents.find_points(connection, tenant, wanted, limit)
 
-    def sweep_staged(self) -> int:
-        """Several transactions. A version that is being staged by a living process is removed too; that process gets
-        `catalog.exists` and tries again, so sweep when a process starts, not by the clock."""
+    def recover(self) -> int:
+        """Several transactions. A version that a living process is staging is removed too; that one gets `catalog.exists`."""
         with self._database.read() as connection:
             staged = versions.staged_versions(connection)
             leftovers = versions.versions_with_leftovers(connection)
@@ -291,6 +290,8 @@ class SQLCatalog:
             removed += self._remove_staged(tenant, document_id, version)
         for tenant, document_id, version in leftovers:
             self._remove_content(tenant, document_id, version)
+        with self._database.write() as connection:
+            jobs.interrupt_all(connection, self._now())
         return removed
 
     def _remove_staged(self, tenant: str, document_id: str, version: int) -> bool:

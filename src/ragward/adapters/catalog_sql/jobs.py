@@ -72,6 +72,16 @@ def set_job_state(
     )
 
 
+def interrupt_all(connection: Connection, now: int) -> None:
+    """Every job that has not ended was somebody's who died."""
+    running = (JobState.NOT_STARTED.value, JobState.IN_PROGRESS.value)
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.state.in_(running))
+        .values(state=JobState.INTERRUPTED.value, updated_at=now)
+    )
+
+
 def get_job(connection: Connection, tenant: str, job_id: str) -> JobRecord:
     """Raises `access.not_found`, also for another tenant's job."""
     if not is_storable(job_id):

@@ -1,0 +1,109 @@
+"""The documentation is true: generated pages are current, links lead somewhere, named tests exist, examples are valid."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from ragward.domain.errors import CODES
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    p
+    for p in ROOT.rglob("*.md")
+    if not {".venv", ".pytest_cache", "documents", "node_modules"} & set(p.relative_to(ROOT).parts)
+)
+LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def test_the_reference_is_current():
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "build_reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.TARGET.read_text() == module.reference(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text()):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_threat_names_a_test_that_exists():
+    rows = [
+        r for r in (ROOT / "docs/threat-model.md").read_text().splitlines() if r.startswith("| T")
+    ]
+    assert len(rows) >= 15
+    for row in rows:
+        named = re.findall(r"`(tests/[^`]+)`", row)
+        assert named, row
+        for name in named:
+            assert (ROOT / name).exists(), name
+
+
+def test_every_decision_is_listed():
+    index = (ROOT / "docs/adr/README.md").read_text()
+    for path in (ROOT / "docs/adr").glob("0*.md"):
+        assert path.name in index
+
+
+def test_codes_named_in_the_pages_exist():
+    kinds = "|".join(sorted({code.partition(".")[0] for code in CODES}))
+    for page in PAGES:
+        for code in re.findall(rf"`((?:{kinds})\.[a-z_]+)`", page.read_text()):
+            known = code in CODES or code.endswith(
+                (".md", ".py", ".toml", ".csv", ".conf", ".yaml")
+            )
+            assert known or _event(code), (page.name, code)
+
+
+def _event(name):
+    from ragward.domain.audit import EventType
+
+    return name in {kind.value for kind in EventType}
+
+
+@pytest.mark.parametrize("tenant", ["aurora", "borealis"])
+def test_the_sample_manifests_follow_their_schema(tenant):
+    schema = json.loads((ROOT / "schemas/manifest.schema.json").read_text())
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    lines = (ROOT / "examples" / tenant / "manifest.jsonl").read_text().splitlines()
+    for line in lines:
+        validator.validate(json.loads(line))
+    for wrong in ({"uri": "a"}, {"uri": "a", "corpus": "hr", "x": 1}, {"uri": "a", "corpus": "HR"}):
+        assert not validator.is_valid(wrong)
+
+
+def test_the_makefile_targets_of_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"`?make ([a-z]+)", (ROOT / "README.md").read_text())):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_nothing_names_this_machine():
+    """No paths of a machine, no addresses of an index, in anything that is committed as text."""
+    for path in ROOT.rglob("*"):
+        parts = set(path.relative_to(ROOT).parts)
+        if parts & {
+            ".venv",
+            ".git",
+            ".hypothesis",
+            ".mypy_cache",
+            ".ruff_cache",
+            ".pytest_cache",
+            "__pycache__",
+        }:
+            continue
+        if (
+            path.suffix in (".py", ".md", ".toml", ".txt", ".json", ".yaml", ".cfg", "")
+            and path.is_file()
+        ):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            for banned in ("/" + "work/", "--index" + "-url", "/opt/" + "pypi"):
+                assert banned not in text, (path, banned)
