@@ -127,9 +127,14 @@ class ApplicationStore(Protocol):
         """(SHA-256 of the key, application) for a key's lookup prefix."""
 
     def save_application(
-        self, application: Application, *, key_prefix: str | None, key_sha256: bytes | None
+        self,
+        application: Application,
+        *,
+        key_prefix: str | None,
+        key_sha256: bytes | None,
+        replace_keys: bool = False,
     ) -> None:
-        """Creates or replaces an application; keys are added beside earlier ones."""
+        """Creates or replaces an application; a key is added beside earlier ones, or takes their place."""
 
     def applications(self, tenant: str) -> Sequence[Application]:
         """All applications of a tenant."""

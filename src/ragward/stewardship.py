@@ -180,9 +180,17 @@ class Stewardship:
         return self.replace_policy(subject, sorted(rows), sorted(memberships))
 
     def register_application(
-        self, subject: Subject, application: Application, *, with_key: bool
+        self,
+        subject: Subject,
+        application: Application,
+        *,
+        with_key: bool,
+        replace_keys: bool = False,
     ) -> str | None:
-        """Creates or replaces an application; returns its new API key, which is shown this once."""
+        """Creates or replaces an application; returns its new API key, which is shown this once.
+
+        Earlier keys stay good beside it unless `replace_keys`: for a leaked one.
+        """
         self._require(subject, Action.APPLICATION_WRITE, administrative(subject.tenant))
         require_principal(application.principal)
         if (
@@ -192,7 +200,9 @@ class Stewardship:
             raise InvalidRequestError("an application belongs to your tenant")
         text, prefix, digest = self._ports.new_key() if with_key else (None, None, None)
         self._record_act(subject, "register_application", application.principal)
-        self._ports.catalog.save_application(application, key_prefix=prefix, key_sha256=digest)
+        self._ports.catalog.save_application(
+            application, key_prefix=prefix, key_sha256=digest, replace_keys=replace_keys
+        )
         return text
 
     def rotate_key(self, subject: Subject, classification: Classification) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import pytest
 
@@ -67,6 +68,24 @@ def test_points_moved_into_a_permitted_scope_are_dropped_at_the_catalog(ragward)
     }
     assert all(p.classification <= Classification.CONFIDENTIAL for p in after.values())
     assert last_dropped(ragward).get("label", 0) > 0
+
+
+def test_what_is_dropped_is_made_up_for(ragward):
+    """Twenty-five invented points crowd out the first search and part of the second; the answer is as full as before."""
+    request = RetrievalRequest(query=QUERY, limit=5, max_passages_per_document=5, minimize=False)
+    before = [p.chunk_id for p in ragward.retrieve(asked_by("ben"), request).passages]
+    scope = scopes_seen_by(ragward, "ben")[0]
+    vector = FakeEmbedder().embed([QUERY])[0]
+    ragward.index.upsert(
+        [
+            IndexPoint(point_id=str(uuid.UUID(int=n)), scope_id=scope, vector=vector)
+            for n in range(25)
+        ]
+    )
+    after = [p.chunk_id for p in ragward.retrieve(asked_by("ben"), request).passages]
+    assert len(before) == 5
+    assert after == before
+    assert last_dropped(ragward) == {"absent": 25}
 
 
 def test_the_full_view_of_a_chunk_cannot_be_smuggled_in(ragward):

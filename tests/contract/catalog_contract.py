@@ -107,6 +107,16 @@ class ApplicationContract:
         assert catalog.find_application_by_key("rw_3") is None
         assert catalog.find_application("other", "portal") is None
 
+    def test_a_key_can_take_the_place_of_all_earlier_ones(self, catalog):
+        for name in ("one", "two"):
+            catalog.save_application(application(name), key_prefix=name, key_sha256=b"1" * 32)
+        catalog.save_application(
+            application("one"), key_prefix="new", key_sha256=b"2" * 32, replace_keys=True
+        )
+        assert catalog.find_application_by_key("one") is None
+        assert catalog.find_application_by_key("new")[0] == b"2" * 32
+        assert catalog.find_application_by_key("two")[0] == b"1" * 32  # somebody else's
+
     def test_saving_again_replaces_and_moves_the_epoch(self, catalog):
         catalog.save_application(application(), key_prefix=None, key_sha256=None)
         narrower = application(corpora=frozenset(), ceiling=Classification.PUBLIC)

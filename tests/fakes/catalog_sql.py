@@ -138,10 +138,12 @@ class FakeCatalog:
         found = self._live(self._applications.get(name))
         return None if found is None else (digest, found)
 
-    def save_application(self, application, *, key_prefix, key_sha256):
+    def save_application(self, application, *, key_prefix, key_sha256, replace_keys=False):
         require_application(application, key_prefix, key_sha256)
         with self._lock:
             name = (application.tenant, application.client_id)
+            if replace_keys:
+                self._keys = {p: key for p, key in self._keys.items() if key[1] != name}
             if key_prefix is not None:
                 if key_prefix in self._keys:
                     raise ConflictError

@@ -67,7 +67,7 @@ def register_application(
         expires_at=body.expires_at,
     )
     key = parts.ragward.stewardship.register_application(
-        subject, application, with_key=body.with_key
+        subject, application, with_key=body.with_key, replace_keys=body.replace_keys
     )
     return ApplicationModel(principal=application.principal, api_key=key)
 

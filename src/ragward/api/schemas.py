@@ -349,6 +349,7 @@ class ApplicationRequest(Strict):
     public_client: bool = False
     expires_at: Seconds | None = None
     with_key: bool = True
+    replace_keys: bool = Field(False, description="Earlier keys end with this call.")
 
 
 class ApplicationModel(BaseModel):

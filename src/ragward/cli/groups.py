@@ -140,6 +140,7 @@ def application_add(
     ceiling: Annotated[str, typer.Option(help="Highest classification that may pass through it.")],
     corpus: Annotated[list[str], typer.Option(help="Corpora that may pass; '*' for all.")],
     public: Annotated[bool, typer.Option(help="It cannot keep a secret: no key is made.")] = False,
+    replace_keys: Annotated[bool, typer.Option(help="Earlier keys end now.")] = False,
     tenant: Tenant = None,
     person: As = None,
     token_file: TokenFile = None,
@@ -150,7 +151,12 @@ def application_add(
 
     caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
     application = stewarding.NewApplication(
-        principal=principal, client_id=client_id, ceiling=ceiling, corpora=corpus, public=public
+        principal=principal,
+        client_id=client_id,
+        ceiling=ceiling,
+        corpora=corpus,
+        public=public,
+        replace_keys=replace_keys,
     )
     settings = commands.load_settings(context.obj)
     stewarding.add_application(settings, application, caller, as_json=as_json)

@@ -49,6 +49,7 @@ class NewApplication:
     ceiling: str
     corpora: Sequence[str]
     public: bool
+    replace_keys: bool
 
 
 def show_list(
@@ -126,7 +127,7 @@ def add_application(
             public_client=new.public,
         )
         key = ragward.stewardship.register_application(
-            subject, application, with_key=not new.public
+            subject, application, with_key=not new.public, replace_keys=new.replace_keys
         )
     shown = f"its API key, shown this once: {key}" if key else "it has no key"
     result = {"principal": new.principal, "api_key": key}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
 
 from ragward.adapters.catalog_sql.connection import insert_or_ignore, is_storable
 from ragward.adapters.catalog_sql.schema import application_keys, applications
@@ -90,6 +90,16 @@ def save_application(
             )
         )
     move_epoch(connection, application.tenant)
+
+
+def remove_keys(connection: Connection, application: Application) -> None:
+    """Its keys are worth nothing from here on."""
+    connection.execute(
+        delete(application_keys).where(
+            application_keys.c.tenant == application.tenant,
+            application_keys.c.client_id == application.client_id,
+        )
+    )
 
 
 def require_acceptable(

@@ -169,11 +169,18 @@ class SQLCatalog:
             return applications.find_application_by_key(connection, prefix, self._now())
 
     def save_application(
-        self, application: Application, *, key_prefix: str | None, key_sha256: bytes | None
+        self,
+        application: Application,
+        *,
+        key_prefix: str | None,
+        key_sha256: bytes | None,
+        replace_keys: bool = False,
     ) -> None:
         applications.require_acceptable(application, key_prefix, key_sha256)
         with self._database.write() as connection:
             lock_tenant(connection, application.tenant)
+            if replace_keys:
+                applications.remove_keys(connection, application)
             applications.save_application(
                 connection, application, key_prefix, key_sha256, self._now()
             )

@@ -1,0 +1,117 @@
+"""No request begun after a revocation returned contains what was revoked, however requests and revocations interleave."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+
+import pytest
+
+from ragward.domain.corpus import SourceDocument
+from ragward.domain.errors import UnavailableError
+from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.policy import Membership
+from tests import company
+from tests.conftest import PROVE
+from tests.installation import asked_by, initialised, opened
+
+ROUNDS = 200 if PROVE else 25
+QUERY = "voltage laboratory"
+LABEL = AccessLabel(
+    tenant="acme",
+    corpus="eng",
+    classification=Classification.CONFIDENTIAL,
+    granted=frozenset({"group:acme/eng"}),
+)
+
+
+class Gate:
+    """Whether access is certainly gone, and how often that changed."""
+
+    def __init__(self):
+        self.lock, self.revoked, self.changes = threading.Lock(), False, 0
+
+    def turn(self, revoked):
+        with self.lock:
+            self.revoked, self.changes = revoked, self.changes + 1
+
+    def look(self):
+        with self.lock:
+            return self.revoked, self.changes
+
+
+@pytest.fixture
+def ragward(tmp_path):
+    with opened(initialised(tmp_path)) as made:
+        made.ingestion.ingest(
+            company.subject("steward"),
+            SourceDocument(
+                source="v.txt",
+                filename="v.txt",
+                data=b"The voltage laboratory.",
+                label=LABEL,
+                attributes={},
+            ),
+        )
+        for document in company.documents(8):
+            made.ingestion.ingest(company.subject("steward"), document)
+        yield made
+
+
+def by_label(ragward):
+    """Takes the grant off the document, and gives it back."""
+    record = ragward.catalog.find_document("acme", "eng", "v.txt")
+    without = dataclasses.replace(LABEL, granted=frozenset({"user:acme/ann"}))
+    steward = company.subject("steward")
+    return (
+        lambda: ragward.stewardship.relabel(steward, record.document_id, without, "a revocation"),
+        lambda: ragward.stewardship.relabel(steward, record.document_id, LABEL, "given back"),
+    )
+
+
+def by_membership(ragward):
+    """Takes the person out of the group, and puts them back."""
+    steward, row = company.subject("steward"), {Membership("user:acme/ben", "group:acme/eng")}
+    return (
+        lambda: ragward.stewardship.change_policy(steward, remove_memberships=row),
+        lambda: ragward.stewardship.change_policy(steward, add_memberships=row),
+    )
+
+
+@pytest.mark.parametrize("way", [by_label, by_membership])
+def test_what_was_revoked_is_not_answered(ragward, way):
+    revoke, give_back = way(ragward)
+    gate, stop, leaks, seen = Gate(), threading.Event(), [], {"with": 0, "revoked": 0, "late": 0}
+
+    def ask():
+        while not stop.is_set():
+            before = gate.look()
+            try:
+                answer = ragward.retrieve(asked_by("ben"), QUERY)
+            except UnavailableError:  # permissions moved under it three times: refused, not leaked
+                seen["late"] += 1
+                continue
+            has = any(p.source == "v.txt" for p in answer.passages)
+            seen["with"] += has
+            if before == gate.look() and before[0]:  # revoked the whole time
+                seen["revoked"] += 1
+                if has:
+                    leaks.append(before)
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in askers:
+        thread.start()
+    for _ in range(ROUNDS):
+        revoke()
+        gate.turn(True)
+        time.sleep(0.02)
+        gate.turn(False)
+        give_back()
+        time.sleep(0.02)
+    stop.set()
+    for thread in askers:
+        thread.join()
+    assert leaks == []
+    assert seen["with"] > 0, seen
+    assert seen["revoked"] > 0, seen
