@@ -82,7 +82,9 @@ def test_the_sample_manifests_follow_their_schema(tenant):
 
 def test_the_makefile_targets_of_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"(?m)(?:^    |`)make ([a-z]+)", (ROOT / "README.md").read_text())):
+    for target in set(
+        re.findall(r"(?m)(?:^    |`)make ([a-z]+)", (ROOT / "README.md").read_text())
+    ):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 

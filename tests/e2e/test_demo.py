@@ -61,7 +61,7 @@ def test_it_ends_well_and_shows_what_it_promises(demo):
     assert "every answer is what the golden file says" in out
     for role in ("HR partner", "engineer", "contractor", "finance analyst", "agent for alice"):
         assert role in out
-    for shown in ("RESTRICTED", "cut as unneeded", "removed", "why not", "quarantined", "<PERSON>"):
+    for shown in ("RESTRICTED", "cut as unneeded", "removed", "why not", "quarantined"):
         assert shown in out, shown
     assert "Traceback" not in out + done.stderr
 
@@ -94,7 +94,7 @@ def test_restricted_sentences_are_nowhere_on_disk(demo):
             entry = json.loads(line)
             if entry["classification"] == "RESTRICTED" and entry["uri"].endswith((".md", ".txt")):
                 text = (root / entry["uri"]).read_text()
-                sentences += [s for s in re.split(r"(?<=[.!?])\s+", text) if len(s) > 40][:12]
+                sentences += [s for s in re.split(r"(?<=[.!?])\s+", text) if len(s) > 25][:12]
     assert len(sentences) >= 50
     contents = [p.read_bytes() for p in (base / "kept").rglob("*") if p.is_file()]
     assert sum(map(len, contents)) > 1_000_000

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 from ragward.domain.passages import MinimalText
@@ -18,6 +18,9 @@ from ragward.domain.passages import MinimalText
 CUT_MARK: Final = " […] "
 _NEAR: Final = 0.8
 _SHINGLE: Final = 5
+_ENDINGS: Final = ("ations", "ation", "ings", "ing", "ies", "ed", "es", "s", "ly")
+_STEM_CHARACTERS: Final = 3
+_LAST_LETTERS: Final = frozenset(ending[-1] for ending in _ENDINGS)
 _SHORT_CHARACTERS: Final = 300
 _SHORT_SENTENCES: Final = 3
 _KEEP_SHARE_OF_BEST: Final = 0.35
@@ -157,15 +160,23 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
 
 
 def remove_near_duplicates(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts to keep: those not nearly equal to an earlier one."""
-    kept: list[int] = []
-    shingles: list[frozenset[tuple[str, ...]]] = []
+    """Indices of the texts to keep: those whose shingles' Jaccard similarity to every earlier kept text is below 0.8.
+
+    Sets that similar share one of their first shingles in any common order (prefix filtering, Chaudhuri et al. 2006), so
+    only such pairs are compared.
+    """
+    kept: dict[int, frozenset[int]] = {}
+    holders: dict[int, list[int]] = {}
     for index, text in enumerate(texts):
         own = _shingles(text)
-        if not any(_jaccard(own, other) >= _NEAR for other in shingles):
-            kept.append(index)
-            shingles.append(own)
-    return kept
+        first = sorted(own)[: len(own) - math.ceil(_NEAR * len(own)) + 1]
+        near = {other for shingle in first for other in holders.get(shingle, ())}
+        if any(_jaccard(own, kept[other]) >= _NEAR for other in near):
+            continue
+        kept[index] = own
+        for shingle in first:
+            holders.setdefault(shingle, []).append(index)
+    return list(kept)
 
 
 def tokens_of(text: str) -> int:
@@ -175,29 +186,35 @@ def tokens_of(text: str) -> int:
 
 def stem(word: str) -> str:
     """A word without its commonest English endings."""
-    for ending in ("ations", "ation", "ings", "ing", "ies", "ed", "es", "s", "ly"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
+    if word[-1:] not in _LAST_LETTERS:
+        return word
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= _STEM_CHARACTERS:
             return word[: -len(ending)]
     return word
 
 
-def _stems(text: str) -> list[str]:
-    return [stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP]
-
-
 def _weights(texts: Sequence[str], query: str) -> dict[str, float]:
     """The question's stems, the rarer among the texts the heavier."""
+    asked = {stem(word) for word in _WORD.findall(query.lower()) if word not in _STOP}
     frequency: Counter[str] = Counter()
     for text in texts:
-        frequency.update(set(_stems(text)))
+        frequency.update(_found(text, asked))
     return {
-        term: 1.0 + math.log((1 + len(texts)) / (1 + frequency[term]))
-        for term in set(_stems(query))
+        term: 1.0 + math.log((1 + len(texts)) / (1 + frequency[term])) for term in sorted(asked)
     }
 
 
 def _score(sentence: str, weights: dict[str, float]) -> float:
-    return sum(weights[term] for term in set(_stems(sentence)) & weights.keys())
+    found = _found(sentence, weights.keys())
+    return sum(weight for term, weight in weights.items() if term in found)
+
+
+def _found(text: str, asked: Set[str]) -> Set[str]:
+    """Those of the stems that occur. A stem begins its word, so words that begin like none need no stemming."""
+    starts = {term[:_STEM_CHARACTERS] for term in asked}
+    words = set(_WORD.findall(text.lower())) if asked else set()
+    return asked & {stem(word) for word in words if word[:_STEM_CHARACTERS] in starts}
 
 
 def _context(text: str, sentences: list[tuple[int, int]], chosen: set[int]) -> set[int]:
@@ -243,12 +260,14 @@ def _joined(text: str, sentences: list[tuple[int, int]], chosen: set[int]) -> st
     return "".join(parts).strip()
 
 
-def _shingles(text: str) -> frozenset[tuple[str, ...]]:
+def _shingles(text: str) -> frozenset[int]:
+    """Hashes of all runs of five words; of all words, where there are fewer."""
     words = _WORD.findall(text.lower())
     if len(words) < _SHINGLE:
-        return frozenset({tuple(words)})
-    return frozenset(zip(*(words[i:] for i in range(_SHINGLE)), strict=False))
+        return frozenset({hash(tuple(words))})
+    return frozenset(map(hash, zip(*(words[i:] for i in range(_SHINGLE)), strict=False)))
 
 
-def _jaccard(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
-    return len(one & other) / len(one | other) if one or other else 1.0
+def _jaccard(one: frozenset[int], other: frozenset[int]) -> float:
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)
