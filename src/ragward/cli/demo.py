@@ -34,7 +34,7 @@ ASKERS: Final = (
     ("alice", "scribe", "agent for alice"),
 )
 QUESTIONS_SHOWN: Final = 4
-_PASSAGES: Final = 3
+_PASSAGES: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
