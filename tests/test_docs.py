@@ -109,3 +109,12 @@ def test_nothing_names_this_machine():
             text = path.read_text(encoding="utf-8", errors="replace")
             for banned in ("/" + "work/", "--index" + "-url", "/opt/" + "pypi"):
                 assert banned not in text, (path, banned)
+
+
+def test_the_python_of_the_readme_imports_and_compiles():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        compile(block, "README.md", "exec")
+        imports = [line for line in block.splitlines() if line.startswith(("from ", "import "))]
+        exec("\n".join(imports), {})
