@@ -358,7 +358,8 @@ def _identity(settings: Settings, catalog: Catalog, clock: Clock) -> IdentityVer
                 keys=JWKSFile(settings.development_issuer / JWKS_FILE),
             )
         )
-    return JWTIdentityVerifier(issuers, catalog, clock)
+    pairs = frozenset(settings.allowed_client_pairs)
+    return JWTIdentityVerifier(issuers, catalog, clock, allowed_pairs=pairs)
 
 
 def development_token(

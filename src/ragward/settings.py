@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     )
     audience: str = Field(DEVELOPMENT_AUDIENCE, description="The `aud` tokens must carry.")
     issuers: tuple[IssuerSettings, ...] = Field((), description="Trusted token issuers.")
+    allowed_client_pairs: tuple[tuple[str, str], ...] = Field(
+        (),
+        description="(application's client id, client id in a person's token): tokens issued to another client that this application may bring.",
+    )
     development_issuer: Path | None = Field(
         None, description="Directory of a local development issuer; loopback only."
     )

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from ragward.api.app import create_app, openapi_document
 from ragward.api.problems import status_of
+from ragward.bootstrap import development_token
 from ragward.domain.errors import CODES
 from tests.e2e.conftest import open_served
 
@@ -79,6 +80,19 @@ def test_an_application_narrows_what_a_person_may_see(api, served):
     assert "RESTRICTED" not in levels
     assert "RESTRICTED" in {p["classification"] for p in person["passages"]}
     assert {p["classification"] for p in alone.json()["passages"]} <= {"PUBLIC"}
+
+
+def test_a_token_of_another_client_needs_an_allowed_pair(tmp_path):
+    ragward, key = open_served(tmp_path, allowed_client_pairs=(("portal", "mobile"),))
+    body = {"query": "salary contract"}
+    with ragward, TestClient(create_app(ragward)) as client:
+        for client_id, status in (("portal", 200), ("mobile", 200), ("kiosk", 401)):
+            token = development_token(ragward.settings, "ann", tenant="acme", client_id=client_id)
+            headers = {
+                "Authorization": f"Bearer {key}",
+                "X-Ragward-User-Authorization": f"Bearer {token}",
+            }
+            assert client.post("/v1/retrieve", json=body, headers=headers).status_code == status
 
 
 def test_every_answer_is_private_to_the_asker(api, served):
@@ -493,8 +507,6 @@ def test_no_log_no_answer(tmp_path):
 
 
 def _token(ragward, name):
-    from ragward.bootstrap import development_token
-
     return development_token(ragward.settings, name, tenant="acme")
 
 
