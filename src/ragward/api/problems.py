@@ -36,6 +36,7 @@ _BY_CODE: Final = {
     "access.denied": 403,
     "access.not_found": 404,
     "request.too_large": 413,
+    "request.filter_too_broad": 400,
     "document.too_large": 413,
     "job.not_cancellable": 409,
     "catalog.exists": 409,
@@ -44,6 +45,7 @@ _BY_CODE: Final = {
 #: For what the framework itself refuses; its 400 for a body it cannot read is our 422.
 _OF_STATUS: Final = {404: "access.not_found", 413: "request.too_large"}
 _TITLES: Final = {
+    400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
@@ -115,7 +117,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def theirs(request: Request, error: HTTPException) -> JSONResponse:
-        status = error.status_code if error.status_code in _TITLES else 422
+        known = error.status_code in _TITLES and error.status_code != 400
+        status = error.status_code if known else 422
         code = _OF_STATUS.get(status, "request.invalid")
         answer = problem(request_id_of(request), code, CODES[code], status=status)
         if status == 405:
