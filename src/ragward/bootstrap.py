@@ -152,6 +152,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     from ragward.adapters.handling_toml import load_handling
     from ragward.adapters.identity_keys import new_api_key
     from ragward.adapters.redactor_presidio import PresidioRedactor
+    from ragward.adapters.scope_directory import MemoryScopeDirectory
     from ragward.adapters.screener_rules import RuleScreener
 
     policies = settings.policies_dir or resource("policies")
@@ -166,6 +167,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     finder = given.finder or _finder()
     screener = RuleScreener.from_file(policies / "injection.yaml")
     pdp = given.pdp or _pdp(catalog, policies)
+    scopes = MemoryScopeDirectory(catalog)
     recorder = Recorder(audit=audit, clock=clock)
     protection = Protection(
         keyring=keyring,
@@ -184,6 +186,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             limiter=given.limiter or _limiter(settings),
             screener=screener,
             pdp=pdp,
+            scopes=scopes,
             index=index,
             catalog=catalog,
             protection=protection,

@@ -15,7 +15,10 @@ from ragward.domain.access import (
     Credentials,
     Decision,
     Explanation,
+    IdSet,
+    Permit,
     Subject,
+    TenantHead,
 )
 from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
 from ragward.domain.corpus import (
@@ -71,6 +74,16 @@ class PolicyDecisionPoint(Protocol):
     ) -> bool:
         """Whether `subject` may do `action` on things under `label`."""
 
+    def decide_for(
+        self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
+    ) -> bool:
+        """Whether `principal` by itself, through no application or agent, may do `action` under `label`."""
+
+    def permitted_under(
+        self, snapshot: PolicySnapshot, principal: str, context: Context
+    ) -> frozenset[int]:
+        """Labels of the snapshot's tenant that `principal` by itself could read if `snapshot` were its policy."""
+
     def explain(
         self, tenant: str, principal: str, label: AccessLabel, context: Context
     ) -> Explanation:
@@ -85,6 +98,9 @@ class PolicyStore(Protocol):
 
     def epoch(self, tenant: str) -> int:
         """The tenant's current epoch; 0 for a tenant nobody wrote to."""
+
+    def head(self, tenant: str) -> TenantHead:
+        """Epochs, newest label and scope ids, and whether the index is behind, read together."""
 
     def policy(self, tenant: str) -> PolicySnapshot:
         """Rows, memberships and epoch, read together."""
@@ -245,7 +261,7 @@ class ChunkIndex(Protocol):
         self,
         vector: Vector,
         *,
-        scopes: Collection[int],
+        scopes: IdSet,
         limit: int,
         excluding: Collection[str] = (),
         only_points: Collection[str] | None = None,
@@ -266,6 +282,15 @@ class ChunkIndex(Protocol):
 
     def close(self) -> None:
         """Flushes and releases the shard."""
+
+
+class ScopeDirectory(Protocol):
+    """Which index scopes a permit may match."""
+
+    def permitted(self, tenant: str, permit: Permit, corpora: Collection[str]) -> IdSet:
+        """Scope ids, an immutable set, of these corpora (all if none): `domain.admission.matches_view` for every scope of the tenant.
+
+        Knows every scope up to the permit's head. Raises `unavailable.catalog`."""
 
 
 class Embedder(Protocol):

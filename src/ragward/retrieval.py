@@ -27,13 +27,11 @@ from ragward.domain.admission import (
     check_bounds,
     checked_query,
     drop_reason,
-    matches_view,
     passage,
 )
 from ragward.domain.audit import AuditEntry, EventType, query_tag
 from ragward.domain.corpus import (
     CatalogSnapshot,
-    IndexScope,
     Vector,
 )
 from ragward.domain.errors import (
@@ -60,6 +58,7 @@ from ragward.ports import (
     IdentityVerifier,
     Limiter,
     PolicyDecisionPoint,
+    ScopeDirectory,
     Screener,
 )
 from ragward.protection import Protection
@@ -79,19 +78,12 @@ class RetrievalPorts:
     limiter: Limiter
     screener: Screener
     pdp: PolicyDecisionPoint
+    scopes: ScopeDirectory
     index: ChunkIndex
     catalog: Catalog
     protection: Protection
     recorder: Recorder
     clock: Clock
-
-
-@dataclass(frozen=True, slots=True)
-class _Scopes:
-    """A tenant's index scopes with the corpus of each, up to `last_id`."""
-
-    last_id: int = 0
-    rows: tuple[tuple[IndexScope, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -120,7 +112,6 @@ class Retrieval:
 
     def __init__(self, ports: RetrievalPorts) -> None:
         self._ports = ports
-        self._scopes: dict[str, _Scopes] = {}
         self._record = ports.recorder.record
 
     def retrieve(self, credentials: Credentials, request: RetrievalRequest) -> Answer:
@@ -154,7 +145,7 @@ class Retrieval:
         """Raises `access.not_found` unless something in the corpus may be read: denied and absent look the same."""
         context = Context(now=self._ports.clock.now())
         permit = self._ports.pdp.decide_labels(subject, context)
-        if isinstance(permit, Deny) or not self._permitted_scopes(
+        if isinstance(permit, Deny) or not self._ports.scopes.permitted(
             subject.tenant, permit, (corpus,)
         ):
             raise NotFoundError
@@ -227,7 +218,7 @@ class Retrieval:
     ) -> list[Candidate]:
         """Candidates within the permit: the index by its own copy, and points it has not caught up with by the catalog's."""
         ports = self._ports
-        scopes = self._permitted_scopes(subject.tenant, permit, request.corpora)
+        scopes = ports.scopes.permitted(subject.tenant, permit, request.corpora)
         only: Collection[str] | None = None
         if request.filters is not None:
             only = ports.catalog.points_with_attributes(
@@ -239,34 +230,19 @@ class Retrieval:
                 vector, scopes=scopes, limit=wanted, excluding=seen, only_points=only
             )
         }
-        pending = ports.catalog.pending_points(subject.tenant, limit=MAX_PENDING_POINTS)
-        late = [
-            point_id
-            for point_id, scope_id in pending.items()
-            if scope_id in scopes and point_id not in seen and (only is None or point_id in only)
-        ]
-        for candidate in ports.index.score_points(vector, late) if late else ():
-            found[candidate.point_id] = candidate
+        if permit.head.has_pending:
+            pending = ports.catalog.pending_points(subject.tenant, limit=MAX_PENDING_POINTS)
+            late = [
+                point_id
+                for point_id, scope_id in pending.items()
+                if scope_id in scopes
+                and point_id not in seen
+                and (only is None or point_id in only)
+            ]
+            for candidate in ports.index.score_points(vector, late) if late else ():
+                found[candidate.point_id] = candidate
         best = sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.point_id))
         return best[:wanted]
-
-    def _permitted_scopes(
-        self, tenant: str, permit: Permit, corpora: tuple[str, ...]
-    ) -> frozenset[int]:
-        """The index scopes this permit may match: whoever may see all personal data of a chunk is matched on its full
-        view, everybody else on the redacted one, so that what is hidden cannot rank."""
-        known = self._scopes.get(tenant, _Scopes())
-        new = self._ports.catalog.scopes(tenant, after=known.last_id)
-        if new:  # rows are immutable and only ever added
-            labels = self._ports.catalog.labels(tenant)
-            fresh = tuple((scope, labels[scope.label_id].corpus) for scope in new)
-            known = _Scopes(last_id=max(scope.scope_id for scope in new), rows=known.rows + fresh)
-            self._scopes[tenant] = known
-        return frozenset(
-            scope.scope_id
-            for scope, corpus in known.rows
-            if (not corpora or corpus in corpora) and matches_view(permit, scope)
-        )
 
     def _open(
         self,
@@ -300,7 +276,7 @@ class Retrieval:
                     },
                 )
                 continue
-            revealed = permit.revealed[stored.label_id]
+            revealed = permit.revealed_under(stored.label_id)
             opened.append(
                 AuthorizedChunk(
                     stored=stored,

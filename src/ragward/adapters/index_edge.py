@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ragward.adapters.index_filter import SCOPE_FIELD, Hit, ScopeFilter, best_hits
+from ragward.domain.access import IdSet
 from ragward.domain.corpus import IndexPoint, Vector
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.passages import Candidate
@@ -70,7 +71,7 @@ class EdgeChunkIndex:
         self,
         vector: Vector,
         *,
-        scopes: Collection[int],
+        scopes: IdSet,
         limit: int,
         excluding: Collection[str] = (),
         only_points: Collection[str] | None = None,

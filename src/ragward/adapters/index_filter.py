@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ragward.domain.access import IdSet
 from ragward.domain.passages import Candidate
 
 SCOPE_FIELD: Final = "scope"
@@ -27,7 +28,7 @@ class ScopeFilter:
     @classmethod
     def of(
         cls,
-        scopes: Collection[int],
+        scopes: IdSet,
         excluding: Collection[str],
         only_points: Collection[str] | None,
     ) -> ScopeFilter | None:

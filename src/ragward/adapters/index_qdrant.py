@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ragward.adapters.index_filter import SCOPE_FIELD, Hit, ScopeFilter, best_hits
+from ragward.domain.access import IdSet
 from ragward.domain.corpus import IndexPoint, Vector
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.passages import Candidate
@@ -77,7 +78,7 @@ class QdrantChunkIndex:
         self,
         vector: Vector,
         *,
-        scopes: Collection[int],
+        scopes: IdSet,
         limit: int,
         excluding: Collection[str] = (),
         only_points: Collection[str] | None = None,

@@ -28,8 +28,8 @@ from ragward.adapters.catalog_sql.connection import (
 )
 from ragward.adapters.catalog_sql.filters import parse_filter
 from ragward.adapters.catalog_sql.schema import meta
-from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch
-from ragward.domain.access import Application
+from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch, read_head
+from ragward.domain.access import Application, TenantHead
 from ragward.domain.corpus import (
     CatalogSnapshot,
     DocumentRecord,
@@ -113,6 +113,10 @@ class SQLCatalog:
     def epoch(self, tenant: str) -> int:
         with self._database.read() as connection:
             return read_epoch(connection, tenant)
+
+    def head(self, tenant: str) -> TenantHead:
+        with self._database.read() as connection:
+            return read_head(connection, tenant)
 
     def policy(self, tenant: str) -> PolicySnapshot:
         with self._database.read() as connection:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from ragward.adapters.catalog_sql.schema import casbin_rule, policy_versions
-from ragward.adapters.catalog_sql.tenants import move_epoch, read_epoch
+from ragward.adapters.catalog_sql.tenants import move_policy_epoch, read_epoch
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 
@@ -127,4 +127,4 @@ def _record(connection: Connection, policy: PolicySnapshot, author: str, now: in
             memberships="\n".join(f"g, {m.member}, {m.group}" for m in policy.memberships),
         )
     )
-    return move_epoch(connection, policy.tenant)
+    return move_policy_epoch(connection, policy.tenant)

@@ -20,12 +20,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects import postgresql
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The Alembic revision this code reads and writes."""
-OLDER_REVISIONS: Final[tuple[str, ...]] = ()
+OLDER_REVISIONS: Final[tuple[str, ...]] = ("0001",)
 """Revisions this code can upgrade from."""
 
 # Ordered by bytes on both databases, whatever the server's locale.
@@ -47,6 +48,7 @@ tenants: Final = Table(
     metadata,
     Column("tenant", _TEXT, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
+    Column("policy_epoch", BigInteger, nullable=False, server_default=text("0")),
 )
 
 casbin_rule: Final = Table(
