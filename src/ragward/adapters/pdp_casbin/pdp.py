@@ -63,7 +63,7 @@ class _Policy(Protocol):
         """One decision."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Remembered:
     """A decision, the labels it was made over, and the instants it holds for."""
 
@@ -71,6 +71,17 @@ class _Remembered:
     last_label_id: int
     decided_at: int
     not_after: int
+
+    def as_of(self, head: TenantHead, token_not_after: int) -> Decision:
+        """The decision with the head it is now good for, and no longer than the token it is given for."""
+        if isinstance(self.decision, Deny):
+            if self.decision.epoch != head.epoch:
+                self.decision = dataclasses.replace(self.decision, epoch=head.epoch)
+            return self.decision
+        not_after = min(self.not_after, token_not_after)
+        if self.decision.not_after != not_after or self.decision.head != head:
+            self.decision = dataclasses.replace(self.decision, head=head, not_after=not_after)
+        return self.decision
 
 
 class _Tenant:
@@ -108,18 +119,7 @@ class CasbinPolicyDecisionPoint:
         known = self._tenant(subject.tenant)
         with known.lock:
             head = self._catch_up(known, subject.tenant, head)
-            found = self._remembered(known, subject, context)
-        decision = found.decision
-        if isinstance(decision, Deny):
-            return (
-                decision
-                if decision.epoch == head.epoch
-                else dataclasses.replace(decision, epoch=head.epoch)
-            )
-        not_after = min(found.not_after, subject.not_after)
-        if decision.head == head and decision.not_after == not_after:
-            return decision
-        return dataclasses.replace(decision, head=head, not_after=not_after)
+            return self._remembered(known, subject, context).as_of(head, subject.not_after)
 
     def decide(
         self, subject: Subject, action: Action, label: AccessLabel, context: Context
@@ -296,12 +296,13 @@ class CasbinPolicyDecisionPoint:
                 parts = list(
                     _split(parts, entity_type, self._revealing(known, principals, entity_type))
                 )
-        if len(parts) == 1:
-            return (Grant(labels=FrozenBitMap(labels), revealed=parts[0][0]),)
-        grants = (
-            Grant(labels=FrozenBitMap(labels & known.index.labels_of(part)), revealed=types)
-            for types, part in parts
-        )
+        parts.sort(key=lambda part: len(part[1]))  # the largest is what the others leave over
+        grants = []
+        for types, signatures in parts[:-1]:
+            mine = labels & known.index.labels_of(signatures)
+            labels = labels - mine
+            grants.append(Grant(labels=FrozenBitMap(mine), revealed=types))
+        grants.append(Grant(labels=FrozenBitMap(labels), revealed=parts[-1][0]))
         return tuple(grant for grant in grants if grant.labels)
 
     @staticmethod
