@@ -268,7 +268,7 @@ class ChunkIndex(Protocol):
     ) -> Sequence[Candidate]:
         """The best `limit` points whose scope is one of `scopes`, best first, ties by point id. No scopes, no result.
 
-        `only_points` narrows further to those points. Exact: recall 1.
+        `only_points` narrows further to those points. Exact, except where an index says that it uses a graph.
         """
 
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
@@ -279,6 +279,9 @@ class ChunkIndex(Protocol):
 
     def clear(self) -> None:
         """Removes everything, for a rebuild."""
+
+    def maintain(self) -> None:
+        """Sets off, in the background, whatever keeps searches fast; returns at once."""
 
     def close(self) -> None:
         """Flushes and releases the shard."""

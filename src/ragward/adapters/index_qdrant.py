@@ -109,6 +109,9 @@ class QdrantChunkIndex:
         self._call(lambda: self._client.delete_collection(self._collection))
         _guarded(self._ensure)
 
+    def maintain(self) -> None:
+        """A server looks after itself."""
+
     def close(self) -> None:
         """Releases the connection."""
         self._call(self._client.close)
@@ -156,10 +159,10 @@ def to_filter(asked: ScopeFilter) -> Any:
 
     must: list[Any] = [FieldCondition(key=SCOPE_FIELD, match=MatchAny(any=list(asked.scopes)))]
     if asked.only_points is not None:
-        must.append(HasIdCondition(has_id=list(asked.only_points)))
+        must.append(HasIdCondition(has_id=sorted(asked.only_points)))
     excluded: list[Any] | None = None
     if asked.excluding:
-        excluded = [HasIdCondition(has_id=list(asked.excluding))]
+        excluded = [HasIdCondition(has_id=sorted(asked.excluding))]
     return Filter(must=must, must_not=excluded)
 
 
