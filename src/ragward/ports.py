@@ -55,6 +55,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds for measuring durations."""
 
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+
 
 class IdentityVerifier(Protocol):
     """Turns unverified credentials into a subject."""
@@ -405,6 +408,16 @@ class Keyring(Protocol):
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""
+
+
+class EpochTokens(Protocol):
+    """Epochs as callers hold them."""
+
+    def issue(self, tenant: str, epoch: int) -> str:
+        """An opaque token; two of one epoch differ. Raises `unavailable.keys`."""
+
+    def read(self, tenant: str, token: str) -> int:
+        """The epoch of a token of this tenant. Raises `request.invalid`, `unavailable.keys`."""
 
 
 class AuditLog(Protocol):

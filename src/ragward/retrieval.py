@@ -15,7 +15,6 @@ What the index returns is a candidate, never an answer: it may be stale, tampere
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from ragward.domain.corpus import (
     Vector,
 )
 from ragward.domain.errors import (
+    ConflictError,
     IntegrityError,
     NotFoundError,
     RequestRefusedError,
@@ -55,6 +55,7 @@ from ragward.ports import (
     Catalog,
     ChunkIndex,
     Clock,
+    EpochTokens,
     IdentityVerifier,
     Limiter,
     PolicyDecisionPoint,
@@ -68,6 +69,8 @@ MAX_PENDING_POINTS: Final = 20_000
 _SLACK: Final = 10
 _REFILLS: Final = 2
 _REDECISIONS: Final = 2
+_EPOCH_WAIT_SECONDS: Final = 2.0
+_EPOCH_POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,7 @@ class RetrievalPorts:
     catalog: Catalog
     protection: Protection
     recorder: Recorder
+    epoch_tokens: EpochTokens
     clock: Clock
 
 
@@ -161,6 +165,8 @@ class Retrieval:
             "embed"
         ):  # before the decision: how long an answer takes must not tell what was decided
             vector = self._ports.protection.embedder.embed([query])[0]
+        with tally.stage("wait"):
+            self._reach(subject, request)
         for _ in range(1 + _REDECISIONS):
             with tally.stage("decide"):
                 permit = self._ports.pdp.decide_labels(
@@ -175,6 +181,18 @@ class Retrieval:
             if self._still_current(subject, permit, passages):
                 return self._receipted(subject, query, permit, passages, flags, duplicates, tally)
         raise UnavailableError(code="unavailable.consistency")
+
+    def _reach(self, subject: Subject, request: RetrievalRequest) -> None:
+        """Waits, not for long, until the catalog is at the epoch that the request asks for. Raises `access.epoch_not_reached`."""
+        if request.min_epoch is None:
+            return
+        ports = self._ports
+        wanted = ports.epoch_tokens.read(subject.tenant, request.min_epoch)
+        give_up = ports.clock.monotonic() + _EPOCH_WAIT_SECONDS
+        while ports.catalog.epoch(subject.tenant) < wanted:
+            if ports.clock.monotonic() >= give_up:
+                raise ConflictError(code="access.epoch_not_reached")
+            ports.clock.sleep(_EPOCH_POLL_SECONDS)
 
     def _authorized(
         self,
@@ -398,14 +416,10 @@ class Retrieval:
         )
 
     def _receipt(self, subject: Subject, receipt_id: str, entry: AuditEntry, epoch: int) -> Receipt:
-        message = f"{subject.tenant}|{subject.principal}|{epoch}".encode()
-        token = hmac.new(
-            self._ports.protection.keyring.mac_key("epoch-token"), message, hashlib.sha256
-        )
         return Receipt(
             receipt_id=receipt_id,
             recorded_at=entry.at,
             audit_index=entry.index,
             audit_hash=entry.chain_hash.hex(),
-            epoch_token=token.hexdigest()[:32],
+            epoch_token=self._ports.epoch_tokens.issue(subject.tenant, epoch),
         )

@@ -12,6 +12,7 @@ from ragward.domain.errors import ConfigurationError, ConflictError, IntegrityEr
 from tests.contract.catalog_contract import (
     NOW,
     ApplicationContract,
+    HeadContract,
     JobContract,
     LabelContract,
     MetaContract,
@@ -54,6 +55,10 @@ def catalog(request, tmp_path):
 
 
 class TestPolicy(PolicyContract):
+    pass
+
+
+class TestHead(HeadContract):
     pass
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
-from ragward.api.context import Asker, Parts
+from ragward.api.context import Asker, Parts, stamp
 from ragward.api.problems import responses
 from ragward.api.schemas import (
     ApplicationModel,
@@ -39,11 +39,14 @@ def get_policy(parts: Parts, subject: Asker) -> PolicyModel:
 
 
 @router.put("/policy", operation_id="replace_policy", responses=responses(403))
-def replace_policy(body: PolicyRequest, parts: Parts, subject: Asker) -> PolicyModel:
+def replace_policy(
+    body: PolicyRequest, parts: Parts, subject: Asker, response: Response
+) -> PolicyModel:
     """Another policy, in force when this returns; refused as a whole if a row is not valid."""
     rows = [PolicyRow.from_fields(fields) for fields in body.rows]
     memberships = [Membership.from_fields(fields) for fields in body.memberships]
     epoch = parts.ragward.stewardship.replace_policy(subject, rows, memberships)
+    stamp(response, parts, subject)
     return _policy(PolicySnapshot(subject.tenant, epoch, tuple(rows), tuple(memberships)))
 
 
@@ -51,7 +54,7 @@ def replace_policy(body: PolicyRequest, parts: Parts, subject: Asker) -> PolicyM
     "/applications", status_code=201, operation_id="register_application", responses=responses(403)
 )
 def register_application(
-    body: ApplicationRequest, parts: Parts, subject: Asker
+    body: ApplicationRequest, parts: Parts, subject: Asker, response: Response
 ) -> ApplicationModel:
     """An AI application and what may pass through it."""
     for corpus in body.corpora:
@@ -69,6 +72,7 @@ def register_application(
     key = parts.ragward.stewardship.register_application(
         subject, application, with_key=body.with_key, replace_keys=body.replace_keys
     )
+    stamp(response, parts, subject)
     return ApplicationModel(principal=application.principal, api_key=key)
 
 
