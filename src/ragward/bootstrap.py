@@ -83,6 +83,7 @@ class Ragward:
     epoch_tokens: EpochTokens
     embedder: Embedder
     audit: AuditLog
+    limiter: Limiter
     identity: IdentityVerifier
     pdp: PolicyDecisionPoint
     clock: Clock
@@ -93,9 +94,6 @@ class Ragward:
         """Opens everything. Raises `config.*`, `integrity.model`, `integrity.keyring`, `unavailable.catalog`."""
         with ExitStack() as stack:
             wired = _wire(settings, doubles or Doubles(), stack)
-            wired[
-                "catalog"
-            ].recover()  # whoever left something died: the log has one writer, and that is us
             return cls(settings=settings, _resources=stack.pop_all(), **wired)
 
     def close(self) -> None:
@@ -126,6 +124,19 @@ class Ragward:
     def epoch_token(self, tenant: str) -> str:
         """A token of the tenant's present epoch, for `RetrievalRequest.min_epoch`."""
         return self.epoch_tokens.issue(tenant, self.catalog.epoch(tenant))
+
+    def share(self) -> None:
+        """Lets other processes of this user open the same installation, for as long as this one is open."""
+        from ragward.adapters.owner_server import OwnerServer
+
+        server = OwnerServer(
+            self.settings.data_dir,
+            index=self.index,
+            audit=self.audit,
+            limiter=self.limiter,
+            model_digest=self.embedder.model_digest,
+        )
+        self._resources.callback(server.close)
 
     def readiness(self) -> dict[str, str]:
         """Per part: `ok`, or the code of what is wrong."""
@@ -166,9 +177,11 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     clock = given.clock or SystemClock()
     keyring = given.keyring or open_keyring(settings)
     catalog = given.catalog or open_catalog(settings, stack)
-    audit = given.audit or open_audit(settings, keyring, stack)
     embedder = given.embedder or _embedder(settings)
-    index = given.index or _index(settings, embedder, stack)
+    held = _held(settings, given, keyring, embedder, stack)
+    if held.is_ours:
+        catalog.recover()  # whoever left something died: the log has one writer, and that is us
+    audit, index = held.audit, held.index
     cipher = AESGCMCipher()
     redactor = PresidioRedactor()
     finder = given.finder or _finder()
@@ -191,7 +204,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     retrieval = Retrieval(
         RetrievalPorts(
             identity=identity,
-            limiter=given.limiter or _limiter(settings),
+            limiter=held.limiter,
             screener=screener,
             pdp=pdp,
             scopes=scopes,
@@ -241,18 +254,58 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "epoch_tokens": epoch_tokens,
         "embedder": embedder,
         "audit": audit,
+        "limiter": held.limiter,
         "identity": identity,
         "pdp": pdp,
         "clock": clock,
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """What one process must hold for all: here, or with the process that was first."""
+
+    audit: AuditLog
+    index: ChunkIndex
+    limiter: Limiter
+    is_ours: bool
+
+
+def _held(
+    settings: Settings, given: Doubles, keyring: Keyring, embedder: Embedder, stack: ExitStack
+) -> _Held:
+    from ragward.adapters.owner_client import Owner, OwnerAuditLog, OwnerChunkIndex, OwnerLimiter
+
+    owner = Owner.find(settings.data_dir, embedder.model_digest)
+    if owner is None:
+        return _Held(
+            audit=given.audit or open_audit(settings, keyring, stack),
+            index=given.index or _index(settings, embedder, stack),
+            limiter=given.limiter or _limiter(settings),
+            is_ours=True,
+        )
+    stack.callback(owner.close)
+    own_index = _index(settings, embedder, stack) if settings.qdrant_url else None
+    return _Held(
+        audit=given.audit or OwnerAuditLog(owner),
+        index=given.index or own_index or OwnerChunkIndex(owner),
+        limiter=given.limiter or OwnerLimiter(owner),
+        is_ours=False,
+    )
+
+
 def open_keyring(settings: Settings, passphrase: str | None = None) -> Keyring:
     """The keyring file. Raises `config.passphrase`, `integrity.keyring`."""
-    from ragward.adapters.keyring_file import FileKeyring, read_passphrase
+    from ragward.adapters.keyring_file import FileKeyring
 
-    secret = passphrase or read_passphrase(settings.passphrase, demo=settings.demo)
-    return FileKeyring.open(settings.keyring, secret)
+    return FileKeyring.open(settings.keyring, passphrase or read_passphrase(settings))
+
+
+def read_passphrase(settings: Settings) -> str:
+    """The keyring's passphrase, from where the settings say. Raises `config.passphrase`, `config.invalid`."""
+    from ragward.adapters import keyring_file
+
+    return keyring_file.read_passphrase(settings.passphrase, demo=settings.demo)
 
 
 def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:

@@ -16,19 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ragward.domain.errors import (
-    CODES,
-    ConfigurationError,
-    ConflictError,
-    DeniedError,
-    IntegrityError,
-    InvalidRequestError,
-    LimitExceededError,
-    NotFoundError,
-    RagwardError,
-    UnauthenticatedError,
-    UnavailableError,
-)
+from ragward.domain.errors import LimitExceededError, RagwardError, UnavailableError, error_of
 from ragward.domain.jobs import ItemOutcome, ItemResult
 from ragward.domain.labels import Classification
 from ragward.domain.passages import Answer, Passage, Receipt, RetrievalRequest
@@ -36,19 +24,6 @@ from ragward.domain.passages import Answer, Passage, Receipt, RetrievalRequest
 _TRIES: Final = 3
 _LONGEST_WAIT_SECONDS: Final = 10.0
 _RETRIED: Final = (429, 503)
-_KINDS: Final[dict[str, type[RagwardError]]] = {
-    "auth": UnauthenticatedError,
-    "config": ConfigurationError,
-    "integrity": IntegrityError,
-    "internal": UnavailableError,
-    "unavailable": UnavailableError,
-}
-_BY_CODE: Final[dict[str, type[RagwardError]]] = {
-    "access.denied": DeniedError,
-    "access.not_found": NotFoundError,
-    "catalog.exists": ConflictError,
-    "job.not_cancellable": ConflictError,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,15 +360,11 @@ def _read(response: httpx.Response) -> Any:
 
 
 def _error(code: str, detail: str, response: httpx.Response) -> RagwardError:
-    if code not in CODES:  # a newer server
-        code = "internal.error"
-    if code.startswith("limit."):
-        retry = response.headers.get("Retry-After", "1")
-        return LimitExceededError(
-            detail, code=code, retry_after_seconds=int(retry) if retry.isdigit() else 1
-        )
-    kind = _BY_CODE.get(code) or _KINDS.get(code.partition(".")[0], InvalidRequestError)
-    return kind(detail, code=code)
+    error = error_of(code, detail)
+    retry = response.headers.get("Retry-After", "")
+    if isinstance(error, LimitExceededError) and retry.isdigit():
+        error.retry_after_seconds = int(retry)
+    return error
 
 
 def _answer(body: Mapping[str, Any]) -> Answer:

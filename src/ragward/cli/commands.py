@@ -93,31 +93,6 @@ def config(settings: Settings, *, as_json: bool) -> None:
     render.result(values, lines, as_json=as_json)
 
 
-def serve(settings: Settings) -> None:
-    """`ragward serve`."""
-    with Ragward.open(settings) as ragward:
-        serve_api(ragward)
-
-
-def serve_api(ragward: Ragward) -> None:
-    """Serves an open installation until it is interrupted."""
-    import uvicorn
-
-    from ragward.api import logs
-    from ragward.api.app import create_app
-
-    settings = ragward.settings
-    logs.configure(settings.log_format)
-    uvicorn.run(
-        create_app(ragward),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
-
-
 def ingest(
     settings: Settings,
     path: Path,

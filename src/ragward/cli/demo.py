@@ -20,7 +20,8 @@ from rich.text import Text
 from ragward import installation
 from ragward.bootstrap import Ragward, development_token, manifest_items
 from ragward.cli import render
-from ragward.cli.commands import ingest_with_progress, serve_api
+from ragward.cli.commands import ingest_with_progress
+from ragward.cli.serving import serve_api
 from ragward.domain.access import Credentials, Explanation
 from ragward.domain.passages import Answer, Passage, RetrievalRequest
 from ragward.settings import Settings

@@ -74,11 +74,21 @@ def demo(
 
 
 @app.command()
-def serve(context: typer.Context) -> None:
+def serve(
+    context: typer.Context,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that answer, beside one that owns.")
+    ] = 1,
+    worker: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
     """Serve the REST API."""
-    from ragward.cli import commands
+    from ragward.cli import commands, serving
 
-    commands.serve(commands.load_settings(context.obj))
+    settings = commands.load_settings(context.obj)
+    if worker is not None:
+        serving.serve_as_worker(settings, worker)
+    else:
+        serving.serve(settings, context.obj, workers)
 
 
 @app.command()

@@ -146,3 +146,28 @@ class ConfigurationError(RagwardError):
     """The process must not start, or the command must not run, like this."""
 
     default_code = "config.invalid"
+
+
+_KINDS: Final[dict[str, type[RagwardError]]] = {
+    "auth": UnauthenticatedError,
+    "config": ConfigurationError,
+    "integrity": IntegrityError,
+    "internal": UnavailableError,
+    "limit": LimitExceededError,
+    "unavailable": UnavailableError,
+}
+_BY_CODE: Final[dict[str, type[RagwardError]]] = {
+    "access.denied": DeniedError,
+    "access.epoch_not_reached": ConflictError,
+    "access.not_found": NotFoundError,
+    "catalog.exists": ConflictError,
+    "job.not_cancellable": ConflictError,
+}
+
+
+def error_of(code: str, detail: str) -> RagwardError:
+    """The error that another process reported; a code of a newer version is `internal.error`."""
+    if code not in CODES:
+        code = "internal.error"
+    kind = _BY_CODE.get(code) or _KINDS.get(code.partition(".")[0], InvalidRequestError)
+    return kind(detail, code=code)

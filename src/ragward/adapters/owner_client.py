@@ -1,0 +1,238 @@
+"""The index, the log and the limiter of the process that owns an installation, used from another one."""
+
+from __future__ import annotations
+
+import base64
+import queue
+import socket
+import uuid
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ragward.adapters import owner_wire as wire
+from ragward.domain.access import IdSet, Subject
+from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
+from ragward.domain.corpus import IndexPoint, Vector
+from ragward.domain.errors import (
+    ConfigurationError,
+    LimitExceededError,
+    UnavailableError,
+    error_of,
+)
+from ragward.domain.passages import Candidate
+
+_TIMEOUT_SECONDS: Final = 30.0
+_UPSERT_SLICE: Final = 1000
+
+
+class Owner:
+    """Connections to the owner, one for each call under way; they are kept and used again."""
+
+    def __init__(self, directory: Path, model_digest: str) -> None:
+        self._directory, self._model_digest = directory, model_digest
+        self._client = uuid.uuid4().hex
+        self._idle: queue.LifoQueue[socket.socket] = queue.LifoQueue()
+
+    @classmethod
+    def find(cls, directory: Path, model_digest: str) -> Owner | None:
+        """The owner of a data directory, if one listens. Raises `config.model_mismatch`, `config.newer_version`."""
+        owner = cls(directory, model_digest)
+        try:
+            owner._idle.put(owner._connected())
+        except OSError:
+            return None
+        return owner
+
+    def call(self, part: str, name: str, **arguments: object) -> Any:
+        """What the owner answers. Raises its errors, and `unavailable.index` or `.audit` when it is gone."""
+        try:
+            connection = self._taken()
+            try:
+                wire.send(connection, {"call": f"{part}.{name}", "with": arguments})
+                answer = wire.receive(connection)
+            except BaseException:
+                connection.close()
+                raise
+            if answer is None:
+                connection.close()
+                raise OSError("the owner is gone")
+        except OSError as error:
+            code = "unavailable.index" if part == "index" else "unavailable.audit"
+            raise UnavailableError("the owning process cannot be reached", code=code) from error
+        self._idle.put(connection)
+        if "code" in answer:
+            raised = error_of(answer["code"], answer["detail"])
+            if isinstance(raised, LimitExceededError) and answer["retry"]:
+                raised.retry_after_seconds = answer["retry"]
+            raise raised
+        return answer["ok"]
+
+    def close(self) -> None:
+        """Ends all connections."""
+        while not self._idle.empty():
+            self._idle.get().close()
+
+    def _taken(self) -> socket.socket:
+        while True:
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                return self._connected()
+            if _is_alive(connection):
+                return connection
+            connection.close()
+
+    def _connected(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(_TIMEOUT_SECONDS)
+            with wire.short_path(self._directory) as path:
+                connection.connect(path)
+            wire.require_same_user(connection)
+            hello = wire.receive(connection)
+            if hello is None:
+                raise OSError("the owner is gone")
+            if hello.get("version") != wire.VERSION:
+                raise ConfigurationError(code="config.newer_version")
+            if hello.get("model") != self._model_digest:
+                raise ConfigurationError(code="config.model_mismatch")
+            wire.send(connection, {"client": self._client})
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class OwnerChunkIndex:
+    """`ports.ChunkIndex` in the owning process."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+
+    def upsert(self, points: Sequence[IndexPoint]) -> None:
+        """Adds or replaces points."""
+        for start in range(0, len(points), _UPSERT_SLICE):
+            part = [
+                [point.point_id, point.scope_id, wire.pack_vector(point.vector)]
+                for point in points[start : start + _UPSERT_SLICE]
+            ]
+            self._owner.call("index", "upsert", points=part)
+
+    def delete(self, point_ids: Sequence[str]) -> None:
+        """Removes points."""
+        self._owner.call("index", "delete", point_ids=list(point_ids))
+
+    def search(
+        self,
+        vector: Vector,
+        *,
+        scopes: IdSet,
+        limit: int,
+        excluding: Collection[str] = (),
+        only_points: Collection[str] | None = None,
+    ) -> Sequence[Candidate]:
+        """The best points within the scopes."""
+        found = self._owner.call(
+            "index",
+            "search",
+            vector=wire.pack_vector(vector),
+            scopes=wire.pack_ids(scopes),
+            limit=limit,
+            excluding=list(excluding),
+            only_points=None if only_points is None else list(only_points),
+        )
+        return [Candidate(point_id=point_id, score=score) for point_id, score in found]
+
+    def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
+        """Similarity of named points."""
+        found = self._owner.call(
+            "index", "score_points", vector=wire.pack_vector(vector), point_ids=list(point_ids)
+        )
+        return [Candidate(point_id=point_id, score=score) for point_id, score in found]
+
+    def count(self) -> int:
+        """Points held."""
+        return int(self._owner.call("index", "count"))
+
+    def clear(self) -> None:
+        """Removes everything."""
+        self._owner.call("index", "clear")
+
+    def maintain(self) -> None:
+        """The owner builds the graph."""
+        self._owner.call("index", "maintain")
+
+    def close(self) -> None:
+        """The index stays open at its owner."""
+
+
+class OwnerAuditLog:
+    """`ports.AuditLog` in the owning process: still one writer."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+
+    def append(self, event: AuditEvent, *, durable: bool) -> AuditEntry:
+        """Records, before this returns."""
+        sent = {
+            "event_id": event.event_id,
+            "at": event.at,
+            "type": event.type.value,
+            "tenant": event.tenant,
+            "actor": dict(event.actor),
+            "decision": event.decision,
+            "details": dict(event.details),
+        }
+        return _entry(self._owner.call("audit", "append", event=sent, durable=durable))
+
+    def entries(self, *, start: int = 0, limit: int = 1000) -> Sequence[AuditEntry]:
+        """Entries from an index on."""
+        found = self._owner.call("audit", "entries", start=start, limit=limit)
+        return [_entry(fields) for fields in found]
+
+    def verify(self, *, anchor: tuple[int, str] | None = None) -> AuditVerification:
+        """Checks the chain."""
+        kept = list(anchor) if anchor else None
+        return AuditVerification(**self._owner.call("audit", "verify", anchor=kept))
+
+    def close(self) -> None:
+        """The log stays open at its owner."""
+
+
+class OwnerLimiter:
+    """`ports.Limiter` in the owning process: one count for all workers."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+
+    def acquire(self, subject: Subject) -> None:
+        """Counts one request in."""
+        self._call("acquire", subject)
+
+    def release(self, subject: Subject) -> None:
+        """Counts it out."""
+        self._call("release", subject)
+
+    def _call(self, name: str, subject: Subject) -> None:
+        self._owner.call("limiter", name, tenant=subject.tenant, principal=subject.principal)
+
+
+def _entry(fields: list[Any]) -> AuditEntry:
+    index, chain_hash, data = fields
+    return AuditEntry(
+        index=index, chain_hash=bytes.fromhex(chain_hash), data=base64.b64decode(data)
+    )
+
+
+def _is_alive(connection: socket.socket) -> bool:
+    """Whether the owner still holds the other end; an idle connection has nothing to read."""
+    try:
+        connection.setblocking(False)
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        connection.settimeout(_TIMEOUT_SECONDS)
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,232 @@
+"""What one process must hold (the embedded index, the log's writer, the counts of the limiter), shared with other
+processes of the same user and installation over a Unix socket in the data directory."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import socket
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from pyroaring import FrozenBitMap
+
+from ragward.adapters import owner_wire as wire
+from ragward.domain.access import Application, Subject
+from ragward.domain.audit import AuditEntry, AuditEvent, EventType
+from ragward.domain.corpus import IndexPoint
+from ragward.domain.errors import LimitExceededError, RagwardError
+from ragward.domain.labels import Classification
+from ragward.ports import AuditLog, ChunkIndex, Limiter
+
+_REMEMBERED_SETS: Final = 1024
+
+
+class OwnerServer:
+    """Answers other processes, one thread for each of their connections, until `close`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        index: ChunkIndex,
+        audit: AuditLog,
+        limiter: Limiter,
+        model_digest: str,
+    ) -> None:
+        self._directory = directory
+        self._hello = {"version": wire.VERSION, "model": model_digest, "pid": os.getpid()}
+        self._calls = _Calls(index, audit)
+        self._limiter = limiter
+        self._connections: set[socket.socket] = set()
+        self._clients: Counter[str] = Counter()
+        self._held: dict[str, list[Subject]] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._listener = _listener(directory)
+        threading.Thread(target=self._accept, name="ragward-owner", daemon=True).start()
+
+    def close(self) -> None:
+        """Ends every connection and removes the socket."""
+        self._closed = True
+        self._listener.close()
+        for connection in tuple(self._connections):
+            _end(connection)
+        (self._directory / wire.SOCKET).unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                connection, _ = self._listener.accept()
+                wire.require_same_user(connection)
+            except OSError:
+                continue  # closed, or not ours to talk to
+            self._connections.add(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        client = None
+        try:
+            wire.send(connection, self._hello)
+            client = self._joined(wire.receive(connection))
+            while (message := wire.receive(connection)) is not None:
+                wire.send(connection, self._answer(message, client))
+        except OSError:
+            pass  # the other process is gone, or does not speak our language
+        finally:
+            self._connections.discard(connection)
+            _end(connection)
+            if client is not None:
+                self._left(client)
+
+    def _joined(self, message: wire.Message | None) -> str:
+        """Which process this is a connection of."""
+        client = (message or {}).get("client")
+        if not isinstance(client, str):
+            raise OSError("malformed message")
+        with self._lock:
+            self._clients[client] += 1
+        return client
+
+    def _left(self, client: str) -> None:
+        """With its last connection a process is gone: what it had counted in is counted out."""
+        with self._lock:
+            self._clients[client] -= 1
+            gone = [] if self._clients[client] else self._held.pop(client, [])
+            if not self._clients[client]:
+                del self._clients[client]
+        for subject in gone:
+            self._limiter.release(subject)
+
+    def _answer(self, message: wire.Message, client: str) -> wire.Message:
+        try:
+            name, arguments = message["call"], message["with"]
+            if name.startswith("limiter."):
+                self._limit(name, client, _subject(**arguments))
+                return {"ok": None}
+            return {"ok": self._calls.by_name[name](**arguments)}
+        except RagwardError as error:
+            retry = error.retry_after_seconds if isinstance(error, LimitExceededError) else None
+            return {"code": error.code, "detail": error.detail, "retry": retry}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            return {"code": "request.invalid", "detail": type(error).__name__, "retry": None}
+
+    def _limit(self, name: str, client: str, subject: Subject) -> None:
+        if name == "limiter.acquire":
+            self._limiter.acquire(subject)
+            with self._lock:
+                self._held.setdefault(client, []).append(subject)
+        elif name == "limiter.release":
+            with self._lock:
+                self._held[client].remove(subject)  # nobody counts out what they did not count in
+            self._limiter.release(subject)
+        else:
+            raise KeyError(name)
+
+
+class _Calls:
+    """What may be called, by name; arguments and results as JSON has them."""
+
+    def __init__(self, index: ChunkIndex, audit: AuditLog) -> None:
+        self._index, self._audit = index, audit
+        self._sets: OrderedDict[str, FrozenBitMap] = OrderedDict()
+        self.by_name: dict[str, Callable[..., Any]] = {
+            "index.upsert": self._upsert,
+            "index.delete": index.delete,
+            "index.search": self._search,
+            "index.score_points": self._score_points,
+            "index.count": index.count,
+            "index.clear": index.clear,
+            "index.maintain": index.maintain,
+            "audit.append": self._append,
+            "audit.entries": lambda start, limit: [
+                _entry(entry) for entry in audit.entries(start=start, limit=limit)
+            ],
+            "audit.verify": self._verify,
+        }
+
+    def _upsert(self, points: list[list[Any]]) -> None:
+        self._index.upsert(
+            [
+                IndexPoint(point_id=name, scope_id=scope, vector=wire.unpack_vector(vector))
+                for name, scope, vector in points
+            ]
+        )
+
+    def _search(
+        self,
+        vector: str,
+        scopes: str,
+        limit: int,
+        excluding: list[str],
+        only_points: list[str] | None,
+    ) -> list[list[Any]]:
+        found = self._index.search(
+            wire.unpack_vector(vector),
+            scopes=self._set(scopes),
+            limit=limit,
+            excluding=excluding,
+            only_points=only_points,
+        )
+        return [[candidate.point_id, candidate.score] for candidate in found]
+
+    def _score_points(self, vector: str, point_ids: list[str]) -> list[list[Any]]:
+        found = self._index.score_points(wire.unpack_vector(vector), point_ids)
+        return [[candidate.point_id, candidate.score] for candidate in found]
+
+    def _append(self, event: dict[str, Any], durable: bool) -> list[Any]:
+        made = AuditEvent(**(event | {"type": EventType(event["type"])}))
+        return _entry(self._audit.append(made, durable=durable))
+
+    def _verify(self, anchor: list[Any] | None) -> dict[str, Any]:
+        return asdict(self._audit.verify(anchor=(anchor[0], anchor[1]) if anchor else None))
+
+    def _set(self, text: str) -> FrozenBitMap:
+        """The same object for the same ids: the index learns by identity how to search within them."""
+        known = self._sets.get(text)
+        if known is None:
+            known = self._sets[text] = wire.unpack_ids(text)
+            while len(self._sets) > _REMEMBERED_SETS:
+                self._sets.popitem(last=False)
+        return known
+
+
+def _entry(entry: AuditEntry) -> list[Any]:
+    return [entry.index, entry.chain_hash.hex(), base64.b64encode(entry.data).decode()]
+
+
+def _subject(tenant: str, principal: str) -> Subject:
+    """As much of a subject as a limiter looks at."""
+    nothing = Application(
+        principal=principal,
+        tenant=tenant,
+        client_id="",
+        corpora=frozenset(),
+        ceiling=Classification.PUBLIC,
+    )
+    return Subject(tenant=tenant, principal=principal, application=nothing, not_after=0)
+
+
+def _listener(directory: Path) -> socket.socket:
+    """A socket that only our own user can connect to. What a killed owner left is replaced: the locks say who owns."""
+    (directory / wire.SOCKET).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        with wire.short_path(directory) as path:
+            listener.bind(path)
+    finally:
+        os.umask(before)
+    listener.listen(64)
+    return listener
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it may be over already
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
