@@ -213,7 +213,7 @@ class Outbox(Protocol):
         """The oldest unfinished entries."""
 
     def finish_work(self, entries: Sequence[OutboxItem]) -> None:
-        """Marks entries done, if nothing newer superseded them meanwhile."""
+        """Marks entries done that have been carried out. A point that belongs somewhere else by now is queued again."""
 
     def requeue_all(self) -> int:
         """Queues every point of every active document again (index rebuild); returns how many."""

@@ -290,6 +290,26 @@ class OutboxContract:
         catalog.finish_work([later])
         assert list(catalog.next_work(limit=10)) == []
 
+    @pytest.mark.parametrize("change", ["relabelled", "deleted"])
+    def test_work_that_was_overtaken_is_done_again(self, catalog, change):
+        """Two processes: the slower one carries out the older entry after the faster one has finished the newer."""
+        staged = version()
+        catalog.commit_version(staged)
+        slow = catalog.next_work(limit=10)
+        if change == "deleted":
+            catalog.set_state("acme", staged.document_id, DocumentState.DELETED)
+        else:
+            boss = label(granted=("boss",))
+            catalog.relabel("acme", staged.document_id, boss, rewrapped(staged), "x")
+        [fast] = catalog.next_work(limit=10)
+        catalog.finish_work([fast])
+        assert list(catalog.next_work(limit=10)) == []
+        catalog.finish_work(slow)  # and with it, put the point where it had been
+        [again] = catalog.next_work(limit=10)
+        assert again.scope_id == fast.scope_id
+        catalog.finish_work([again])
+        assert list(catalog.next_work(limit=10)) == []
+
     def test_only_the_newest_entry_of_a_point_is_given_out(self, catalog):
         staged = version()
         catalog.commit_version(staged)

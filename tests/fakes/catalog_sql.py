@@ -312,8 +312,13 @@ class FakeCatalog:
     def finish_work(self, entries):
         with self._lock:
             for entry in entries:
-                if self._outbox.get(entry.point_id, (entry.sequence + 1,))[0] <= entry.sequence:
-                    del self._outbox[entry.point_id]
+                name = entry.point_id
+                if self._outbox.get(name, (entry.sequence + 1,))[0] <= entry.sequence:
+                    del self._outbox[name]
+                facts = entry.tenant, entry.document_id, entry.version
+                if self._item(name, 0, "upsert", *facts).scope_id != entry.scope_id:
+                    self._sequence += 1
+                    self._outbox[name] = (self._sequence, "upsert", *facts)
 
     def requeue_all(self):
         with self._lock:

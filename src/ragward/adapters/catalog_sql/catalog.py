@@ -328,6 +328,14 @@ class SQLCatalog:
             return outbox.next_work(connection, limit)
 
     def finish_work(self, entries: Sequence[OutboxItem]) -> None:
+        """Two transactions when something was overtaken: what is queued again is so before anything is marked done."""
+        with self._database.read() as connection:
+            again = outbox.overtaken(connection, entries)
+        if again:
+            with self._database.write() as connection:
+                for tenant in sorted({entry.tenant for entry in again}):
+                    lock_tenant(connection, tenant)
+                outbox.queue_again(connection, again)
         with self._database.write() as connection:
             outbox.finish_work(connection, entries)
 

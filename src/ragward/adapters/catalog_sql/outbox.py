@@ -88,6 +88,54 @@ def next_work(connection: Connection, limit: int) -> list[OutboxItem]:
     return [_item(row) for row in connection.execute(wanted)]
 
 
+def overtaken(connection: Connection, entries: Sequence[OutboxItem]) -> list[OutboxItem]:
+    """Entries whose point belongs somewhere else by now: another process may have carried out the newer entry already,
+    and this one undone it."""
+    current = {
+        row.point_id: row.scope_id
+        for row in connection.execute(
+            select(points.c.point_id, scopes.c.scope_id)
+            .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
+            .join(
+                versions,
+                and_(
+                    versions.c.document_id == chunks.c.document_id,
+                    versions.c.version == chunks.c.version,
+                    versions.c.state == DocumentState.ACTIVE.value,
+                ),
+            )
+            .join(documents, IS_CURRENT)
+            .join(
+                scopes,
+                and_(
+                    scopes.c.label_id == versions.c.label_id,
+                    scopes.c.view == points.c.view,
+                    scopes.c.entity_types == chunks.c.entity_types,
+                ),
+            )
+            .where(points.c.point_id.in_([entry.point_id for entry in entries]))
+        )
+    }
+    return [entry for entry in entries if current.get(entry.point_id) != entry.scope_id]
+
+
+def queue_again(connection: Connection, entries: Sequence[OutboxItem]) -> None:
+    """What they mean is looked up when they are read. Their tenants are locked."""
+    connection.execute(
+        insert(outbox),
+        [
+            {
+                "tenant": entry.tenant,
+                "point_id": entry.point_id,
+                "document_id": entry.document_id,
+                "version": entry.version,
+                "action": UPSERT,
+            }
+            for entry in entries
+        ],
+    )
+
+
 def finish_work(connection: Connection, entries: Sequence[OutboxItem]) -> None:
     """Removes the entries and those they superseded; a newer one of the same point stays."""
     for entry in sorted(entries, key=lambda each: each.point_id):  # one order: no deadlock
