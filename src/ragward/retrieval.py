@@ -15,7 +15,6 @@ What the index returns is a candidate, never an answer: it may be stale, tampere
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,6 +51,7 @@ from ragward.domain.passages import (
     Receipt,
     RetrievalRequest,
 )
+from ragward.domain.tokens import epoch_token
 from ragward.evidence import Recorder
 from ragward.ports import (
     Catalog,
@@ -422,14 +422,11 @@ class Retrieval:
         )
 
     def _receipt(self, subject: Subject, receipt_id: str, entry: AuditEntry, epoch: int) -> Receipt:
-        message = f"{subject.tenant}|{subject.principal}|{epoch}".encode()
-        token = hmac.new(
-            self._ports.protection.keyring.mac_key("epoch-token"), message, hashlib.sha256
-        )
+        key = self._ports.protection.keyring.mac_key("epoch-token")
         return Receipt(
             receipt_id=receipt_id,
             recorded_at=entry.at,
             audit_index=entry.index,
             audit_hash=entry.chain_hash.hex(),
-            epoch_token=token.hexdigest()[:32],
+            epoch_token=epoch_token(key, subject.tenant, subject.principal, epoch),
         )

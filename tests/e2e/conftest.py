@@ -44,7 +44,7 @@ class Served:
 
 ROOT_ROWS = tuple(
     PolicyRow("user:acme/steward", action, "acme/*", "PUBLIC..RESTRICTED", "*", "allow")
-    for action in ("application:write", "job:read", "metrics:read")
+    for action in ("access:evaluate", "application:write", "job:read", "metrics:read")
 )
 
 

@@ -190,11 +190,21 @@ class CasbinPolicyDecisionPoint:
                 reason=f"{len(remembered.revealed)} of {len(labels)} labels",
             )
 
-    def decide(
-        self, subject: Subject, action: Action, label: AccessLabel, context: Context
-    ) -> bool:
+    def decide(self, subject: Subject, action: str, label: AccessLabel, context: Context) -> bool:
         """Whether `subject`, through its application and agents, may do `action` on things under `label`."""
         return self._permitted(self._policy(subject.tenant), subject, action, label, context)
+
+    def decide_for(
+        self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
+    ) -> bool:
+        """Whether `principal` by itself may do `action` under `label`; an agent as the delegate it always is."""
+        ctx = _Ctx(
+            context.now,
+            delegate=principal.startswith("agent:"),
+            administrative=action not in CONTENT_ACTIONS,
+        )
+        policy = self._policy(tenant)
+        return label.tenant == tenant and policy.enforce(principal, action, label, ctx)
 
     def explain(
         self, tenant: str, principal: str, label: AccessLabel, context: Context
