@@ -107,6 +107,8 @@ def test_half_a_surrogate_is_a_400(world, raw):
         ("user:ann\u200b", READ, "document:{id}"),
         ("user:ann", "corpus:*", "document:{id}"),
         ("user:ann", "*", "document:{id}"),
+        ("user:steward", "document:*", "document:{id}"),  # what a row's pattern would match
+        ("user:steward", "document:shred", "document:{id}"),
         ("user:ann", "corpus:retrieveX", "document:{id}"),
         ("user:ann", "CORPUS:RETRIEVE", "document:{id}"),
         ("user:ann", "reveal:NOTHING", "document:{id}"),

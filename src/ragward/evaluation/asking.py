@@ -120,8 +120,7 @@ class Asking:
                 target = Target(stored.label, stored.state)
             case _:
                 return None
-        known = target.state in _STEWARDED and self._may_know(target.label)
-        return target if known else None
+        return target if self._may_know(target.label) else None
 
     def document_ids(
         self, labels: Collection[int], action: str, *, after: str = "", limit: int = 1
