@@ -16,6 +16,7 @@ from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import ConfigurationError, RagwardError
 from ragward.domain.jobs import JobItem
 from ragward.domain.passages import Answer, RetrievalRequest
+from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion, IngestionPorts
@@ -70,12 +71,13 @@ class Doubles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ragward:
-    """A wired installation: the three flows and what operators look at. Close it, or use it as a context manager."""
+    """A wired installation: the flows and what operators look at. Close it, or use it as a context manager."""
 
     settings: Settings
     retrieval: Retrieval
     ingestion: Ingestion
     stewardship: Stewardship
+    evaluation: Evaluation
     catalog: Catalog
     index: ChunkIndex
     index_sync: IndexSync
@@ -243,10 +245,24 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             new_key=new_api_key,
         )
     )
+    evaluation = Evaluation(
+        EvaluationPorts(
+            limiter=held.limiter,
+            pdp=pdp,
+            catalog=catalog,
+            keyring=keyring,
+            epoch_tokens=epoch_tokens,
+            handling=protection.handling,
+            recorder=recorder,
+            clock=clock,
+            entity_types=_entity_types(),
+        )
+    )
     return {
         "retrieval": retrieval,
         "ingestion": ingestion,
         "stewardship": stewardship,
+        "evaluation": evaluation,
         "catalog": catalog,
         "index": index,
         "index_sync": index_sync,
@@ -464,13 +480,16 @@ def _finder() -> Finder:
 
 
 def _pdp(catalog: Catalog, policies: Path) -> PolicyDecisionPoint:
-    from ragward.adapters.finder_presidio import ENTITY_TYPES
     from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
 
     model_text = (policies / "model.conf").read_text(encoding="utf-8")
-    return CasbinPolicyDecisionPoint(
-        catalog, model_text=model_text, entity_types=frozenset(ENTITY_TYPES)
-    )
+    return CasbinPolicyDecisionPoint(catalog, model_text=model_text, entity_types=_entity_types())
+
+
+def _entity_types() -> frozenset[str]:
+    from ragward.adapters.finder_presidio import ENTITY_TYPES
+
+    return frozenset(ENTITY_TYPES)
 
 
 def _extractor(settings: Settings, stack: ExitStack) -> TextExtractor:

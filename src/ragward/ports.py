@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from ragward.domain.access import (
-    Action,
     Application,
     Context,
     Credentials,
@@ -72,10 +71,8 @@ class PolicyDecisionPoint(Protocol):
     def decide_labels(self, subject: Subject, context: Context) -> Decision:
         """The labels `subject` may read now, with what is revealed under each. Raises `unavailable.catalog`."""
 
-    def decide(
-        self, subject: Subject, action: Action, label: AccessLabel, context: Context
-    ) -> bool:
-        """Whether `subject` may do `action` on things under `label`."""
+    def decide(self, subject: Subject, action: str, label: AccessLabel, context: Context) -> bool:
+        """Whether `subject` may do `action` (an `Action`, or `reveal:<TYPE>`) on things under `label`."""
 
     def decide_for(
         self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
@@ -172,6 +169,17 @@ class DocumentStore(Protocol):
         self, tenant: str, *, corpus: str | None = None, limit: int = 1000, offset: int = 0
     ) -> Sequence[DocumentRecord]:
         """Current versions, ordered by corpus and source."""
+
+    def documents_under(
+        self,
+        tenant: str,
+        label_ids: Collection[int],
+        *,
+        states: Collection[DocumentState],
+        after: str = "",
+        limit: int,
+    ) -> Sequence[DocumentRecord]:
+        """Current versions under any of these labels and in any of these states, by id, from after an id on."""
 
     def commit_version(self, staged: StagedVersion) -> int:
         """Stores a whole version, supersedes the one before, queues the index work; all or nothing.
@@ -404,7 +412,7 @@ class Keyring(Protocol):
         """A new active version; earlier ones still unwrap."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag` or `epoch-token`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token` or `page-token`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

@@ -25,6 +25,11 @@ from ragward.ports import Cipher, Embedder, Keyring, Redactor
 _NAMESPACE: Final = uuid.UUID("5d2f1f0c-2f0a-5d0e-9f53-7261677761d2")
 
 
+def point_id_of(chunk_id: str, view: View) -> str:
+    """The index point of one view of a chunk; every chunk has a full view."""
+    return str(uuid.uuid5(_NAMESPACE, f"{chunk_id}/{view.name}"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protection:
     """Keys, cipher and what the classifications demand."""
@@ -115,7 +120,7 @@ class VersionEncryption:
         return views
 
     def _point(self, chunk_id: str, view: View, vector: list[float]) -> StagedPoint:
-        point_id = str(uuid.uuid5(_NAMESPACE, f"{chunk_id}/{view.name}"))
+        point_id = point_id_of(chunk_id, view)
         blob = self._encrypt(pack_vector(vector), point_id, Kind.VECTOR)
         return StagedPoint(point_id=point_id, view=view, vector=vector, vector_blob=blob)
 

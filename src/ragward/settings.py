@@ -6,10 +6,19 @@ Unsafe combinations are refused when the process starts, not when they are used.
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +29,7 @@ from pydantic_settings import (
 from ragward.domain.errors import ConfigurationError
 
 DEVELOPMENT_AUDIENCE = "https://ragward.invalid/api"
+_PUBLIC_URL: Final = re.compile(r"https://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class IssuerSettings(BaseModel):
@@ -78,6 +88,10 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8420, ge=0, le=65_535, description="Port the API listens on.")
+    public_url: str = Field(
+        "",
+        description="The https URL, without a path, at which others reach the API; needed for `/.well-known/authzen-configuration`.",
+    )
     max_body_bytes: int = Field(30 * 2**20, ge=1024, le=2**30, description="Largest request body.")
     max_file_bytes: int = Field(20 * 2**20, ge=1024, le=2**30, description="Largest document.")
     parser_seconds: int = Field(
@@ -131,6 +145,14 @@ class Settings(BaseSettings):
             ValueError,
         ) as error:  # of the file itself: not readable, not TOML, not UTF-8
             raise ConfigurationError(f"the settings file cannot be read: {error}") from None
+
+    @field_validator("public_url")
+    @classmethod
+    def _require_public_url(cls, value: str) -> str:
+        """AuthZEN 1.0, 9.1.1: the identifier has the https scheme, no query and no fragment."""
+        if value and not _PUBLIC_URL.fullmatch(value):
+            raise ValueError("public_url is https://HOST or https://HOST:PORT and nothing more")
+        return value
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Settings:

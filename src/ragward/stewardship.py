@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ragward.domain.access import Action, Application, Context, Explanation, Subject
+from ragward.domain.access import (
+    KNOWING_ACTIONS,
+    Action,
+    Application,
+    Context,
+    Explanation,
+    Subject,
+)
 from ragward.domain.audit import AuditEntry, AuditVerification, EventType
 from ragward.domain.corpus import (
     Chunk,
@@ -26,7 +33,13 @@ from ragward.domain.corpus import (
 from ragward.domain.envelope import KEKStatus
 from ragward.domain.errors import ConflictError, DeniedError, InvalidRequestError, NotFoundError
 from ragward.domain.findings import Screening, Verdict
-from ragward.domain.labels import AccessLabel, Classification, require_principal, tenant_of
+from ragward.domain.labels import (
+    AccessLabel,
+    Classification,
+    administrative,
+    require_principal,
+    tenant_of,
+)
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
@@ -254,8 +267,7 @@ class Stewardship:
 
     def _may_know(self, subject: Subject, label: AccessLabel) -> bool:
         """Whether a subject may learn that something under this label exists."""
-        acts = (Action.CORPUS_RETRIEVE, Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE)
-        return any(self._may(subject, action, label) for action in acts)
+        return any(self._may(subject, action, label) for action in KNOWING_ACTIONS)
 
     def _require(self, subject: Subject, action: Action, label: AccessLabel) -> None:
         if not self._may(subject, action, label):
@@ -329,13 +341,6 @@ class Stewardship:
         chunk = Chunk(ordinal=stored.ordinal, start=0, end=len(content.text), text=content.text)
         screening = Screening(verdict=verdict, rules=(), rule_set="")
         return ScannedChunk(chunk=chunk, spans=content.spans, screening=screening)
-
-
-def administrative(
-    tenant: str, classification: Classification = Classification.RESTRICTED
-) -> AccessLabel:
-    """What an act on the tenant as a whole is decided on: a row must cover all corpora up to this level."""
-    return AccessLabel(tenant=tenant, corpus="all-corpora", classification=classification)
 
 
 def require_reason(reason: str) -> str:

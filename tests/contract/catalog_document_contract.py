@@ -91,6 +91,40 @@ class DocumentContract:
         with pytest.raises(InvalidRequestError):
             catalog.documents("acme", limit=-1)
 
+    def test_documents_under_labels_are_listed_by_id(self, catalog):
+        wide, narrow, theirs = label(), label(granted=("few",)), label("other")
+        ids = {}
+        for name, of in (("a", wide), ("b", wide), ("c", narrow), ("d", wide), ("e", theirs)):
+            staged = version(f"{name}.md", label=of)
+            catalog.commit_version(staged)
+            ids[name] = staged.document_id
+        catalog.set_state("acme", ids["d"], DocumentState.QUARANTINED)
+        by_label = {each: i for t in ("acme", "other") for i, each in catalog.labels(t).items()}
+
+        def found(*labels_, states=(DocumentState.ACTIVE,), limit=10, **given):
+            wanted = {by_label[each] for each in labels_} | set(range(10_000, 10_700))
+            page = catalog.documents_under("acme", wanted, states=states, limit=limit, **given)
+            return [each.document_id for each in page]
+
+        everything = sorted(ids[name] for name in "abc")
+        assert found(wide, narrow, theirs) == everything
+        assert found(wide) == sorted([ids["a"], ids["b"]])
+        assert found(theirs) == []
+        assert catalog.documents_under("acme", (), states=DocumentState, limit=10) == []
+        assert found(wide, states=()) == []
+        waiting = (DocumentState.ACTIVE, DocumentState.QUARANTINED)
+        assert found(wide, narrow, states=waiting) == sorted([*everything, ids["d"]])
+        assert found(wide, narrow, after=everything[0], limit=1) == [everything[1]]
+        assert found(wide, narrow, after=everything[2]) == []
+        assert found(wide, limit=0) == []
+        catalog.set_state("acme", ids["a"], DocumentState.DELETED)
+        catalog.commit_version(next_version(catalog.get_document("acme", ids["b"]), label=narrow))
+        assert found(wide, states=waiting) == [ids["d"]]
+        assert found(narrow) == sorted([ids["b"], ids["c"]])
+        for bad in ({"limit": -1}, {"after": "\0"}, {"after": "\ud800"}):
+            with pytest.raises(InvalidRequestError):
+                found(wide, **bad)
+
     def test_absent_malformed_deleted_and_foreign_ids_look_the_same(self, catalog):
         mine, deleted = version("a.md"), version("b.md")
         foreign = version("a.md", label=label("other"))

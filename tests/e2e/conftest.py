@@ -13,11 +13,12 @@ import uvicorn
 from ragward.api.app import create_app
 from ragward.bootstrap import Ragward, development_token
 from ragward.domain.access import Application
-from ragward.domain.labels import Classification
+from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicyRow
 from ragward.installation import Policy, initialise
 from ragward.settings import Settings
 from tests import company
+from tests.conformance.oracle import Oracle
 from tests.installation import doubles, settings_in
 
 
@@ -44,7 +45,7 @@ class Served:
 
 ROOT_ROWS = tuple(
     PolicyRow("user:acme/steward", action, "acme/*", "PUBLIC..RESTRICTED", "*", "allow")
-    for action in ("application:write", "job:read", "metrics:read")
+    for action in ("access:evaluate", "application:write", "job:read", "metrics:read")
 )
 
 
@@ -101,3 +102,40 @@ def served(tmp_path_factory):
         yield Served(url=f"http://127.0.0.1:{port}", ragward=ragward, key=key)
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """What the tests of AuthZEN ask."""
+    from tests.e2e.authzen_world import open_world
+
+    with open_world(tmp_path_factory.mktemp("authzen")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def oracle(world):
+    """Casbin's own verdict over that world's policy."""
+    policy = world.ragward.catalog.policy("acme")
+    enforcer = Oracle(
+        [row.fields() for row in policy.rows], [(m.member, m.group) for m in policy.memberships]
+    )
+    now = world.ragward.clock.now()
+
+    def may(principal, action, label):
+        """Casbin's verdict; on acts, and on what is revealed, the label's own terms do not count."""
+        delegate = principal.startswith("agent:")
+        if action == "corpus:retrieve":
+            return enforcer.may(principal, action, label, now, delegate=delegate)
+        opened = AccessLabel(
+            tenant=label.tenant,
+            corpus=label.corpus,
+            classification=label.classification,
+            granted=frozenset({principal}),
+        )
+        found = enforcer.may(principal, action, opened, now, delegate=delegate)
+        return found and (
+            not action.startswith("reveal:") or may(principal, "corpus:retrieve", label)
+        )
+
+    return may

@@ -226,6 +226,57 @@ def test_the_log_can_be_checked_shown_and_taken_along(home, ragward):
     assert "salary" not in (home / "log.jsonl").read_text()
 
 
+def test_access_is_asked_and_searched(home, ragward):
+    root, ben = ("--as", "root", "--json"), ("--as", "ben", "--json")
+    documents = parsed(
+        ragward("access", "search", "resource", "user:ben", "corpus:retrieve", "document", *root)
+    )
+    assert documents["page"] == {"next_token": "", "count": len(documents["results"])}
+    document = "document:" + documents["results"][0]["id"]
+    evaluate = ("access", "evaluate", "user:ben", "corpus:retrieve", document)
+    body = parsed(ragward(*evaluate, *root))
+    assert body["decision"] is True
+    assert {each["id"] for each in body["context"]["obligations"]} >= {"budget", "audit"}
+    assert parsed(ragward(*evaluate, *ben))["decision"] is True
+    code, out = ragward("access", "evaluate", "user:nobody", "corpus:retrieve", document, *root)
+    assert (code, json.loads(out)["decision"]) == (3, False)
+    assert ragward("access", "evaluate", "user:ann", "corpus:retrieve", document, *ben) == (
+        3,
+        "access.denied",
+    )
+    who = parsed(ragward("access", "search", "subject", "user", "corpus:retrieve", document, *root))
+    assert {"type": "user", "id": "ben"} in who["results"]
+    what = parsed(ragward("access", "search", "action", "user:ben", document, *root))
+    assert {"name": "corpus:retrieve"} in what["results"]
+    first = ("access", "search", "resource", "user:ben", "corpus:retrieve", "document")
+    names, token = [], None
+    while token != "":
+        page = ("--page-token", token) if token else ("--limit", 1)
+        found = parsed(ragward(*first, *page, *root))
+        names += found["results"]
+        token = found["page"]["next_token"]
+    assert names == documents["results"]
+
+
+def test_access_takes_names_and_hypothetical_labels(home, ragward):
+    listed = parsed(ragward("document", "list", "--as", "ann", "--json"))["documents"]
+    name = f"document:{listed[0]['corpus']}:{listed[0]['source']}"
+    assert ragward("access", "evaluate", "user:ann", "corpus:retrieve", name, "--as", "ann")[0] == 0
+    label = ("access", "evaluate", "user:ann", "corpus:retrieve", "label:any", "--as", "ann")
+    properties = {"corpus": "hr", "classification": "RESTRICTED", "granted": ["group:acme/hr"]}
+    code, out = ragward(*label, "--properties", json.dumps(properties))
+    assert code == 0
+    assert out.startswith("permitted\n  budget")
+    code, out = ragward(*label, "--properties", json.dumps(properties | {"granted": []}))
+    assert (code, out) == (3, "denied\n")
+    for bad in ("[]", "{", '{"corpus": "hr"}'):
+        assert ragward(*label, "--properties", bad) == (2, "request.invalid")
+    assert ragward("access", "evaluate", "ann", "corpus:retrieve", name, "--as", "ann") == (
+        2,
+        "request.invalid",
+    )
+
+
 def test_backup_restore_rebuild_and_doctor(home, ragward):
     question = ("query", "budget salary contract", "--as", "ann", "--limit", 50, "--json")
     before = parsed(ragward(*question))["passages"]

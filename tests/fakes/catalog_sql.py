@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from ragward.adapters.catalog_sql.applications import require_acceptable as require_application
+from ragward.adapters.catalog_sql.connection import is_storable
 from ragward.adapters.catalog_sql.filters import parse_filter
 from ragward.adapters.catalog_sql.labels import types_to_text
 from ragward.adapters.catalog_sql.policy import valid_policy
@@ -197,6 +198,19 @@ class FakeCatalog:
         ]
         ordered = sorted(found, key=lambda record: (record.corpus, record.source))
         return ordered[offset : offset + limit]
+
+    def documents_under(self, tenant, label_ids, *, states, after="", limit):
+        if limit < 0 or not is_storable(after):
+            raise InvalidRequestError
+        found = [
+            each.record
+            for each in self._documents.values()
+            if each.record.tenant == tenant
+            and each.record.label_id in label_ids
+            and each.record.state in states
+            and each.record.document_id > after
+        ]
+        return sorted(found, key=lambda record: record.document_id)[:limit]
 
     def commit_version(self, staged):
         require_version(staged)

@@ -37,6 +37,25 @@ def test_unknown_names_are_errors(tmp_path):
         Settings.load(file)
 
 
+def test_the_public_url_is_https_and_nothing_more(tmp_path):
+    for good in ("", "https://pdp.example.com", "https://127.0.0.1:8443", "https://[::1]:8443"):
+        assert load(tmp_path, public_url=good).public_url == good
+    for bad in (
+        "http://pdp.example.com",
+        "pdp.example.com",
+        "https://",
+        "https://pdp.example.com/",
+        "https://pdp.example.com/tenant",
+        "https://pdp.example.com?x=1",
+        "https://pdp.example.com#x",
+        "https://me:secret@pdp.example.com",
+        "https://pdp.example.com:x",
+        "https://pdp.example.com\n",
+        " https://pdp.example.com",
+    ):
+        assert "public_url" in refused(tmp_path, public_url=bad), bad
+
+
 def test_a_missing_or_broken_file_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError):
         Settings.load(tmp_path / "none.toml")

@@ -9,7 +9,14 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from ragward.api import problems, routes_admin, routes_documents, routes_health, routes_retrieval
+from ragward.api import (
+    problems,
+    routes_admin,
+    routes_authzen,
+    routes_documents,
+    routes_health,
+    routes_retrieval,
+)
 from ragward.api.context import ApiParts
 from ragward.api.jobs import JobRunner
 from ragward.api.metrics import Metrics
@@ -55,7 +62,7 @@ def _application(lifespan: Any) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for routes in (routes_retrieval, routes_documents, routes_admin, routes_health):
+    for routes in (routes_retrieval, routes_documents, routes_admin, routes_authzen, routes_health):
         app.include_router(routes.router)
     plain = app.openapi
 
@@ -65,6 +72,10 @@ def _application(lifespan: Any) -> FastAPI:
         schemas["Problem"] = problems.PROBLEM_SCHEMA
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        for path, operations in document["paths"].items():
+            if path.startswith(routes_authzen.PREFIX):  # FastAPI declares it of every body
+                for operation in operations.values():
+                    operation["responses"].pop("422")
         return document
 
     app.openapi = documented  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

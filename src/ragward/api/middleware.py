@@ -18,7 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ragward.api.problems import problem
 from ragward.domain.errors import CODES
 
-_SAFE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_SAFE_ID: Final = re.compile(
+    rb"[ -~]{1,256}"
+)  # an arbitrary string (AuthZEN 1.0, 10.1.3), printable
 _HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _log: Final = structlog.get_logger("ragward.access")
 

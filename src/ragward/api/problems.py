@@ -5,16 +5,17 @@ An `error` member repeats the message in the shape that OpenAI's clients print.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from ragward.domain.errors import CODES, LimitExceededError, RagwardError
+from ragward.domain.errors import CODES, InvalidRequestError, LimitExceededError, RagwardError
 
 MEDIA_TYPE: Final = "application/problem+json"
 _BY_PREFIX: Final = {
@@ -95,6 +96,37 @@ def problem(
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
+class BadRequestRoute(APIRoute):
+    """A route whose specification wants 400 for what is malformed, and JSON for a body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler; what would have been a 422 is a 400 with the same code."""
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            if self.body_field and not _is_json(request):
+                detail = "the body's media type is application/json"
+                return problem(request_id_of(request), "request.invalid", detail, status=400)
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                return _invalid(request, error, status=400)
+            except InvalidRequestError as error:
+                return problem(request_id_of(request), error.code, error.detail, status=400)
+            except HTTPException as error:
+                if error.status_code != 400:
+                    raise
+                detail = "the body is not JSON"
+                return problem(request_id_of(request), "request.invalid", detail, status=400)
+
+        return handler
+
+
+def _is_json(request: Request) -> bool:
+    media_type, _, _ = request.headers.get("content-type", "").partition(";")
+    return media_type.strip().lower() == "application/json"
+
+
 def install(app: FastAPI) -> None:
     """Turns every error into a problem document."""
 
@@ -105,16 +137,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [
-            {
-                "detail": item["msg"][:200],
-                "pointer": "#/" + "/".join(str(part)[:64] for part in item["loc"][1:]),
-            }
-            for item in error.errors()[:20]
-        ]
-        return problem(
-            request_id_of(request), "request.invalid", CODES["request.invalid"], errors=errors
-        )
+        return _invalid(request, error)
 
     @app.exception_handler(HTTPException)
     def theirs(request: Request, error: HTTPException) -> JSONResponse:
@@ -125,6 +148,21 @@ def install(app: FastAPI) -> None:
         if status == 405:
             answer.headers["Allow"] = ", ".join(_methods(request))
         return answer
+
+
+def _invalid(
+    request: Request, error: RequestValidationError, *, status: int | None = None
+) -> JSONResponse:
+    """Which fields were wrong, and never what was in them."""
+    errors = [
+        {
+            "detail": item["msg"][:200],
+            "pointer": "#/" + "/".join(str(part)[:64] for part in item["loc"][1:]),
+        }
+        for item in error.errors()[:20]
+    ]
+    detail = CODES["request.invalid"]
+    return problem(request_id_of(request), "request.invalid", detail, status=status, errors=errors)
 
 
 def _methods(request: Request) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ragward.cli.access import access_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 
 audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
@@ -26,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     for name, group in (
         ("document", document_app),
         ("policy", policy_app),
+        ("access", access_app),
         ("application", application_app),
         ("tenant", tenant_app),
         ("keys", keys_app),

@@ -13,6 +13,7 @@ from ragward.domain.labels import AccessLabel, Classification
 class Action(StrEnum):
     """What a subject may be permitted to do; `resource:verb`, sorted. `reveal:<TYPE>` rows add one per personal-data type."""
 
+    ACCESS_EVALUATE = "access:evaluate"
     ACCESS_EXPLAIN = "access:explain"
     APPLICATION_WRITE = "application:write"
     AUDIT_READ = "audit:read"
@@ -29,6 +30,8 @@ class Action(StrEnum):
 
 #: Actions on content: the label's own grants, denials and compartments count, also for administrators.
 CONTENT_ACTIONS = frozenset({Action.CORPUS_RETRIEVE})
+#: Whoever may do one of these under a label may learn that something under it exists.
+KNOWING_ACTIONS = (Action.CORPUS_RETRIEVE, Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE)
 REVEAL_PREFIX = "reveal:"
 
 ALL_CORPORA = "*"

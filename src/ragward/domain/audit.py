@@ -22,6 +22,7 @@ GENESIS: Final = bytes(32)
 class EventType(StrEnum):
     """What is recorded, sorted. Append only."""
 
+    ACCESS_EVALUATED = "access.evaluated"
     ADMIN_ACT = "admin.act"
     DOCUMENT_DELETED = "document.deleted"
     DOCUMENT_INGESTED = "document.ingested"

@@ -192,9 +192,9 @@ def test_a_process_that_only_answers_makes_no_keys(path, keyring):
 
 
 def test_mac_keys_differ_by_purpose_and_survive_reopening(path, keyring):
-    purposes = ("audit-chain", "query-tag", "epoch-token")
+    purposes = ("audit-chain", "query-tag", "epoch-token", "page-token")
     keys = {purpose: keyring.mac_key(purpose) for purpose in purposes}
-    assert len(set(keys.values())) == 3
+    assert len(set(keys.values())) == 4
     again = FileKeyring.open(path, PASSPHRASE)
     assert {purpose: again.mac_key(purpose) for purpose in purposes} == keys
     with pytest.raises(ValueError, match="purpose"):

@@ -94,6 +94,31 @@ def list_documents(
     return [_record(row, reader) for row in connection.execute(wanted)]
 
 
+def documents_under(
+    connection: Connection,
+    tenant: str,
+    label_ids: Collection[int],
+    states: Collection[DocumentState],
+    after: str,
+    limit: int,
+) -> list[DocumentRecord]:
+    """Current versions under these labels and in these states, by id."""
+    if limit < 0:
+        raise InvalidRequestError("limit cannot be negative")
+    if not is_storable(after):
+        raise InvalidRequestError("there is no such document id")
+    wanted = _records(tenant).where(
+        documents.c.document_id > after, versions.c.state.in_([state.value for state in states])
+    )
+    reader = RowReader()
+    found: list[DocumentRecord] = []
+    for batch in batches(sorted(label_ids), IN_LIMIT):
+        rows = wanted.where(versions.c.label_id.in_(batch))
+        page = rows.order_by(documents.c.document_id).limit(limit)
+        found.extend(_record(row, reader) for row in connection.execute(page))
+    return sorted(found, key=lambda record: record.document_id)[:limit]
+
+
 def read_stored_chunks(
     connection: Connection, tenant: str, point_ids: Collection[str]
 ) -> CatalogSnapshot:

@@ -121,9 +121,7 @@ class CasbinPolicyDecisionPoint:
             head = self._catch_up(known, subject.tenant, head)
             return self._remembered(known, subject, context).as_of(head, subject.not_after)
 
-    def decide(
-        self, subject: Subject, action: Action, label: AccessLabel, context: Context
-    ) -> bool:
+    def decide(self, subject: Subject, action: str, label: AccessLabel, context: Context) -> bool:
         """Whether `subject`, through its application and agents, may do `action` on things under `label`."""
         if label.tenant != subject.tenant or not subject.application.admits(label):
             return False
@@ -139,11 +137,12 @@ class CasbinPolicyDecisionPoint:
     def decide_for(
         self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
     ) -> bool:
-        """Whether a principal by itself, through no application or agent, may do `action` on things under `label`."""
+        """Whether a principal by itself may do `action` under `label`; an agent as the delegate it always is."""
         known = self._current(tenant)
+        own, acting = _contexts(action, context)
+        ctx = acting if principal.startswith("agent:") else own
         with known.lock:
-            own, _ = _contexts(action, context)
-            return label.tenant == tenant and known.policy.permits(principal, action, label, own)
+            return label.tenant == tenant and known.policy.permits(principal, action, label, ctx)
 
     def permitted_under(
         self, snapshot: PolicySnapshot, principal: str, context: Context
