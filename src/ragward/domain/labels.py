@@ -7,7 +7,7 @@ import re
 import struct
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
@@ -92,6 +92,7 @@ class AccessLabel:
     denied: frozenset[str] = frozenset()
     valid_from: int | None = None
     valid_until: int | None = None
+    _digest: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_name(self.tenant, "tenant")
@@ -136,7 +137,11 @@ class AccessLabel:
 
     def digest(self) -> bytes:
         """SHA-256 of `canonical`, 32 bytes: what wrapped keys are bound to."""
-        return hashlib.sha256(self.canonical()).digest()
+        if (
+            not self._digest
+        ):  # a label never changes, and one label is asked for with every chunk under it
+            object.__setattr__(self, "_digest", hashlib.sha256(self.canonical()).digest())
+        return self._digest
 
 
 def administrative(

@@ -12,7 +12,7 @@ from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storab
 from ragward.adapters.catalog_sql.filters import AttributeFilter
 from ragward.adapters.catalog_sql.labels import label_of, types_from_text
 from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
-from ragward.adapters.catalog_sql.tenants import read_epoch
+from ragward.adapters.catalog_sql.tenants import EPOCH, read_epoch
 from ragward.domain.corpus import (
     AttributeValue,
     CatalogSnapshot,
@@ -126,10 +126,13 @@ def read_stored_chunks(
     reader = RowReader()
     found: dict[str, StoredChunk] = {}
     wanted = sorted({point_id for point_id in point_ids if is_storable(point_id)})
-    epoch = read_epoch(connection, tenant)
+    epoch = None
     for batch in batches(wanted, IN_LIMIT):
         for row in connection.execute(_BY_POINT, {"of": tenant, "point_ids": batch}).all():
             found[row.point_id] = _stored_chunk(row, reader)
+            epoch = row.epoch
+    if epoch is None:
+        epoch = read_epoch(connection, tenant)
     return CatalogSnapshot(epoch=epoch, chunks=found)
 
 
@@ -276,8 +279,10 @@ def _stored_chunks() -> Select[Any]:
 
 
 # Built once: building the statement takes longer than SQLite takes to answer it.
-_BY_POINT: Final = _stored_chunks().where(
-    points.c.point_id.in_(bindparam("point_ids", expanding=True))
+_BY_POINT: Final = (
+    _stored_chunks()
+    .add_columns(EPOCH.scalar_subquery().label("epoch"))
+    .where(points.c.point_id.in_(bindparam("point_ids", expanding=True)))
 )
 _BY_DOCUMENT: Final = (
     _stored_chunks()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
@@ -82,6 +83,7 @@ def read_scopes(connection: Connection, tenant: str, after: int) -> list[IndexSc
     ]
 
 
+@lru_cache(maxsize=1 << 16)  # by all that is stored: an edited row is another key, and is checked
 def label_of(tenant: str, digest: bytes, fields: str) -> AccessLabel:
     """The label of a row. Raises `integrity.envelope` when the row does not match its digest."""
     try:

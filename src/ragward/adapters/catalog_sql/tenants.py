@@ -11,7 +11,7 @@ from ragward.adapters.catalog_sql.schema import labels, outbox, scopes, tenants
 from ragward.domain.access import TenantHead
 
 # Built once: building a statement takes several times as long as SQLite takes to answer it.
-_EPOCH: Final = select(tenants.c.epoch).where(tenants.c.tenant == bindparam("of"))
+EPOCH: Final = select(tenants.c.epoch).where(tenants.c.tenant == bindparam("of"))
 
 _HEAD: Final = select(
     tenants.c.epoch,
@@ -40,7 +40,7 @@ def lock_tenant(connection: Connection, tenant: str) -> None:
 
 def read_epoch(connection: Connection, tenant: str) -> int:
     """The tenant's epoch; 0 for a tenant nobody wrote to."""
-    return int(connection.execute(_EPOCH, {"of": tenant}).scalar() or 0)
+    return int(connection.execute(EPOCH, {"of": tenant}).scalar() or 0)
 
 
 def read_head(connection: Connection, tenant: str) -> TenantHead:
