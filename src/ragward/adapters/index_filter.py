@@ -54,13 +54,14 @@ Hit = tuple[str, float, object]
 def best_hits(
     fetch: Callable[[int], Sequence[Hit]], asked: ScopeFilter, limit: int
 ) -> list[Candidate]:
-    """The best `limit` hits, ties by point id: fetches further while the cut runs through equal scores."""
+    """The best `limit` hits, ties by point id: fetches further while the cut runs through equal scores, or while
+    payloads of another type have taken the places of right ones."""
     size = limit + 8
     while True:
         hits = fetch(size)
-        if len(hits) < size or hits[-1][1] < hits[min(limit, len(hits)) - 1][1]:
+        right = [hit for hit in hits if asked.admits(hit[2])]
+        if len(hits) < size or (len(right) >= limit and hits[-1][1] < right[limit - 1][1]):
             break
         size *= 2
-    right = [hit for hit in hits if asked.admits(hit[2])]
     right.sort(key=lambda hit: (-hit[1], hit[0]))
     return [Candidate(point_id=point_id, score=score) for point_id, score, _ in right[:limit]]

@@ -135,9 +135,13 @@ class _TenantPolicy:
             self._subs[principal] = known
         return known
 
+    def closure(self, principal: str) -> frozenset[str]:
+        """The principal and all it belongs to; nothing is remembered of one that no row or membership names."""
+        return self.sub(principal).reached if principal in self._known else frozenset({principal})
+
     def has_reveal_rows(self, principal: str) -> bool:
         """Whether any row could reveal personal data to this principal."""
-        reached = self.sub(principal).reached if principal in self._known else frozenset()
+        reached = self.closure(principal)
         return any(
             row.subject in reached and row.action.startswith(REVEAL_PREFIX)
             for row in self.snapshot.rows
@@ -348,6 +352,8 @@ class CasbinPolicyDecisionPoint:
         if subject.is_application_alone and label.classification > Classification.PUBLIC:
             return False
         administrative = action not in CONTENT_ACTIONS
+        if not administrative and label.denied & policy.closure(subject.application.principal):
+            return False  # an application needs no row of its own, but a denial of it counts
         own = _Ctx(context.now, delegate=False, administrative=administrative)
         acting = _Ctx(context.now, delegate=True, administrative=administrative)
         return policy.enforce(subject.principal, action, label, own) and all(
