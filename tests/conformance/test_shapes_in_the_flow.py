@@ -28,12 +28,13 @@ def representative():
     """The first few of every file that stay in one tenant and are small."""
     chosen = []
     for shape in load_shapes():
-        one_tenant = all("acme/" in fields[0] for fields in (*shape.rows(), *shape.memberships()))
-        small = len(shape.labels) <= 8 and len(shape.policy) <= 20
+        if shape.kind != "decision" or len(shape.labels) not in range(1, 9):
+            continue
+        lines = (*shape.rows(), *shape.memberships())
+        one_tenant = all(":acme/" in fields[0] for fields in lines)
         taken = sum(other.theme == shape.theme for other in chosen)
-        if shape.kind == "decision" and one_tenant and small and shape.labels:
-            if taken < PER_THEME:
-                chosen.append(shape)
+        if one_tenant and len(lines) <= 20 and taken < PER_THEME:
+            chosen.append(shape)
     return chosen
 
 
