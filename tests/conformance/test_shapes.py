@@ -169,6 +169,14 @@ def test_an_invalid_file_is_refused(shape, tmp_path):
     assert caught.value.code == shape.refused
 
 
+@pytest.mark.parametrize("data", [b"p, user:acme/\xff\n", b"p, " + b"a" * 200_000], ids=len)
+def test_a_file_that_is_not_csv_in_utf_8_is_refused(data, tmp_path):
+    (tmp_path / "policy.csv").write_bytes(data)
+    with pytest.raises(InvalidRequestError) as caught:
+        read_policy_csv(tmp_path / "policy.csv")
+    assert caught.value.code == "policy.invalid"
+
+
 @pytest.mark.parametrize("shape", of_kind("label"))
 def test_an_invalid_label_is_refused(shape):
     with pytest.raises(InvalidRequestError) as caught:
