@@ -6,10 +6,17 @@ import os
 import socket
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
     "test", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.register_profile(  # for tests/conformance/mutants.py: whether it fails, not the smallest way to
+    "mutant",
+    settings.get_profile("test"),
+    phases=[Phase.explicit, Phase.generate],
+    database=None,
+    derandomize=True,
 )
 settings.load_profile("test")
 

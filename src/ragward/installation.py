@@ -11,7 +11,7 @@ import io
 import json
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -170,8 +170,8 @@ def read_policy_csv(path: Path) -> Policy:
     memberships: list[Membership] = []
     with path.open(encoding="utf-8", newline="") as lines:
         reader = csv.reader(lines, skipinitialspace=True)
-        for fields in reader:
-            values = [value.strip() for value in fields]
+        for fields in _csv_lines(reader):
+            values = [value.strip(" \t") for value in fields]
             if not values or values == [""] or values[0].startswith("#"):
                 continue
             try:
@@ -186,6 +186,15 @@ def read_policy_csv(path: Path) -> Policy:
                     f"line {reader.line_num}: {error.detail}", code="policy.invalid"
                 ) from error
     return Policy(rows=tuple(rows), memberships=tuple(memberships))
+
+
+def _csv_lines(reader: Iterable[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InvalidRequestError(
+            f"the file is not CSV in UTF-8: {type(error).__name__}", code="policy.invalid"
+        ) from error
 
 
 def policy_csv(snapshot: PolicySnapshot) -> str:

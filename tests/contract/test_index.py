@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragward.adapters.index_edge import EdgeChunkIndex
-from ragward.adapters.index_filter import ScopeFilter
+from ragward.adapters.index_filter import ScopeFilter, best_hits
 from ragward.adapters.index_qdrant import QdrantChunkIndex
 from ragward.domain.corpus import IndexPoint
 from ragward.domain.errors import ConfigurationError, UnavailableError
@@ -168,6 +168,15 @@ def test_a_payload_of_another_type_never_matches(index, payload):
     index.upsert([point(1, 1, 0.5)])
     tampered(index, 2, payload)
     assert ids(index.search(QUERY, scopes={1, 2}, limit=5)) == [1]
+
+
+def test_payloads_of_another_type_take_nobodys_place():
+    """Thirty wrong ones that an engine matches, all nearer than the right ones."""
+    wrong = [(f"wrong{n:02}", 2.0 - n / 100, [1]) for n in range(30)]
+    right = [(f"right{n}", 1.0 - n / 100, 1) for n in range(5)]
+    asked = ScopeFilter.of({1}, (), None)
+    found = best_hits(lambda size: (wrong + right)[:size], asked, 3)
+    assert [c.point_id for c in found] == ["right0", "right1", "right2"]
 
 
 @settings(

@@ -64,14 +64,15 @@ Fetch = Callable[[int], Sequence[Hit]]
 
 
 def best_hits(fetch: Fetch, asked: ScopeFilter, limit: int) -> list[Candidate]:
-    """The best `limit` of a search under the filter, ties by point id: fetches further while the cut runs through equal scores."""
+    """The best `limit` of a search under the filter, ties by point id: fetches further while the cut runs through equal
+    scores, or while payloads of another type have taken the places of right ones."""
     size = limit + 8
     while True:
         hits = fetch(size)
-        if len(hits) < size or hits[-1][1] < hits[min(limit, len(hits)) - 1][1]:
-            break
+        best = _best(hits, asked, limit)
+        if len(hits) < size or (len(best) == limit and hits[-1][1] < best[-1].score):
+            return best
         size *= 2
-    return _best(hits, asked, limit)
 
 
 def best_of_all(fetch: Fetch, asked: ScopeFilter, limit: int, size: int) -> list[Candidate] | None:

@@ -88,21 +88,31 @@ def _item(line: str, number: int, root: Path, tenant: str, seen: set[tuple[str, 
 
 def _entry(line: str) -> dict[str, Any]:
     try:
-        entry = json.loads(line) if len(line) <= _MAX_LINE else None
+        entry = json.loads(line, object_pairs_hook=_once_each) if len(line) <= _MAX_LINE else None
     except (ValueError, RecursionError):
         entry = None
     if not isinstance(entry, dict):
-        raise InvalidRequestError("not a JSON object", code="manifest.invalid")
+        raise InvalidRequestError(
+            "not a JSON object with every field once", code="manifest.invalid"
+        )
     unknown = entry.keys() - _FIELDS
     if unknown or not isinstance(entry.get("uri"), str) or not isinstance(entry.get("corpus"), str):
         raise InvalidRequestError(
             "needs uri and corpus, and knows no other field than the schema's",
             code="manifest.invalid",
         )
-    metadata = entry.get("metadata") or {}
-    if not isinstance(metadata, dict):
+    metadata = entry.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
         raise InvalidRequestError("metadata is an object", code="manifest.invalid")
     return entry
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Readers of JSON differ in which of two equal keys counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
 
 
 def _label(entry: Mapping[str, Any], tenant: str) -> AccessLabel:
@@ -122,7 +132,9 @@ def _label(entry: Mapping[str, Any], tenant: str) -> AccessLabel:
 
 
 def _names(entry: Mapping[str, Any], field: str) -> frozenset[str]:
-    values = entry.get(field) or []
+    values = entry.get(field)
+    if values is None:
+        return frozenset()
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise InvalidRequestError(f"{field} is a list of names", code="manifest.invalid")
     return frozenset(values)

@@ -19,6 +19,13 @@ _PRINCIPAL: Final = re.compile(
     r"(user|group|role|app|agent|compartment):([a-z0-9][a-z0-9._-]{0,62})/([^\s,\"'/\\]{1,200})"
 )
 
+#: Controls, format characters, halves of surrogate pairs, private use and unassigned.
+_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+#: Letters, marks and symbols that show nothing: default-ignorable code points of other categories, and blank Braille.
+_BLANK: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
 
 class Classification(IntEnum):
     """How sensitive a document is; the order is the meaning."""
@@ -65,7 +72,7 @@ def require_principal(text: str) -> str:
             f"{text!r} is not kind:tenant/id with kind one of user, group, role, app, agent, compartment",
             code="principal.invalid",
         )
-    if any(unicodedata.category(character) in {"Cc", "Cf", "Co", "Cn"} for character in text):
+    if _BLANK.search(text) or any(unicodedata.category(c) in _UNPRINTABLE for c in text):
         raise InvalidRequestError(
             f"{text!r} contains invisible characters", code="principal.invalid"
         )

@@ -35,10 +35,7 @@ class PolicyRow:
     @classmethod
     def from_fields(cls, fields: Iterable[str]) -> PolicyRow:
         """A validated row of exactly six fields. Raises `policy.invalid`."""
-        values = tuple(fields)
-        if len(values) != 6:
-            raise _invalid(f"a p row has 6 fields, this one has {len(values)}: {', '.join(values)}")
-        row = cls(*values)
+        row = cls(*_texts("p", 6, fields))
         row.validate()
         return row
 
@@ -83,10 +80,7 @@ class Membership:
     @classmethod
     def from_fields(cls, fields: Iterable[str]) -> Membership:
         """A validated membership of exactly two fields. Raises `policy.invalid`."""
-        values = tuple(fields)
-        if len(values) != 2:
-            raise _invalid(f"a g row has 2 fields, this one has {len(values)}: {', '.join(values)}")
-        membership = cls(*values)
+        membership = cls(*_texts("g", 2, fields))
         membership.validate()
         return membership
 
@@ -154,6 +148,18 @@ def parse_levels(text: str) -> tuple[Classification, Classification]:
     if bounds[0] > bounds[1]:
         raise _invalid(f"levels {text!r} are upside down")
     return bounds
+
+
+def _texts(kind: str, count: int, fields: Iterable[str]) -> tuple[str, ...]:
+    """The fields, if they are so many texts: a database column may hold bytes or nothing whatever its type says."""
+    values = tuple(fields)
+    if not all(type(value) is str for value in values):
+        raise _invalid(f"a {kind} row has a field that is not text")
+    if len(values) != count:
+        raise _invalid(
+            f"a {kind} row has {count} fields, this one has {len(values)}: {', '.join(values)}"
+        )
+    return values
 
 
 def _parents(memberships: Iterable[Membership]) -> dict[str, list[str]]:

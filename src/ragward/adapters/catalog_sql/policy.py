@@ -35,7 +35,11 @@ def read_policy(connection: Connection, tenant: str) -> PolicySnapshot:
     for row in connection.execute(
         select(casbin_rule.c.ptype, *_VALUES).where(casbin_rule.c.tenant == tenant)
     ):
-        fields = [value for value in row[1:] if value is not None]
+        fields = list(row[1:])
+        while (
+            fields and fields[-1] is None
+        ):  # a gap stays, and is refused: closing it would move values
+            fields.pop()
         if row.ptype == "p":
             rows.append(PolicyRow.from_fields(fields))
         elif row.ptype == "g":

@@ -130,6 +130,8 @@ class CasbinPolicyDecisionPoint:
         known = self._current(subject.tenant)
         with known.lock:
             own, acting = _contexts(action, context)
+            if not own.administrative and label.denied & _reached(known, subject.application):
+                return False
             return known.policy.permits(subject.principal, action, label, own) and all(
                 known.policy.permits(agent, action, label, acting) for agent in subject.agents
             )
@@ -276,6 +278,7 @@ class CasbinPolicyDecisionPoint:
         labels = policy.readable(subject.principal, index, within, own)
         for agent in subject.agents:
             labels &= policy.readable(agent, index, within, acting)
+        labels -= index.denied_to(_reached(known, subject.application))
         if not labels:
             return Deny(epoch=known.epoch, reason="no label is permitted")
         return Permit(
@@ -335,6 +338,11 @@ def _admitted(index: LabelIndex, application: Application) -> BitMap:
     if ALL_CORPORA not in application.corpora:
         within &= index.in_corpora(application.corpora)
     return within
+
+
+def _reached(known: _Tenant, application: Application) -> frozenset[str]:
+    """What an application is and belongs to: it needs no row or grant of its own, but a denial of it counts."""
+    return known.rules.sub(application.principal).reached
 
 
 def _contexts(action: str, context: Context) -> tuple[Ctx, Ctx]:

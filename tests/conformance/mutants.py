@@ -1,0 +1,604 @@
+"""Deliberate one-line breaks of what decides and filters; each must be caught by the conformance tests named with it.
+
+`old` must occur exactly once in its file: a mutant that no longer applies is an error, so this list follows the code.
+Left out, because nothing can tell them from the original: the engine's own scope clause (`ScopeFilter.admits` looks at
+every hit again) and the tenant in `in_corpus` (the PDP only meets labels of the subject's tenant).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "src/ragward"
+SECONDS = 120
+
+SHAPES = ("tests/conformance/test_shapes.py", "-k", "agree and not large")
+REFUSALS = (
+    "tests/conformance/test_shapes.py",
+    "-k",
+    "refused or decides_nothing or decide_nothing or are_damage",
+)
+MACHINE = ("tests/conformance/test_generated.py", "-k", "TestRevocations")
+BOUNDARIES = ("tests/conformance/test_generated.py", "-k", "every_boundary")
+DATABASE = ("tests/conformance/test_generated.py", "-k", "on_a_database")
+EDGE = ("tests/conformance/test_shapes_on_indexes.py", "-k", "edge and (acl or reveal)")
+QDRANT = ("tests/conformance/test_shapes_on_indexes.py", "-k", "qdrant and (acl or reveal)")
+CONTRACT = ("tests/contract/test_index.py", "-k", "nobodys_place or no_scope")
+
+GRAPH = ("tests/contract/test_index_graph.py", "-k", "permitted_is_found")
+SCOPES = ("tests/unit/adapters/test_scope_directory.py",)
+MODELS = ("tests/conformance/test_pdp_equals_casbin.py", "-k", "model or effect")
+
+PDP = "adapters/pdp_casbin/pdp.py"
+MODEL = "adapters/pdp_casbin/model.py"
+COMPILER = "adapters/pdp_casbin/compiler.py"
+FAST = "adapters/pdp_casbin/fast.py"
+INDEX = "adapters/pdp_casbin/label_index.py"
+ACCESS = "domain/access.py"
+POLICY = "domain/policy.py"
+LABELS = "domain/labels.py"
+FILTER = "adapters/index_filter.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` becomes `new` in `file`; `tests` are pytest's arguments. `sample`: in every run, not in `make prove` only."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    sample: bool = False
+
+
+MUTANTS = [
+    # what a search may match (an engine that forgets an exclusion is made up for: `_best` looks again)
+    Mutant(
+        "filter-trusts-payloads",
+        FILTER,
+        "return type(scope) is int and 0 < scope < 2**32 and scope in self.scopes",
+        "return True",
+        EDGE,
+        sample=True,
+    ),
+    Mutant(
+        "filter-takes-lists",
+        FILTER,
+        "return type(scope) is int and 0 < scope < 2**32 and scope in self.scopes",
+        "return scope in self.scopes or (isinstance(scope, list) and bool(set(scope) & set(self.scopes)))",
+        QDRANT,
+    ),
+    Mutant(
+        "filter-takes-any-scope",
+        FILTER,
+        "type(scope) is int and 0 < scope < 2**32 for scope in scopes",
+        "True for scope in scopes",
+        CONTRACT,
+    ),
+    Mutant(
+        "filter-stops-short",
+        FILTER,
+        "(len(best) == limit and hits[-1][1] < best[-1].score)",
+        "hits[-1][1] < hits[min(limit, len(hits)) - 1][1]",
+        CONTRACT,
+    ),
+    Mutant(
+        "filter-forgets-exclusion",
+        FILTER,
+        "excluding=frozenset(excluding),",
+        "excluding=frozenset(),",
+        EDGE,
+    ),
+    Mutant(
+        "over-fetch-believes-the-index",
+        FILTER,
+        "if asked.admits(hit[2])\n        and hit[0] not in asked.excluding",
+        "if hit[0] not in asked.excluding",
+        GRAPH,
+    ),
+    Mutant(
+        "over-fetch-is-content-with-less",
+        FILTER,
+        "return best if len(best) == limit and best[-1].score > hits[-1][1] else None",
+        "return best",
+        GRAPH,
+    ),
+    Mutant(
+        "scopes-of-any-view",
+        "adapters/scope_directory.py",
+        "(types <= grant.revealed) == (view is View.FULL)",
+        "True",
+        SCOPES,
+    ),
+    Mutant(
+        "scopes-of-another-corpus",
+        "adapters/scope_directory.py",
+        "labels[columns.label] & views[columns.kind] & eligible",
+        "labels[columns.label] & views[columns.kind]",
+        SCOPES,
+    ),
+    Mutant(
+        "scopes-remembered-for-every-corpus",
+        "adapters/scope_directory.py",
+        "key = tenant, id(permit.grants), frozenset(corpora), columns.last_id",
+        "key = tenant, id(permit.grants), columns.last_id",
+        SCOPES,
+    ),
+    Mutant(
+        "filter-forgets-restriction",
+        FILTER,
+        "only_points=None if only_points is None else frozenset(only_points),",
+        "only_points=None,",
+        EDGE,
+    ),
+    Mutant(
+        "view-any",
+        "domain/admission.py",
+        "return entitled if scope.view is View.FULL else not entitled",
+        "return True",
+        EDGE,
+    ),
+    Mutant(
+        "view-full-for-everybody",
+        "domain/admission.py",
+        "return entitled if scope.view is View.FULL else not entitled",
+        "return scope.view is View.FULL",
+        EDGE,
+    ),
+    # what an application narrows
+    Mutant(
+        "application-empty-means-all",
+        ACCESS,
+        "(ALL_CORPORA in self.corpora or label.corpus in self.corpora)",
+        "(not self.corpora or ALL_CORPORA in self.corpora or label.corpus in self.corpora)",
+        SHAPES,
+        sample=True,
+    ),
+    Mutant(
+        "application-without-ceiling",
+        ACCESS,
+        "and label.classification <= self.ceiling",
+        "",
+        SHAPES,
+    ),
+    Mutant(
+        "application-ceiling-exclusive",
+        ACCESS,
+        "label.classification <= self.ceiling",
+        "label.classification < self.ceiling",
+        SHAPES,
+    ),
+    Mutant(
+        "application-of-any-tenant",
+        ACCESS,
+        "label.tenant == self.tenant",
+        "True",
+        SHAPES,
+    ),
+    # time
+    Mutant(
+        "validity-until-inclusive",
+        LABELS,
+        "now < self.valid_until",
+        "now <= self.valid_until",
+        SHAPES,
+        sample=True,
+    ),
+    Mutant(
+        "validity-from-exclusive", LABELS, "self.valid_from <= now", "self.valid_from < now", SHAPES
+    ),
+    Mutant(
+        "validity-zero-is-none",
+        LABELS,
+        "self.valid_until is None or now",
+        "not self.valid_until or now",
+        SHAPES,
+    ),
+    # closure and what makes a policy valid
+    Mutant("closure-one-level", POLICY, "frontier.append(group)", "pass", SHAPES),
+    Mutant("depth-ten", POLICY, "MAX_DEPTH: Final = 9", "MAX_DEPTH: Final = 10", REFUSALS),
+    Mutant("depth-eight", POLICY, "MAX_DEPTH: Final = 9", "MAX_DEPTH: Final = 8", SHAPES),
+    Mutant(
+        "row-about-another-tenant",
+        POLICY,
+        "if tenant != tenant_of(self.subject):",
+        "if False:",
+        REFUSALS,
+    ),
+    Mutant(
+        "membership-across-tenants",
+        POLICY,
+        "if tenant_of(self.member) != tenant_of(self.group):",
+        "if False:",
+        REFUSALS,
+    ),
+    Mutant(
+        "membership-of-another-tenant",
+        POLICY,
+        "if tenant_of(membership.member) != self.tenant:",
+        "if False:",
+        REFUSALS,
+        sample=True,
+    ),
+    Mutant("no-rows-at-all", POLICY, "if not self.rows:", "if False:", REFUSALS),
+    Mutant("levels-upside-down", POLICY, "if bounds[0] > bounds[1]:", "if False:", REFUSALS),
+    Mutant(
+        "principals-not-normalised",
+        LABELS,
+        'or unicodedata.normalize("NFKC", text) != text',
+        "",
+        REFUSALS,
+    ),
+    Mutant("principals-blank", LABELS, "if _BLANK.search(text) or any(", "if any(", REFUSALS),
+    Mutant(
+        "stored-gaps-closed",
+        "adapters/catalog_sql/policy.py",
+        "fields = list(row[1:])",
+        "fields = [value for value in row[1:] if value is not None]",
+        REFUSALS,
+    ),
+    Mutant(
+        "stored-labels-believed",
+        "adapters/catalog_sql/labels.py",
+        "if label.digest() != digest:",
+        "if False:",
+        REFUSALS,
+    ),
+    Mutant(
+        "epoch-stands-still",
+        "adapters/catalog_sql/tenants.py",
+        ".values(epoch=tenants.c.epoch + 1)",
+        ".values(epoch=tenants.c.epoch + 0)",
+        DATABASE,
+    ),
+    Mutant(
+        "policy-epoch-stands-still",
+        "adapters/catalog_sql/tenants.py",
+        "policy_epoch=tenants.c.epoch + 1)",
+        "policy_epoch=tenants.c.policy_epoch)",
+        DATABASE,
+    ),
+    # one decision: the model's functions
+    Mutant(
+        "corpus-any",
+        MODEL,
+        'return label.tenant == tenant and corpus in ("*", label.corpus)',
+        "return label.tenant == tenant",
+        SHAPES,
+    ),
+    Mutant(
+        "levels-ceiling-only",
+        MODEL,
+        "return low <= label.classification <= high",
+        "return label.classification <= high",
+        SHAPES,
+    ),
+    Mutant(
+        "compartment-of-row-ignored",
+        MODEL,
+        'return compartment == "*" or compartment in label.compartments',
+        "return True",
+        SHAPES,
+    ),
+    Mutant(
+        "cleared-for-any-of-them",
+        MODEL,
+        "return ctx.administrative or all(",
+        "return ctx.administrative or not label.compartments or any(",
+        SHAPES,
+    ),
+    Mutant(
+        "denied-by-own-name-only",
+        MODEL,
+        "if label.denied & sub.reached:",
+        "if label.denied & {sub.id}:",
+        SHAPES,
+    ),
+    Mutant(
+        "empty-grants-mean-everybody",
+        MODEL,
+        "return ctx.delegate or bool(label.granted & sub.reached)",
+        "return ctx.delegate or not label.granted or bool(label.granted & sub.reached)",
+        SHAPES,
+    ),
+    Mutant(
+        "delegate-needs-a-grant",
+        MODEL,
+        "return ctx.delegate or bool(label.granted & sub.reached)",
+        "return bool(label.granted & sub.reached)",
+        SHAPES,
+    ),
+    Mutant(
+        "validity-not-looked-at",
+        MODEL,
+        "return ctx.administrative or label.is_valid_at(ctx.now)",
+        "return True",
+        SHAPES,
+    ),
+    # the matcher compiler
+    Mutant(
+        "effect-not-read",
+        COMPILER,
+        "deny_overrides=effect == _DENY_OVERRIDES",
+        "deny_overrides=False",
+        SHAPES,
+    ),
+    Mutant(
+        "unknown-terms-dropped",
+        COMPILER,
+        "if any(text not in names for text in texts):",
+        "texts = [text for text in texts if text in names]\n    if False:",
+        MODELS,
+    ),
+    Mutant(
+        "another-effect-taken-for-ours",
+        COMPILER,
+        "if effect not in (_ALLOW, _DENY_OVERRIDES):",
+        "if False:",
+        MODELS,
+    ),
+    Mutant("row-terms-not-required", COMPILER, "if not terms >= _ROW_TERMS:", "if False:", MODELS),
+    # all labels at once
+    Mutant(
+        "deny-rows-ignored",
+        FAST,
+        'found -= union(index.signatures_of(row) for row in rows if row.effect == "deny")',
+        "pass",
+        SHAPES,
+        sample=True,
+    ),
+    Mutant(
+        "deny-rows-ignored-one-by-one",
+        FAST,
+        'denied = self._deny_overrides and any(row.effect == "deny" for row in rows)',
+        "denied = False",
+        SHAPES,
+    ),
+    Mutant(
+        "deny-rows-allow",
+        FAST,
+        'found = union(index.signatures_of(row) for row in rows if row.effect == "allow")',
+        "found = union(index.signatures_of(row) for row in rows)",
+        SHAPES,
+    ),
+    Mutant(
+        "clearances-ignored",
+        FAST,
+        "signatures -= index.uncleared(reached)",
+        "pass",
+        SHAPES,
+        sample=True,
+    ),
+    Mutant("denials-ignored", FAST, "found -= index.denied_to(reached)", "pass", SHAPES),
+    Mutant("grants-ignored", FAST, "found &= index.granted_to(reached)", "pass", SHAPES),
+    Mutant("everybody-a-delegate", FAST, "if not ctx.delegate:", "if False:", SHAPES),
+    Mutant(
+        "windows-ignored",
+        FAST,
+        "found -= index.validity.outside(ctx.now)",
+        "pass",
+        SHAPES,
+    ),
+    Mutant(
+        "ceiling-exclusive", INDEX, "self._levels[: ceiling + 1]", "self._levels[:ceiling]", SHAPES
+    ),
+    Mutant(
+        "top-level-of-a-row-lost",
+        INDEX,
+        "found = union(self._levels[low : high + 1])",
+        "found = union(self._levels[low:high])",
+        SHAPES,
+    ),
+    Mutant("matches-kept-when-signatures-come", INDEX, "self._matched.clear()", "pass", MACHINE),
+    Mutant(
+        "another-compartments-rows",
+        INDEX,
+        "found &= self._compartments.get(compartment, BitMap())",
+        "pass",
+        SHAPES,
+    ),
+    Mutant(
+        "another-corpus-rows",
+        INDEX,
+        "found &= self._corpora.get(corpus, BitMap())",
+        "pass",
+        SHAPES,
+    ),
+    Mutant(
+        "window-closes-late", INDEX, "if begin <= now < end:", "if begin <= now <= end:", SHAPES
+    ),
+    Mutant("window-opens-late", INDEX, "if begin <= now < end:", "if begin < now < end:", SHAPES),
+    Mutant(
+        "windows-not-stepped-back",
+        INDEX,
+        "if self._at is None or now < self._at:",
+        "if self._at is None:",
+        BOUNDARIES,
+    ),
+    Mutant(
+        "windows-of-new-labels-unjudged",
+        INDEX,
+        "if self._at is not None:\n            self._judge(label_id, self._at)",
+        "pass",
+        MACHINE,
+    ),
+    Mutant(
+        "groups-of-groups-forgotten",
+        "adapters/pdp_casbin/rule_index.py",
+        "reached.add(group)\n                    frontier.append(group)",
+        "reached.add(group)",
+        SHAPES,
+        sample=True,
+    ),
+    Mutant(
+        "actions-not-matched",
+        "adapters/pdp_casbin/rule_index.py",
+        "if self._matches_action(action, row.action)",
+        "",
+        SHAPES,
+    ),
+    # who takes part
+    Mutant("application-not-asked", PDP, "or not subject.application.admits(label)", "", SHAPES),
+    Mutant(
+        "application-ceiling-ignored",
+        PDP,
+        "within = index.up_to(application.ceiling)",
+        "within = index.all_signatures()",
+        SHAPES,
+    ),
+    Mutant(
+        "application-corpora-ignored",
+        PDP,
+        "within &= index.in_corpora(application.corpora)",
+        "pass",
+        SHAPES,
+    ),
+    Mutant(
+        "application-of-another-tenant",
+        PDP,
+        "if application.tenant != index.tenant:",
+        "if False:",
+        SHAPES,
+    ),
+    Mutant(
+        "application-alone-like-a-person",
+        PDP,
+        "within &= index.up_to(Classification.PUBLIC)",
+        "pass",
+        SHAPES,
+    ),
+    Mutant(
+        "application-denial-ignored",
+        PDP,
+        "labels -= index.denied_to(_reached(known, subject.application))",
+        "pass",
+        SHAPES,
+    ),
+    Mutant(
+        "first-agent-only",
+        PDP,
+        "for agent in subject.agents:",
+        "for agent in subject.agents[:1]:",
+        SHAPES,
+    ),
+    Mutant(
+        "reveal-by-the-person-alone",
+        PDP,
+        "principals = (subject.principal, *subject.agents)",
+        "principals = (subject.principal,)",
+        SHAPES,
+    ),
+    Mutant(
+        "reveal-everywhere",
+        PDP,
+        "inside, outside = part & revealing, part - revealing",
+        "inside, outside = part if revealing else part & revealing, part - part",
+        SHAPES,
+    ),
+    # what is remembered
+    Mutant(
+        "key-without-agents",
+        PDP,
+        "key = (subject.principal, subject.agents, subject.application)",
+        "key = (subject.principal, subject.application)",
+        SHAPES,
+    ),
+    Mutant(
+        "key-without-application",
+        PDP,
+        "key = (subject.principal, subject.agents, subject.application)",
+        "key = (subject.principal, subject.agents)",
+        MACHINE,
+    ),
+    Mutant(
+        "key-without-person",
+        PDP,
+        "key = (subject.principal, subject.agents, subject.application)",
+        "key = (subject.agents, subject.application)",
+        SHAPES,
+    ),
+    Mutant(
+        "policy-epoch-not-compared",
+        PDP,
+        "if head.policy_epoch > known.epoch or known.epoch < 0:",
+        "if known.epoch < 0:",
+        MACHINE,
+        sample=True,
+    ),
+    Mutant("permits-outlive-the-policy", PDP, "known.permits.clear()", "pass", MACHINE),
+    Mutant(
+        "permits-never-end",
+        PDP,
+        "and found.decided_at <= context.now < found.not_after",
+        "and found.decided_at <= context.now",
+        MACHINE,
+    ),
+    Mutant(
+        "permits-hold-backwards",
+        PDP,
+        "and found.decided_at <= context.now < found.not_after",
+        "and context.now < found.not_after",
+        BOUNDARIES,
+    ),
+    Mutant(
+        "new-labels-unseen",
+        PDP,
+        "found.last_label_id == known.index.last_id",
+        "found.last_label_id > 0",
+        MACHINE,
+    ),
+    Mutant(
+        "new-labels-unread",
+        PDP,
+        "if head.last_label_id > known.index.last_id:",
+        "if not known.index.last_id:",
+        MACHINE,
+    ),
+]
+
+
+def source_with(mutant: Mutant | None, directory: Path) -> Path:
+    """A copy of the sources below `directory`, broken as the mutant says; what to put on PYTHONPATH."""
+    shutil.copytree(ROOT / "src", directory / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("policies", "schemas", "migrations"):  # found beside the sources
+        (directory / name).symlink_to(ROOT / name)
+    if mutant is not None:
+        file = directory / PACKAGE / mutant.file
+        file.write_text(broken(mutant, file.read_text("utf-8")), "utf-8")
+    return directory / "src"
+
+
+def broken(mutant: Mutant, text: str) -> str:
+    """The text with the break in it. Raises ValueError unless it applies exactly once."""
+    if text.count(mutant.old) != 1 or mutant.old == mutant.new:
+        raise ValueError(
+            f"{mutant.name}: its text occurs {text.count(mutant.old)} times in {mutant.file}"
+        )
+    return text.replace(mutant.old, mutant.new)
+
+
+def run(source: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """Runs tests on these sources until the first failure: 0 all passed, 1 a test failed, else nothing was shown."""
+    environment = os.environ | {
+        "PYTHONPATH": f"{source}{os.pathsep}{ROOT}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "RAGWARD_PROVE": "",
+    }
+    unused = ("cacheprovider", "schemathesis", "pytest_cov", "anyio")  # loading them takes longest
+    options = ["-x", "-q", "--hypothesis-profile=mutant", *(f"-pno:{name}" for name in unused)]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
