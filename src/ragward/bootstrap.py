@@ -16,9 +16,11 @@ from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import ConfigurationError, RagwardError
 from ragward.domain.jobs import JobItem
 from ragward.domain.passages import Answer, RetrievalRequest
+from ragward.domain.policy_review import SeparatedDuties
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion, IngestionPorts
+from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.ports import (
     AuditLog,
     Catalog,
@@ -69,12 +71,13 @@ class Doubles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ragward:
-    """A wired installation: the three flows and what operators look at. Close it, or use it as a context manager."""
+    """A wired installation: the flows and what operators look at. Close it, or use it as a context manager."""
 
     settings: Settings
     retrieval: Retrieval
     ingestion: Ingestion
     stewardship: Stewardship
+    policy_administration: PolicyAdministration
     catalog: Catalog
     index: ChunkIndex
     index_sync: IndexSync
@@ -218,10 +221,21 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             new_key=new_api_key,
         )
     )
+    policy_administration = PolicyAdministration(
+        PolicyAdministrationPorts(
+            catalog=catalog,
+            pdp=pdp,
+            recorder=recorder,
+            clock=clock,
+            duties=policy_duties(settings.policies_dir),
+            four_eyes=settings.four_eyes,
+        )
+    )
     return {
         "retrieval": retrieval,
         "ingestion": ingestion,
         "stewardship": stewardship,
+        "policy_administration": policy_administration,
         "catalog": catalog,
         "index": index,
         "index_sync": index_sync,
@@ -232,6 +246,13 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "pdp": pdp,
         "clock": clock,
     }
+
+
+def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]:
+    """The duties to keep apart, without an installation. Raises `config.invalid`."""
+    from ragward.adapters.duties_toml import load_duties
+
+    return load_duties((policies_dir or resource("policies")) / "duties.toml")
 
 
 def open_keyring(settings: Settings, passphrase: str | None = None) -> Keyring:

@@ -169,6 +169,7 @@ class CasbinPolicyDecisionPoint:
         self._entity_types = entity_types
         self._tenants: OrderedDict[str, _TenantPolicy] = OrderedDict()
         self._labels: dict[str, dict[int, AccessLabel]] = {}  # in order of id
+        self._tried: dict[str, _TenantPolicy] = {}  # by digest, those not in force
         self._lock = threading.RLock()
         _model(model_text)
 
@@ -237,6 +238,24 @@ class CasbinPolicyDecisionPoint:
         )
         permitted = policy.enforce(principal, Action.CORPUS_RETRIEVE, label, ctx)
         return Explanation(principal=principal, permitted=permitted, terms=terms)
+
+    def permitted_under(
+        self, snapshot: PolicySnapshot, principal: str, context: Context
+    ) -> frozenset[int]:
+        """The labels that `principal` may read by itself if `snapshot` were in force."""
+        digest = snapshot.digest()
+        tried = self._tried.get(digest)
+        if tried is None:
+            snapshot.validate()
+            tried = _TenantPolicy(snapshot, self._model_text)
+            self._tried = dict([*self._tried.items(), (digest, tried)][-2:])  # before and after
+        ctx = _Ctx(context.now, delegate=principal.startswith("agent:"), administrative=False)
+        return frozenset(
+            label_id
+            for label_id, label in self._known_labels(snapshot.tenant).items()
+            if not (principal.startswith("app:") and label.classification > Classification.PUBLIC)
+            and tried.enforce(principal, Action.CORPUS_RETRIEVE, label, ctx)
+        )
 
     def check(self, snapshot: PolicySnapshot) -> None:
         """Raises `policy.invalid` unless this model can decide these rows."""

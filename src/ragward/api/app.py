@@ -9,7 +9,14 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from ragward.api import problems, routes_admin, routes_documents, routes_health, routes_retrieval
+from ragward.api import (
+    problems,
+    routes_admin,
+    routes_documents,
+    routes_health,
+    routes_policy,
+    routes_retrieval,
+)
 from ragward.api.context import ApiParts
 from ragward.api.jobs import JobRunner
 from ragward.api.metrics import Metrics
@@ -55,7 +62,8 @@ def _application(lifespan: Any) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for routes in (routes_retrieval, routes_documents, routes_admin, routes_health):
+    parts = (routes_retrieval, routes_documents, routes_policy, routes_admin, routes_health)
+    for routes in parts:
         app.include_router(routes.router)
     plain = app.openapi
 

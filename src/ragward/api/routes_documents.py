@@ -26,8 +26,7 @@ from ragward.domain.access import Action, Context, Subject
 from ragward.domain.corpus import DocumentState, SourceDocument
 from ragward.domain.errors import DeniedError, InvalidRequestError, NotFoundError
 from ragward.domain.jobs import JobRecord
-from ragward.domain.labels import Classification
-from ragward.stewardship import administrative
+from ragward.domain.labels import Classification, administrative
 
 router = APIRouter(prefix="/v1", tags=["documents"])
 Id = Annotated[str, Path(min_length=1, max_length=100)]

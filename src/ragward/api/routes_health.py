@@ -11,7 +11,7 @@ from ragward.api.context import Asker, Parts
 from ragward.api.problems import responses
 from ragward.domain.access import Action, Context
 from ragward.domain.errors import DeniedError
-from ragward.stewardship import administrative
+from ragward.domain.labels import administrative
 
 router = APIRouter(tags=["operations"])
 

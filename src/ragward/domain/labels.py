@@ -137,6 +137,13 @@ class AccessLabel:
         return hashlib.sha256(self.canonical()).digest()
 
 
+def administrative(
+    tenant: str, classification: Classification = Classification.RESTRICTED
+) -> AccessLabel:
+    """What an act on the tenant as a whole is decided on: a row must cover all corpora up to this level."""
+    return AccessLabel(tenant=tenant, corpus="all-corpora", classification=classification)
+
+
 def _text(value: str) -> bytes:
     data = value.encode()
     return struct.pack(">I", len(data)) + data
