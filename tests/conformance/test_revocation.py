@@ -12,6 +12,7 @@ from ragward.domain.corpus import SourceDocument
 from ragward.domain.errors import UnavailableError
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership
+from ragward.domain.policy_change import PolicyEdit
 from tests import company
 from tests.conftest import PROVE
 from tests.installation import asked_by, initialised, opened
@@ -72,10 +73,14 @@ def by_label(ragward):
 
 def by_membership(ragward):
     """Takes the person out of the group, and puts them back."""
-    steward, row = company.subject("steward"), {Membership("user:acme/ben", "group:acme/eng")}
+    steward = company.subject("steward")
+    row = frozenset({Membership("user:acme/ben", "group:acme/eng")})
+    administration = ragward.policy_administration
     return (
-        lambda: ragward.stewardship.change_policy(steward, remove_memberships=row),
-        lambda: ragward.stewardship.change_policy(steward, add_memberships=row),
+        lambda: administration.write(
+            steward, PolicyEdit(remove_memberships=row), reason="a revocation"
+        ),
+        lambda: administration.write(steward, PolicyEdit(add_memberships=row), reason="given back"),
     )
 
 
