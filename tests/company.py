@@ -146,5 +146,8 @@ class SetClock:
         self.ticks += 0.001
         return self.ticks
 
+    def sleep(self, seconds: float) -> None:
+        self.ticks += seconds
+
     def context(self) -> Context:
         return Context(now=self.seconds)

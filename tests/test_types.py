@@ -58,7 +58,7 @@ def an_answer_needs_a_receipt(passages: tuple[Passage, ...]) -> Answer:
 
 
 def a_permit_does_not_change(permit: Permit) -> None:
-    permit.revealed = {}  # type: ignore[misc]
+    permit.grants = ()  # type: ignore[misc]
 """
 
 

@@ -1,4 +1,4 @@
-"""Authorization that is administrable: why policy was changed, who approved it, what waits for approval."""
+"""What exact and administrable authorization needs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,21 @@ TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 def upgrade() -> None:
     """Adds what 0001 lacks."""
+    _epochs()
     _policy_administration()
 
 
+def _epochs() -> None:
+    """The epoch of the policy apart from that of everything."""
+    op.add_column(
+        "tenants",
+        sa.Column("policy_epoch", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+    )
+    op.execute("UPDATE tenants SET policy_epoch = epoch")
+
+
 def _policy_administration() -> None:
+    """Why policy was changed, who approved it, what waits for approval."""
     op.add_column("policy_versions", sa.Column("reason", TEXT, nullable=False, server_default=""))
     op.add_column("policy_versions", sa.Column("approved_by", TEXT, nullable=True))
     op.create_table(

@@ -28,6 +28,7 @@ from ragward.ports import (
     ChunkIndex,
     Clock,
     Embedder,
+    EpochTokens,
     Finder,
     IdentityVerifier,
     Keyring,
@@ -82,6 +83,7 @@ class Ragward:
     index: ChunkIndex
     index_sync: IndexSync
     keyring: Keyring
+    epoch_tokens: EpochTokens
     embedder: Embedder
     audit: AuditLog
     identity: IdentityVerifier
@@ -124,6 +126,10 @@ class Ragward:
         """The verified subject behind a token; needed for everything but `retrieve`."""
         return self.retrieval.identify(credentials)
 
+    def epoch_token(self, tenant: str) -> str:
+        """A token of the tenant's present epoch, for `RetrievalRequest.min_epoch`."""
+        return self.epoch_tokens.issue(tenant, self.catalog.epoch(tenant))
+
     def readiness(self) -> dict[str, str]:
         """Per part: `ok`, or the code of what is wrong."""
         checks: dict[str, Callable[[], object]] = {
@@ -152,9 +158,11 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     from ragward.adapters.cipher_aesgcm import AESGCMCipher
     from ragward.adapters.classifier_rules import RuleClassifier
     from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.epoch_tokens_aessiv import AESSIVEpochTokens
     from ragward.adapters.handling_toml import load_handling
     from ragward.adapters.identity_keys import new_api_key
     from ragward.adapters.redactor_presidio import PresidioRedactor
+    from ragward.adapters.scope_directory import MemoryScopeDirectory
     from ragward.adapters.screener_rules import RuleScreener
 
     policies = settings.policies_dir or resource("policies")
@@ -169,6 +177,8 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     finder = given.finder or _finder()
     screener = RuleScreener.from_file(policies / "injection.yaml")
     pdp = given.pdp or _pdp(catalog, policies)
+    scopes = MemoryScopeDirectory(catalog)
+    epoch_tokens = AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token"))
     recorder = Recorder(audit=audit, clock=clock)
     protection = Protection(
         keyring=keyring,
@@ -187,10 +197,12 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             limiter=given.limiter or _limiter(settings),
             screener=screener,
             pdp=pdp,
+            scopes=scopes,
             index=index,
             catalog=catalog,
             protection=protection,
             recorder=recorder,
+            epoch_tokens=epoch_tokens,
             clock=clock,
         )
     )
@@ -240,6 +252,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "index": index,
         "index_sync": index_sync,
         "keyring": keyring,
+        "epoch_tokens": epoch_tokens,
         "embedder": embedder,
         "audit": audit,
         "identity": identity,

@@ -316,6 +316,7 @@ def _retrieve(request: RetrievalRequest | str, user_token: str | None) -> _Call:
         "max_passages_per_document": asked.max_passages_per_document,
         "filters": dict(asked.filters) if asked.filters is not None else None,
         "minimize": asked.minimize,
+        "min_epoch": asked.min_epoch,
     }
     return _Call(method="POST", path="/v1/retrieve", body=body, user_token=user_token)
 

@@ -35,6 +35,8 @@ class IndexSync:
             self.index.delete(gone)
             self.catalog.finish_work(work)
             done += len(work)
+        if done:
+            self.index.maintain()
         return done
 
     def rebuild(self) -> int:

@@ -15,7 +15,10 @@ from ragward.domain.access import (
     Credentials,
     Decision,
     Explanation,
+    IdSet,
+    Permit,
     Subject,
+    TenantHead,
 )
 from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
 from ragward.domain.corpus import (
@@ -53,6 +56,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds for measuring durations."""
 
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+
 
 class IdentityVerifier(Protocol):
     """Turns unverified credentials into a subject."""
@@ -71,6 +77,11 @@ class PolicyDecisionPoint(Protocol):
         self, subject: Subject, action: Action, label: AccessLabel, context: Context
     ) -> bool:
         """Whether `subject` may do `action` on things under `label`."""
+
+    def decide_for(
+        self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
+    ) -> bool:
+        """Whether `principal` by itself, through no application or agent, may do `action` under `label`."""
 
     def explain(
         self, tenant: str, principal: str, label: AccessLabel, context: Context
@@ -94,6 +105,9 @@ class PolicyStore(Protocol):
 
     def epoch(self, tenant: str) -> int:
         """The tenant's current epoch; 0 for a tenant nobody wrote to."""
+
+    def head(self, tenant: str) -> TenantHead:
+        """Epochs, newest label and scope ids, and whether the index is behind, read together."""
 
     def policy(self, tenant: str) -> PolicySnapshot:
         """Rows, memberships, epoch and version, read together."""
@@ -309,14 +323,14 @@ class ChunkIndex(Protocol):
         self,
         vector: Vector,
         *,
-        scopes: Collection[int],
+        scopes: IdSet,
         limit: int,
         excluding: Collection[str] = (),
         only_points: Collection[str] | None = None,
     ) -> Sequence[Candidate]:
         """The best `limit` points whose scope is one of `scopes`, best first, ties by point id. No scopes, no result.
 
-        `only_points` narrows further to those points. Exact: recall 1.
+        `only_points` narrows further to those points. Exact, except where an index says that it uses a graph.
         """
 
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
@@ -328,8 +342,20 @@ class ChunkIndex(Protocol):
     def clear(self) -> None:
         """Removes everything, for a rebuild."""
 
+    def maintain(self) -> None:
+        """Sets off, in the background, whatever keeps searches fast; returns at once."""
+
     def close(self) -> None:
         """Flushes and releases the shard."""
+
+
+class ScopeDirectory(Protocol):
+    """Which index scopes a permit may match."""
+
+    def permitted(self, tenant: str, permit: Permit, corpora: Collection[str]) -> IdSet:
+        """Scope ids, an immutable set, of these corpora (all if none): `domain.admission.matches_view` for every scope of the tenant.
+
+        Knows every scope up to the permit's head. Raises `unavailable.catalog`."""
 
 
 class Embedder(Protocol):
@@ -441,6 +467,16 @@ class Keyring(Protocol):
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""
+
+
+class EpochTokens(Protocol):
+    """Epochs as callers hold them."""
+
+    def issue(self, tenant: str, epoch: int) -> str:
+        """An opaque token; two of one epoch differ. Raises `unavailable.keys`."""
+
+    def read(self, tenant: str, token: str) -> int:
+        """The epoch of a token of this tenant. Raises `request.invalid`, `unavailable.keys`."""
 
 
 class AuditLog(Protocol):

@@ -15,7 +15,6 @@ What the index returns is a candidate, never an answer: it may be stale, tampere
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,16 +26,15 @@ from ragward.domain.admission import (
     check_bounds,
     checked_query,
     drop_reason,
-    matches_view,
     passage,
 )
 from ragward.domain.audit import AuditEntry, EventType, query_tag
 from ragward.domain.corpus import (
     CatalogSnapshot,
-    IndexScope,
     Vector,
 )
 from ragward.domain.errors import (
+    ConflictError,
     IntegrityError,
     NotFoundError,
     RequestRefusedError,
@@ -57,9 +55,11 @@ from ragward.ports import (
     Catalog,
     ChunkIndex,
     Clock,
+    EpochTokens,
     IdentityVerifier,
     Limiter,
     PolicyDecisionPoint,
+    ScopeDirectory,
     Screener,
 )
 from ragward.protection import Protection
@@ -69,6 +69,8 @@ MAX_PENDING_POINTS: Final = 20_000
 _SLACK: Final = 10
 _REFILLS: Final = 2
 _REDECISIONS: Final = 2
+_EPOCH_WAIT_SECONDS: Final = 2.0
+_EPOCH_POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +81,13 @@ class RetrievalPorts:
     limiter: Limiter
     screener: Screener
     pdp: PolicyDecisionPoint
+    scopes: ScopeDirectory
     index: ChunkIndex
     catalog: Catalog
     protection: Protection
     recorder: Recorder
+    epoch_tokens: EpochTokens
     clock: Clock
-
-
-@dataclass(frozen=True, slots=True)
-class _Scopes:
-    """A tenant's index scopes with the corpus of each, up to `last_id`."""
-
-    last_id: int = 0
-    rows: tuple[tuple[IndexScope, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -120,7 +116,6 @@ class Retrieval:
 
     def __init__(self, ports: RetrievalPorts) -> None:
         self._ports = ports
-        self._scopes: dict[str, _Scopes] = {}
         self._record = ports.recorder.record
 
     def retrieve(self, credentials: Credentials, request: RetrievalRequest) -> Answer:
@@ -154,7 +149,7 @@ class Retrieval:
         """Raises `access.not_found` unless something in the corpus may be read: denied and absent look the same."""
         context = Context(now=self._ports.clock.now())
         permit = self._ports.pdp.decide_labels(subject, context)
-        if isinstance(permit, Deny) or not self._permitted_scopes(
+        if isinstance(permit, Deny) or not self._ports.scopes.permitted(
             subject.tenant, permit, (corpus,)
         ):
             raise NotFoundError
@@ -170,6 +165,8 @@ class Retrieval:
             "embed"
         ):  # before the decision: how long an answer takes must not tell what was decided
             vector = self._ports.protection.embedder.embed([query])[0]
+        with tally.stage("wait"):
+            self._reach(subject, request)
         for _ in range(1 + _REDECISIONS):
             with tally.stage("decide"):
                 permit = self._ports.pdp.decide_labels(
@@ -184,6 +181,18 @@ class Retrieval:
             if self._still_current(subject, permit, passages):
                 return self._receipted(subject, query, permit, passages, flags, duplicates, tally)
         raise UnavailableError(code="unavailable.consistency")
+
+    def _reach(self, subject: Subject, request: RetrievalRequest) -> None:
+        """Waits, not for long, until the catalog is at the epoch that the request asks for. Raises `access.epoch_not_reached`."""
+        if request.min_epoch is None:
+            return
+        ports = self._ports
+        wanted = ports.epoch_tokens.read(subject.tenant, request.min_epoch)
+        give_up = ports.clock.monotonic() + _EPOCH_WAIT_SECONDS
+        while ports.catalog.epoch(subject.tenant) < wanted:
+            if ports.clock.monotonic() >= give_up:
+                raise ConflictError(code="access.epoch_not_reached")
+            ports.clock.sleep(_EPOCH_POLL_SECONDS)
 
     def _authorized(
         self,
@@ -227,7 +236,7 @@ class Retrieval:
     ) -> list[Candidate]:
         """Candidates within the permit: the index by its own copy, and points it has not caught up with by the catalog's."""
         ports = self._ports
-        scopes = self._permitted_scopes(subject.tenant, permit, request.corpora)
+        scopes = ports.scopes.permitted(subject.tenant, permit, request.corpora)
         only: Collection[str] | None = None
         if request.filters is not None:
             only = ports.catalog.points_with_attributes(
@@ -239,34 +248,19 @@ class Retrieval:
                 vector, scopes=scopes, limit=wanted, excluding=seen, only_points=only
             )
         }
-        pending = ports.catalog.pending_points(subject.tenant, limit=MAX_PENDING_POINTS)
-        late = [
-            point_id
-            for point_id, scope_id in pending.items()
-            if scope_id in scopes and point_id not in seen and (only is None or point_id in only)
-        ]
-        for candidate in ports.index.score_points(vector, late) if late else ():
-            found[candidate.point_id] = candidate
+        if permit.head.has_pending:
+            pending = ports.catalog.pending_points(subject.tenant, limit=MAX_PENDING_POINTS)
+            late = [
+                point_id
+                for point_id, scope_id in pending.items()
+                if scope_id in scopes
+                and point_id not in seen
+                and (only is None or point_id in only)
+            ]
+            for candidate in ports.index.score_points(vector, late) if late else ():
+                found[candidate.point_id] = candidate
         best = sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.point_id))
         return best[:wanted]
-
-    def _permitted_scopes(
-        self, tenant: str, permit: Permit, corpora: tuple[str, ...]
-    ) -> frozenset[int]:
-        """The index scopes this permit may match: whoever may see all personal data of a chunk is matched on its full
-        view, everybody else on the redacted one, so that what is hidden cannot rank."""
-        known = self._scopes.get(tenant, _Scopes())
-        new = self._ports.catalog.scopes(tenant, after=known.last_id)
-        if new:  # rows are immutable and only ever added
-            labels = self._ports.catalog.labels(tenant)
-            fresh = tuple((scope, labels[scope.label_id].corpus) for scope in new)
-            known = _Scopes(last_id=max(scope.scope_id for scope in new), rows=known.rows + fresh)
-            self._scopes[tenant] = known
-        return frozenset(
-            scope.scope_id
-            for scope, corpus in known.rows
-            if (not corpora or corpus in corpora) and matches_view(permit, scope)
-        )
 
     def _open(
         self,
@@ -300,7 +294,7 @@ class Retrieval:
                     },
                 )
                 continue
-            revealed = permit.revealed[stored.label_id]
+            revealed = permit.revealed_under(stored.label_id)
             opened.append(
                 AuthorizedChunk(
                     stored=stored,
@@ -422,14 +416,10 @@ class Retrieval:
         )
 
     def _receipt(self, subject: Subject, receipt_id: str, entry: AuditEntry, epoch: int) -> Receipt:
-        message = f"{subject.tenant}|{subject.principal}|{epoch}".encode()
-        token = hmac.new(
-            self._ports.protection.keyring.mac_key("epoch-token"), message, hashlib.sha256
-        )
         return Receipt(
             receipt_id=receipt_id,
             recorded_at=entry.at,
             audit_index=entry.index,
             audit_hash=entry.chain_hash.hex(),
-            epoch_token=token.hexdigest()[:32],
+            epoch_token=self._ports.epoch_tokens.issue(subject.tenant, epoch),
         )

@@ -57,7 +57,7 @@ def observed(office, labels):
 def may_read(office, principal, application=company.APPLICATION):
     subject = Subject(tenant="acme", principal=principal, application=application, not_after=2**40)
     decision = office.pdp.decide_labels(subject, Context(now=NOW))
-    return set() if isinstance(decision, Deny) else set(decision.revealed)
+    return set() if isinstance(decision, Deny) else set(decision.label_ids())
 
 
 @st.composite

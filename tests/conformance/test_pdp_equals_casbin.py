@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
-from ragward.domain.access import Application, Context, Deny, Subject
-from ragward.domain.labels import Classification
-from ragward.domain.policy import PolicySnapshot
+from ragward.domain.access import Application, Context, Deny, Subject, TenantHead
+from ragward.domain.errors import ConfigurationError, UnavailableError
+from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from tests.conformance import strategies as make
 from tests.conformance.oracle import MODEL_FILE, Oracle
 
@@ -32,8 +33,12 @@ class Store:
         self.rows, self.memberships, self.now_epoch = tuple(rows), tuple(memberships), 1
         self.by_id = dict(enumerate(labels, start=1))
 
-    def epoch(self, tenant):
-        return self.now_epoch
+    def head(self, tenant):
+        return TenantHead(
+            epoch=self.now_epoch,
+            policy_epoch=self.now_epoch,
+            last_label_id=max(self.by_id, default=0),
+        )
 
     def policy(self, tenant):
         return PolicySnapshot(tenant, self.now_epoch, self.rows, self.memberships)
@@ -42,9 +47,9 @@ class Store:
         return {i: label for i, label in self.by_id.items() if i > after}
 
 
-def pdp_over(store):
+def pdp_over(store, model_text=None):
     return CasbinPolicyDecisionPoint(
-        store, model_text=Path(MODEL_FILE).read_text(), entity_types=TYPES
+        store, model_text=model_text or Path(MODEL_FILE).read_text(), entity_types=TYPES
     )
 
 
@@ -55,7 +60,7 @@ def subject(principal, *, agents=(), application=APPLICATION):
 
 
 def permitted(decision):
-    return set() if isinstance(decision, Deny) else set(decision.revealed)
+    return set() if isinstance(decision, Deny) else set(decision.label_ids())
 
 
 worlds = st.tuples(
@@ -89,7 +94,7 @@ def test_permitted_labels_are_exactly_what_enforce_permits(world, principal, now
     for label_id in expected:
         label = store.by_id[label_id]
         shown = {t for t in TYPES if _reveals(oracle, principal, t, label)}
-        assert shown == decision.revealed[label_id]
+        assert shown == decision.revealed_under(label_id)
 
 
 def _reveals(oracle, principal, entity_type, label):
@@ -184,30 +189,109 @@ def test_a_warm_permit_equals_a_cold_one(world, principal, more):
 
 
 def test_a_policy_that_was_edited_into_nonsense_decides_nothing():
-    from ragward.domain.errors import UnavailableError
-    from ragward.domain.policy import Membership, PolicyRow
-
-    row = PolicyRow(
-        "user:acme/ann", "corpus:retrieve", "acme/*", "PUBLIC..RESTRICTED", "*", "allow"
-    )
     cycle = [Membership("group:acme/a", "group:acme/b"), Membership("group:acme/b", "group:acme/a")]
-    for rows, memberships in (((), ()), ((row,), cycle)):
+    for rows, memberships in (((), ()), ((ROW,), cycle)):
         with pytest.raises(UnavailableError, match=r"unavailable\.policy"):
             pdp_over(Store(rows, memberships, [])).decide_labels(
                 subject("user:acme/ann"), Context(now=1)
             )
 
 
-def test_strangers_do_not_grow_the_role_map():
-    from ragward.domain.policy import PolicyRow
+EXACT = Path(MODEL_FILE).read_text().replace("m = keyMatch", "m = 1 == 1 && keyMatch")
 
-    row = PolicyRow(
-        "user:acme/ann", "corpus:retrieve", "acme/*", "PUBLIC..RESTRICTED", "*", "allow"
+
+def label_of(corpus="hr", granted=frozenset()):
+    return AccessLabel(
+        tenant="acme",
+        corpus=corpus,
+        classification=Classification.INTERNAL,
+        granted=frozenset(granted),
     )
-    pdp = pdp_over(Store([row], [], []))
-    pdp.decide_labels(subject("user:acme/ann"), Context(now=1))
-    policy = pdp._tenants["acme"]
-    before = len(policy._enforcer.get_role_manager().all_roles)
+
+
+ROW = PolicyRow("user:acme/ann", "corpus:retrieve", "acme/*", "PUBLIC..RESTRICTED", "*", "allow")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    world=worlds,
+    principal=st.sampled_from(make.USERS),
+    agent=st.sampled_from([(), (make.AGENTS[0],)]),
+    now=st.sampled_from([50, 250, 450]),
+)
+def test_a_model_of_other_terms_is_decided_label_by_label_to_the_same(world, principal, agent, now):
+    rows, memberships, labels = world
+    store = Store(rows, memberships, labels)
+    fast, exact = pdp_over(store), pdp_over(store, EXACT)
+    assert fast._matcher is not None
+    assert exact._matcher is None
+    who = subject(principal, agents=agent)
+    quick, slow = (pdp.decide_labels(who, Context(now=now)) for pdp in (fast, exact))
+    assert permitted(quick) == permitted(slow)
+    for label_id in permitted(quick):
+        assert quick.revealed_under(label_id) == slow.revealed_under(label_id)
+    for label in labels:
+        for action in ("corpus:retrieve", "document:relabel", "reveal:PERSON"):
+            assert fast.decide(who, action, label, Context(now=now)) == exact.decide(
+                who, action, label, Context(now=now)
+            )
+
+
+def test_a_model_that_decides_label_by_label_has_a_limit():
+    labels = [label_of(corpus="hr", granted={f"user:acme/u{i}"}) for i in range(1_001)]
+    rows = [ROW] + [
+        PolicyRow(f"role:acme/r{i}", "corpus:retrieve", "acme/*", "PUBLIC", "*", "allow")
+        for i in range(249)
+    ]
+    with pytest.raises(UnavailableError, match=r"unavailable\.policy"):
+        pdp_over(Store(rows, [], labels), EXACT).decide_labels(
+            subject("user:acme/ann"), Context(now=1)
+        )
+    pdp_over(Store(rows[:249], [], labels[:1_000]), EXACT).decide_labels(
+        subject("user:acme/ann"), Context(now=1)
+    )
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ("cleared(", "eval("),
+        ("keyMatch(", "regexMatch("),
+        ("cleared(r.sub", "cleared.x(r.sub"),
+        ("r = sub, act, obj, ctx", "r = sub, act, obj"),
+        ("corpus, levels, compartment, eft", "corpus, levels, eft"),
+        ("m = keyMatch", "m = = keyMatch"),
+    ],
+)
+def test_a_model_this_installation_cannot_decide_by_is_refused_at_load(broken):
+    text = Path(MODEL_FILE).read_text()
+    assert broken[0] in text
+    with pytest.raises(ConfigurationError):
+        pdp_over(Store([ROW], [], []), text.replace(*broken))
+
+
+@pytest.mark.parametrize("effect", ["some(where (p.eft == allow))", "priority(p.eft) || deny"])
+def test_another_effect_is_decided_as_casbin_decides_it(effect):
+    shipped = "some(where (p.eft == allow)) && !some(where (p.eft == deny))"
+    text = Path(MODEL_FILE).read_text()
+    assert shipped in text
+    denied = PolicyRow(*ROW.fields()[:5], "deny")
+    store = Store([denied, ROW], [], [label_of(granted={"user:acme/ann"})])
+    pdp = pdp_over(store, text.replace(shipped, effect))
+    permit = pdp.decide_labels(subject("user:acme/ann"), Context(now=1))
+    assert permitted(permit) == ({1} if effect.startswith("some") else set())
+
+
+@pytest.mark.parametrize("text", [Path(MODEL_FILE).read_text(), EXACT], ids=["fast", "exact"])
+def test_strangers_leave_nothing_behind(text):
+    pdp = pdp_over(Store([ROW], [], [label_of(granted={"user:acme/ann"})]), text)
+    assert pdp.decide_labels(subject("user:acme/ann"), Context(now=1))
+    state = pdp._tenants["acme"]
+    before = len(state.permits), len(state.rules._subs)
     for i in range(50):
-        pdp.decide_labels(subject(f"user:acme/stranger{i}"), Context(now=1))
-    assert before == len(policy._enforcer.get_role_manager().all_roles)
+        who = subject(f"user:acme/stranger{i}")
+        assert not pdp.decide_labels(who, Context(now=1))
+        assert not pdp.decide(who, "corpus:retrieve", state.index.labels[1], Context(now=1))
+    assert before == (len(state.permits), len(state.rules._subs))
+    if text == EXACT:
+        assert len(state.policy._enforcer.get_role_manager().all_roles) <= 1

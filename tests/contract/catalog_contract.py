@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ragward.domain.access import TenantHead
 from ragward.domain.corpus import DocumentState, View
 from ragward.domain.errors import (
     ConflictError,
@@ -324,3 +325,41 @@ class MetaContract:
         catalog.set_meta("model", "two")
         assert catalog.meta("model") == "two"
         catalog.check_ready()
+
+
+class HeadContract:
+    def test_a_tenant_nobody_wrote_to_has_an_empty_head(self, catalog):
+        assert catalog.head("acme") == TenantHead()
+
+    def test_it_agrees_with_what_is_read_one_by_one(self, catalog):
+        catalog.replace_policy("acme", [row()], [member("user:ann", "group:staff")], "root")
+        catalog.commit_version(version("a.md", label=label()))
+        catalog.commit_version(version("b.md", label=label(corpus="other")))
+        head = catalog.head("acme")
+        assert head.epoch == catalog.epoch("acme")
+        assert head.last_label_id == max(catalog.labels("acme"))
+        assert head.last_scope_id == max(s.scope_id for s in catalog.scopes("acme"))
+        assert head.has_pending
+        assert catalog.labels("acme", after=head.last_label_id) == {}
+        assert catalog.head("other") == TenantHead()
+
+    def test_only_the_policy_moves_the_policy_epoch(self, catalog):
+        catalog.replace_policy("acme", [row()], [member("user:ann", "group:staff")], "root")
+        before = catalog.head("acme")
+        assert before.policy_epoch == before.epoch
+        staged = version("a.md")
+        catalog.commit_version(staged)
+        catalog.set_state("acme", staged.document_id, DocumentState.DELETED)
+        after = catalog.head("acme")
+        assert after.epoch > before.epoch
+        assert after.policy_epoch == before.policy_epoch
+        gone = [member("user:ann", "group:staff")]
+        catalog.change_policy("acme", remove_memberships=gone, author="root")
+        last = catalog.head("acme")
+        assert last.policy_epoch == last.epoch > after.epoch
+
+    def test_finished_work_is_not_pending(self, catalog):
+        catalog.commit_version(version("a.md"))
+        assert catalog.head("acme").has_pending
+        work_off(catalog)
+        assert not catalog.head("acme").has_pending

@@ -13,6 +13,7 @@ from ragward.domain.policy import PolicySnapshot
 from tests.contract.catalog_contract import (
     NOW,
     ApplicationContract,
+    HeadContract,
     JobContract,
     LabelContract,
     MetaContract,
@@ -60,6 +61,10 @@ class TestPolicy(PolicyContract):
 
 
 class TestPolicyHistory(PolicyHistoryContract):
+    pass
+
+
+class TestHead(HeadContract):
     pass
 
 

@@ -547,3 +547,28 @@ def test_the_document_declares_every_error_of_every_operation():
             for status, response in operation["responses"].items():
                 if int(status) >= 400:
                     assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+# Epoch tokens. ------------------------------------------------------------------------------------------------------
+
+
+def test_a_write_says_from_when_on_it_holds_and_a_question_can_demand_it(api, served):
+    steward = served.headers("steward")
+    made = api.post("/v1/documents", json=new_document(), headers=steward)
+    document = made.json()["document_id"]
+    label = {"granted": ["user:acme/cai"], "reason": "no longer for the staff"}
+    written = [
+        made,
+        api.patch(f"/v1/documents/{document}/label", json=label, headers=steward),
+        api.delete(f"/v1/documents/{document}", headers=steward),
+    ]
+    tokens = [response.headers["ragward-epoch-token"] for response in written]
+    assert len(set(tokens)) == 3
+    for token in tokens:
+        asked = {"query": "voltage laboratory", "min_epoch": token}
+        answer = api.post("/v1/retrieve", json=asked, headers=served.headers("ann"))
+        assert answer.status_code == 200
+        assert all(p["document_id"] != document for p in answer.json()["passages"])
+    asked = {"query": "voltage", "min_epoch": "A" * 43}
+    refused = api.post("/v1/retrieve", json=asked, headers=served.headers("ann"))
+    problem(refused, 422, "request.invalid")

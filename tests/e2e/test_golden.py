@@ -213,7 +213,11 @@ def check(installed, world, tenant, name, readable, questions, seed):
 
 def _matches(permit, stored):
     scope = IndexScope(
-        scope_id=0, label_id=stored.label_id, view=stored.view, entity_types=stored.entity_types
+        scope_id=0,
+        label_id=stored.label_id,
+        corpus=stored.corpus,
+        view=stored.view,
+        entity_types=stored.entity_types,
     )
     return matches_view(permit, scope)
 

@@ -76,6 +76,7 @@ def test_a_change_is_tried_proposed_approved_and_rolled_back(api, served, stewar
         )
     done = api.post(f"/policy/proposals/{proposal}/approve", json=WHY, headers=root)
     assert (done.status_code, done.json()["state"]) == (200, "applied")
+    assert done.headers["ragward-epoch-token"]
     problem(
         api.post(f"/policy/proposals/{proposal}/approve", json=WHY, headers=root),
         409,

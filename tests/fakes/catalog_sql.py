@@ -12,6 +12,7 @@ from ragward.adapters.catalog_sql.filters import parse_filter
 from ragward.adapters.catalog_sql.labels import types_to_text
 from ragward.adapters.catalog_sql.policy import valid_policy
 from ragward.adapters.catalog_sql.versions import require_acceptable as require_version
+from ragward.domain.access import TenantHead
 from ragward.domain.corpus import (
     CatalogSnapshot,
     DocumentRecord,
@@ -57,6 +58,7 @@ class FakeCatalog:
         self._now = now
         self._lock = threading.RLock()
         self._epochs = Counter()
+        self._policy_epochs = Counter()
         self._policies = {}
         self._versions = []  # (version, policy)
         self._proposals = {}
@@ -87,6 +89,16 @@ class FakeCatalog:
 
     def epoch(self, tenant):
         return self._epochs[tenant]
+
+    def head(self, tenant):
+        with self._lock:
+            return TenantHead(
+                epoch=self._epochs[tenant],
+                policy_epoch=self._policy_epochs[tenant],
+                last_label_id=max(self.labels(tenant), default=0),
+                last_scope_id=max((s.scope_id for s in self.scopes(tenant)), default=0),
+                has_pending=any(item.tenant == tenant for item in self._work()),
+            )
 
     def policy(self, tenant):
         with self._lock:
@@ -160,7 +172,7 @@ class FakeCatalog:
         )
 
     def _write_policy(self, wanted, author, reason, approved_by):
-        number = self._move(wanted.tenant)
+        number = self._policy_epochs[wanted.tenant] = self._move(wanted.tenant)
         wanted = replace(wanted, epoch=number, version=number)
         self._policies[wanted.tenant] = wanted
         version = PolicyVersion(
@@ -190,7 +202,13 @@ class FakeCatalog:
         with self._lock:
             known = self.labels(tenant)
             return [
-                IndexScope(scope_id=i, label_id=label_id, view=view, entity_types=types)
+                IndexScope(
+                    scope_id=i,
+                    label_id=label_id,
+                    corpus=known[label_id].corpus,
+                    view=view,
+                    entity_types=types,
+                )
                 for (label_id, view, types), i in self._scopes.items()
                 if label_id in known and i > after
             ]

@@ -19,3 +19,7 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds for measuring durations."""
         return time.perf_counter()
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+        time.sleep(seconds)

@@ -2,50 +2,69 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from ragward.adapters.index_filter import SCOPE_FIELD, Hit, ScopeFilter, best_hits
+from ragward.adapters.edge_files import EdgeFiles
+from ragward.adapters.edge_graph import GraphBuild
+from ragward.adapters.index_filter import SCOPE_FIELD, Hit, ScopeFilter, best_hits, best_of_all
+from ragward.adapters.index_plan import SearchPlanner
+from ragward.domain.access import IdSet
 from ragward.domain.corpus import IndexPoint, Vector
-from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
+from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.domain.passages import Candidate
 
-_FORMAT: Final = 1
+#: Vectors without a graph from which `maintain` builds one: an exact scan of so many takes about 5 ms.
+GRAPH_FROM: Final = 50_000
+_MAX_WITHOUT_GRAPH: Final = 0.2  # of all vectors, before the graph is built anew
 _SLICE: Final = 256  # Edge holds the GIL while it updates
-_META: Final = "ragward-index.json"
+_EF: Final = 100
+_MAX_SCOPES: Final = 1_000_000
 _T = TypeVar("_T")
 
 
 class EdgeChunkIndex:
-    """`ports.ChunkIndex` on Qdrant Edge; exact search. Thread-safe. The write-ahead log is always on."""
+    """`ports.ChunkIndex` on Qdrant Edge. Thread-safe. The write-ahead log is always on.
 
-    def __init__(self, path: Path, dimension: int, payload_index: bool, holder: int) -> None:
-        self._path, self._dimension, self._payload_index = path, dimension, payload_index
-        self._holder = holder
+    Search is exact up to `graph_from` vectors; above, `maintain` builds a graph beside the running shard, and permits that
+    cover much of the index are answered from it (`index_plan.py`).
+    """
+
+    def __init__(
+        self, files: EdgeFiles, dimension: int, payload_index: bool, graph_from: int
+    ) -> None:
+        self._files, self._dimension, self._payload_index = files, dimension, payload_index
+        self._graph_from = graph_from
         self._lock = threading.RLock()
-        self._shard: Any = _guarded(self._open_shard)
+        self._planner = SearchPlanner()
+        self._build: GraphBuild | None = None
+        self._builder: threading.Thread | None = None
+        self._changed: set[str] = set()  # points written since the copy that a graph is built on
+        self._closed = False
+        self._adopt(_guarded(self._open_shard))
 
     @classmethod
     def open(
-        cls, path: Path, *, dimension: int, model_digest: str, payload_index: bool = True
+        cls,
+        path: Path,
+        *,
+        dimension: int,
+        model_digest: str,
+        payload_index: bool = True,
+        graph_from: int = GRAPH_FROM,
     ) -> EdgeChunkIndex:
         """The shard at `path`, made if missing.
 
         Raises `config.index_owned`, `config.model_mismatch`, `config.newer_version`, `unavailable.index`.
         """
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        holder = _hold(path)
+        files = EdgeFiles.hold(path, dimension=dimension, model_digest=model_digest)
         try:
-            _check_meta(path, dimension, model_digest)
-            return cls(path, dimension, payload_index, holder)
+            return cls(files, dimension, payload_index, graph_from)
         except BaseException:
-            os.close(holder)
+            files.release()
             raise
 
     def upsert(self, points: Sequence[IndexPoint]) -> None:
@@ -53,34 +72,51 @@ class EdgeChunkIndex:
         from qdrant_edge import Point, UpdateOperation
 
         for start in range(0, len(points), _SLICE):
+            part = points[start : start + _SLICE]
             batch = [
-                Point(point.point_id, point.vector, {SCOPE_FIELD: point.scope_id})
-                for point in points[start : start + _SLICE]
+                Point(point.point_id, point.vector, {SCOPE_FIELD: point.scope_id}) for point in part
             ]
-            self._update(UpdateOperation.upsert_points(batch))
+            self._update(UpdateOperation.upsert_points(batch), [point.point_id for point in part])
+            self._planner.counts.add([point.scope_id for point in part])
 
     def delete(self, point_ids: Sequence[str]) -> None:
         """Removes points."""
         from qdrant_edge import UpdateOperation
 
         for start in range(0, len(point_ids), _SLICE):
-            self._update(UpdateOperation.delete_points(list(point_ids[start : start + _SLICE])))
+            part: list[Any] = list(point_ids[start : start + _SLICE])
+            self._update(UpdateOperation.delete_points(part), part)
 
     def search(
         self,
         vector: Vector,
         *,
-        scopes: Collection[int],
+        scopes: IdSet,
         limit: int,
         excluding: Collection[str] = (),
         only_points: Collection[str] | None = None,
     ) -> Sequence[Candidate]:
-        """Exact search within the scopes."""
+        """The best within the scopes, by the plan that fits how much of the index they cover."""
         asked = ScopeFilter.of(scopes, excluding, only_points)
         if asked is None:
             return []
+        if only_points is None:
+            wanted = limit + len(asked.excluding)
+            size = self._planner.fetch_size(asked.scopes, wanted, has_graph=self._has_graph)
+            if size is not None:
+                found = best_of_all(
+                    lambda count: self._hits(vector, None, count, exact=not self._has_graph),
+                    asked,
+                    limit,
+                    size,
+                )
+                self._planner.learn(asked.scopes, enough=found is not None)
+                if found is not None:
+                    return found
         condition = _filter(asked)
-        return best_hits(lambda size: self._hits(vector, condition, size), asked, limit)
+        return best_hits(
+            lambda count: self._hits(vector, condition, count, exact=True), asked, limit
+        )
 
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
         """Similarity of named points, whatever scope they are stored under."""
@@ -89,30 +125,113 @@ class EdgeChunkIndex:
         if not point_ids:
             return []
         condition = Filter(must=[HasIdCondition(set(point_ids))])
-        hits = self._hits(vector, condition, len(point_ids))
+        hits = self._hits(vector, condition, len(point_ids), exact=True)
         return [Candidate(point_id=point_id, score=score) for point_id, score, _ in hits]
 
     def count(self) -> int:
         """Points held."""
         from qdrant_edge import CountRequest
 
-        return int(_guarded(lambda: self._shard.count(CountRequest(exact=True))))
+        return int(self._read(lambda shard: shard.count(CountRequest(exact=True))))
+
+    def plans(self) -> dict[str, int]:
+        """How often each search plan was used."""
+        return dict(self._planner.used)
 
     def clear(self) -> None:
         """Removes everything by making the shard anew."""
+        self._stop_build()
         with self._lock:
             _guarded(self._shard.close)
-            shutil.rmtree(self._path / "shard")
-            self._shard = _guarded(self._open_shard)
+            shutil.rmtree(self._files.shard)
+            self._adopt(_guarded(self._open_shard))
 
     def close(self) -> None:
         """Flushes, and lets another process own the shard."""
         with self._lock:
-            if self._holder >= 0:
-                _guarded(self._shard.flush)
-                _guarded(self._shard.close)
-                os.close(self._holder)
-                self._holder = -1
+            if self._closed:
+                return
+            self._closed = True  # before the build is stopped: none begins after this
+        self._stop_build()
+        _guarded(self._shard.flush)
+        _guarded(self._shard.close)
+        self._files.release()
+
+    # The graph. -----------------------------------------------------------------------------------------------------
+
+    def maintain(self) -> None:
+        """Begins to build a graph in the background, when enough vectors are without one."""
+        with self._lock:
+            if self._closed or self._builder is not None or not self._needs_graph():
+                return
+            self._builder = threading.Thread(target=self._build_in_background, daemon=True)
+            self._builder.start()
+
+    def build_graph(self) -> bool:
+        """Builds the graph now and waits for it, while searches and updates go on; whether there is a new one."""
+        with self._lock:
+            if self._build is not None or self._closed:
+                return False
+            _guarded(self._shard.flush)
+            copy = self._files.next_shard()
+            shutil.copytree(self._files.shard, copy)
+            self._changed.clear()
+            build = self._build = GraphBuild(copy)
+        done = build.wait()
+        with self._lock:
+            self._build = None
+            if done and not self._closed:
+                self._switch(copy)
+                return True
+        shutil.rmtree(copy, ignore_errors=True)
+        return False
+
+    def _build_in_background(self) -> None:
+        try:
+            self.build_graph()
+        except (OSError, UnavailableError):
+            pass  # the index answers as before; the next `maintain` tries again
+        finally:
+            self._builder = None
+
+    def _stop_build(self) -> None:
+        build, builder = self._build, self._builder
+        if build is not None:
+            build.stop()
+        if builder is not None and builder is not threading.current_thread():
+            builder.join()
+
+    def _needs_graph(self) -> bool:
+        info = _guarded(self._shard.info)
+        without = info.points_count - info.indexed_vectors_count
+        return bool(
+            info.points_count >= self._graph_from
+            and without > info.points_count * _MAX_WITHOUT_GRAPH
+        )
+
+    def _switch(self, copy: Path) -> None:
+        """Puts the shard with the graph in the place of the running one, with all that was written meanwhile."""
+        from qdrant_edge import EdgeShard, Point, UpdateOperation
+
+        old, old_path = self._shard, self._files.shard
+        new = _guarded(lambda: EdgeShard.load(str(copy)))
+        changed = sorted(self._changed)
+        for start in range(0, len(changed), _SLICE):
+            part = changed[start : start + _SLICE]
+            records = old.retrieve(part, with_payload=True, with_vector=True)
+            points = [Point(str(r.id), r.vector, r.payload or {}) for r in records]
+            gone: list[Any] = sorted(set(part) - {str(r.id) for r in records})
+            if points:
+                new.update(UpdateOperation.upsert_points(points))
+            if gone:
+                new.update(UpdateOperation.delete_points(gone))
+        new.flush()
+        self._files.switch(copy)
+        self._adopt(new)
+        _guarded(old.close)
+        shutil.rmtree(old_path)
+
+    # The engine. ----------------------------------------------------------------------------------------------------
 
     def _open_shard(self) -> Any:
         from qdrant_edge import (
@@ -124,7 +243,7 @@ class EdgeChunkIndex:
             UpdateOperation,
         )
 
-        shard_path = self._path / "shard"
+        shard_path = self._files.shard
         if shard_path.is_dir():
             return EdgeShard.load(str(shard_path))
         shard_path.mkdir(mode=0o700)
@@ -136,24 +255,51 @@ class EdgeChunkIndex:
             shard.update(UpdateOperation.create_field_index(SCOPE_FIELD, PayloadSchemaType.Integer))
         return shard
 
-    def _hits(self, vector: Vector, condition: Any, size: int) -> list[Hit]:
+    def _adopt(self, shard: Any) -> None:
+        """Takes a shard into use and counts what is in it."""
+        from qdrant_edge import FacetRequest
+
+        request = FacetRequest(SCOPE_FIELD, limit=_MAX_SCOPES, exact=True)
+        info = _guarded(shard.info)
+        counts = {}
+        if SCOPE_FIELD in info.payload_schema:  # without a payload index there are no facets
+            hits = _guarded(lambda: shard.facet(request)).hits
+            counts = {hit.value: hit.count for hit in hits if type(hit.value) is int}
+        self._planner.counts.replace(counts)
+        indexed = info.indexed_vectors_count
+        self._has_graph = indexed > 0 and indexed >= info.points_count * (1 - _MAX_WITHOUT_GRAPH)
+        self._shard: Any = shard
+
+    def _hits(self, vector: Vector, condition: Any, size: int, *, exact: bool) -> list[Hit]:
         from qdrant_edge import Query, SearchParams, SearchRequest
 
         request = SearchRequest(
             query=Query.Nearest(vector),
             limit=size,
             filter=condition,
-            params=SearchParams(exact=True),
+            params=SearchParams(exact=exact, hnsw_ef=None if exact else max(_EF, size)),
             with_payload=True,
         )
-        found = _guarded(lambda: self._shard.search(request))
+        found = self._read(lambda shard: shard.search(request))
         return [
             (str(hit.id), float(hit.score), (hit.payload or {}).get(SCOPE_FIELD)) for hit in found
         ]
 
-    def _update(self, operation: Any) -> None:
+    def _read(self, call: Callable[[Any], _T]) -> _T:
+        """Reads without the lock; once more if a new shard took the place of this one meanwhile."""
+        shard = self._shard
+        try:
+            return call(shard)
+        except Exception as error:
+            if shard is self._shard:
+                raise UnavailableError(code="unavailable.index") from error
+        return _guarded(lambda: call(self._shard))
+
+    def _update(self, operation: Any, point_ids: list[str]) -> None:
         with self._lock:
             _guarded(lambda: self._shard.update(operation))
+            if self._build is not None:
+                self._changed.update(point_ids)
 
 
 def _filter(asked: ScopeFilter) -> Any:
@@ -176,45 +322,3 @@ def _guarded(call: Callable[[], _T]) -> _T:
         raise
     except Exception as error:
         raise UnavailableError(code="unavailable.index") from error
-
-
-def _hold(path: Path) -> int:
-    """Ownership of the shard, which dies with this process."""
-    descriptor = os.open(path / "owner.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 64, 0).decode(errors="replace").strip()
-        os.close(descriptor)
-        raise ConfigurationError(
-            f"process {holder} owns this index; ask the running server, or stop it",
-            code="config.index_owned",
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return descriptor
-
-
-def _check_meta(path: Path, dimension: int, model_digest: str) -> None:
-    """One model per index: vectors of two models are not comparable."""
-    meta = path / _META
-    ours = {
-        "format": _FORMAT,
-        "engine": "qdrant-edge",
-        "dimension": dimension,
-        "model": model_digest,
-    }
-    if not meta.exists():
-        meta.write_text(json.dumps(ours), encoding="utf-8")
-        return
-    try:
-        found = json.loads(meta.read_text(encoding="utf-8"))
-        newer = int(found["format"]) > _FORMAT
-    except (ValueError, KeyError, TypeError):
-        raise UnavailableError(
-            "the index's description is damaged", code="unavailable.index"
-        ) from None
-    if newer:
-        raise ConfigurationError(code="config.newer_version")
-    if (found.get("model"), found.get("dimension")) != (model_digest, dimension):
-        raise ConfigurationError(code="config.model_mismatch")

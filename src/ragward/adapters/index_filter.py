@@ -1,8 +1,11 @@
 """What an index search may match: the one place that says so, whatever the engine.
 
 In Qdrant an empty filter, `must=[]` and `should=[]` match everything, and `must_not` alone passes points that lack the field.
-So there is always a positive clause, `scope in [...]`, over a validated, non-empty list of integers; engines translate this
+So there is always a positive clause, `scope in [...]`, over a validated, non-empty set of integers; engines translate this
 value and nothing else. What comes back is checked once more, because a wrongly typed payload can slip past an index.
+
+Long lists are slow in an engine, and an approximate graph under a filter loses results. Where much of an index may be
+matched, `best_of_all` therefore asks for more than is wanted of everything, and applies the same check to what comes back.
 """
 
 from __future__ import annotations
@@ -11,6 +14,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pyroaring import FrozenBitMap
+
+from ragward.domain.access import IdSet
 from ragward.domain.passages import Candidate
 
 SCOPE_FIELD: Final = "scope"
@@ -20,47 +26,74 @@ SCOPE_FIELD: Final = "scope"
 class ScopeFilter:
     """`scope` is one of `scopes`, the point is none of `excluding` and, if given, one of `only_points`."""
 
-    scopes: tuple[int, ...]
-    excluding: tuple[str, ...] = ()
-    only_points: tuple[str, ...] | None = None
+    scopes: FrozenBitMap
+    excluding: frozenset[str] = frozenset()
+    only_points: frozenset[str] | None = None
 
     @classmethod
     def of(
         cls,
-        scopes: Collection[int],
+        scopes: IdSet,
         excluding: Collection[str],
         only_points: Collection[str] | None,
     ) -> ScopeFilter | None:
-        """The filter, or None when nothing can match."""
-        if not all(type(scope) is int and scope > 0 for scope in scopes):
-            raise ValueError("scopes are positive integers")
+        """The filter, or None when nothing can match. Raises `ValueError` for scopes that are not positive integers."""
+        if not isinstance(scopes, FrozenBitMap):
+            if not all(type(scope) is int and 0 < scope < 2**32 for scope in scopes):
+                raise ValueError("scopes are positive integers")
+            scopes = FrozenBitMap(scopes)
         if not scopes or (only_points is not None and not only_points):
             return None
+        if 0 in scopes:
+            raise ValueError("scopes are positive integers")
         return cls(
-            scopes=tuple(sorted(scopes)),
-            excluding=tuple(sorted(excluding)),
-            only_points=None if only_points is None else tuple(sorted(only_points)),
+            scopes=scopes,
+            excluding=frozenset(excluding),
+            only_points=None if only_points is None else frozenset(only_points),
         )
 
     def admits(self, scope: object) -> bool:
         """Whether a returned payload value is what the filter asked for."""
-        return type(scope) is int and scope in self.scopes
+        return type(scope) is int and 0 < scope < 2**32 and scope in self.scopes
 
 
 Hit = tuple[str, float, object]
 """(point id, score, payload value of `scope`)"""
+Fetch = Callable[[int], Sequence[Hit]]
+"""The best so many points, best first."""
 
 
-def best_hits(
-    fetch: Callable[[int], Sequence[Hit]], asked: ScopeFilter, limit: int
-) -> list[Candidate]:
-    """The best `limit` hits, ties by point id: fetches further while the cut runs through equal scores."""
+def best_hits(fetch: Fetch, asked: ScopeFilter, limit: int) -> list[Candidate]:
+    """The best `limit` of a search under the filter, ties by point id: fetches further while the cut runs through equal scores."""
     size = limit + 8
     while True:
         hits = fetch(size)
         if len(hits) < size or hits[-1][1] < hits[min(limit, len(hits)) - 1][1]:
             break
         size *= 2
-    right = [hit for hit in hits if asked.admits(hit[2])]
+    return _best(hits, asked, limit)
+
+
+def best_of_all(fetch: Fetch, asked: ScopeFilter, limit: int, size: int) -> list[Candidate] | None:
+    """The best `limit` among the best `size` points of everything that the filter admits, ties by point id.
+
+    None when those may not be the best of all that it admits: too few, or a cut through equal scores.
+    """
+    hits = fetch(size)
+    best = _best(hits, asked, limit)
+    if len(hits) < size:
+        return best  # that was everything
+    return best if len(best) == limit and best[-1].score > hits[-1][1] else None
+
+
+def _best(hits: Sequence[Hit], asked: ScopeFilter, limit: int) -> list[Candidate]:
+    only = asked.only_points
+    right = [
+        hit
+        for hit in hits
+        if asked.admits(hit[2])
+        and hit[0] not in asked.excluding
+        and (only is None or hit[0] in only)
+    ]
     right.sort(key=lambda hit: (-hit[1], hit[0]))
     return [Candidate(point_id=point_id, score=score) for point_id, score, _ in right[:limit]]

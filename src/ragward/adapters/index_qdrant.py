@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ragward.adapters.index_filter import SCOPE_FIELD, Hit, ScopeFilter, best_hits
+from ragward.domain.access import IdSet
 from ragward.domain.corpus import IndexPoint, Vector
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.passages import Candidate
@@ -77,7 +78,7 @@ class QdrantChunkIndex:
         self,
         vector: Vector,
         *,
-        scopes: Collection[int],
+        scopes: IdSet,
         limit: int,
         excluding: Collection[str] = (),
         only_points: Collection[str] | None = None,
@@ -107,6 +108,9 @@ class QdrantChunkIndex:
         """Removes everything by making the collection anew."""
         self._call(lambda: self._client.delete_collection(self._collection))
         _guarded(self._ensure)
+
+    def maintain(self) -> None:
+        """A server looks after itself."""
 
     def close(self) -> None:
         """Releases the connection."""
@@ -155,10 +159,10 @@ def to_filter(asked: ScopeFilter) -> Any:
 
     must: list[Any] = [FieldCondition(key=SCOPE_FIELD, match=MatchAny(any=list(asked.scopes)))]
     if asked.only_points is not None:
-        must.append(HasIdCondition(has_id=list(asked.only_points)))
+        must.append(HasIdCondition(has_id=sorted(asked.only_points)))
     excluded: list[Any] | None = None
     if asked.excluding:
-        excluded = [HasIdCondition(has_id=list(asked.excluding))]
+        excluded = [HasIdCondition(has_id=sorted(asked.excluding))]
     return Filter(must=must, must_not=excluded)
 
 

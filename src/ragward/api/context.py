@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.security import HTTPBearer
 
 from ragward.api.jobs import JobRunner
@@ -61,3 +61,9 @@ def _subject(parts: Parts, credential: Credential) -> Subject:
 
 
 Asker = Annotated[Subject, Depends(_subject)]
+EPOCH_HEADER = "Ragward-Epoch-Token"
+
+
+def stamp(response: Response, parts: ApiParts, subject: Subject) -> None:
+    """Tells the writer from when on its write is in force: a later question can demand it as `min_epoch`."""
+    response.headers[EPOCH_HEADER] = parts.ragward.epoch_token(subject.tenant)

@@ -34,6 +34,7 @@ _BY_PREFIX: Final = {
 }
 _BY_CODE: Final = {
     "access.denied": 403,
+    "access.epoch_not_reached": 409,
     "access.not_found": 404,
     "request.too_large": 413,
     "request.filter_too_broad": 400,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
-from ragward.api.context import Asker, Parts
+from ragward.api.context import Asker, Parts, stamp
 from ragward.api.problems import responses
 from ragward.api.schemas import (
     ApplicationModel,
@@ -33,7 +33,7 @@ router = APIRouter(prefix="/v1", tags=["administration"])
     "/applications", status_code=201, operation_id="register_application", responses=responses(403)
 )
 def register_application(
-    body: ApplicationRequest, parts: Parts, subject: Asker
+    body: ApplicationRequest, parts: Parts, subject: Asker, response: Response
 ) -> ApplicationModel:
     """An AI application and what may pass through it."""
     for corpus in body.corpora:
@@ -51,6 +51,7 @@ def register_application(
     key = parts.ragward.stewardship.register_application(
         subject, application, with_key=body.with_key, replace_keys=body.replace_keys
     )
+    stamp(response, parts, subject)
     return ApplicationModel(principal=application.principal, api_key=key)
 
 

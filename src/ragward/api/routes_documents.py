@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from ragward.api.context import Asker, Parts
+from ragward.api.context import Asker, Parts, stamp
 from ragward.api.problems import responses
 from ragward.api.schemas import (
     DocumentModel,
@@ -45,6 +45,7 @@ def ingest(body: DocumentRequest, parts: Parts, subject: Asker, response: Respon
         attributes=body.attributes,
     )
     item = parts.ragward.ingestion.ingest(subject, source)
+    stamp(response, parts, subject)
     response.headers["Location"] = f"/v1/documents/{item.document_id}"
     return ItemModel.of(item)
 
@@ -81,9 +82,10 @@ def get(document_id: Id, parts: Parts, subject: Asker) -> DocumentModel:
     operation_id="delete_document",
     responses=responses(403, 404),
 )
-def delete(document_id: Id, parts: Parts, subject: Asker) -> None:
+def delete(document_id: Id, parts: Parts, subject: Asker, response: Response) -> None:
     """Deletes a document; no request begun afterwards sees it."""
     parts.ragward.stewardship.delete(subject, document_id)
+    stamp(response, parts, subject)
 
 
 @router.patch(
@@ -91,13 +93,15 @@ def delete(document_id: Id, parts: Parts, subject: Asker) -> None:
     operation_id="relabel_document",
     responses=responses(403, 404, 409),
 )
-def relabel(document_id: Id, body: RelabelRequest, parts: Parts, subject: Asker) -> DocumentModel:
+def relabel(
+    document_id: Id, body: RelabelRequest, parts: Parts, subject: Asker, response: Response
+) -> DocumentModel:
     """Another access label, in force when this returns."""
     before = parts.ragward.stewardship.document(subject, document_id)
     label = body.label(subject.tenant, before.corpus, before.label.classification)
-    return DocumentModel.of(
-        parts.ragward.stewardship.relabel(subject, document_id, label, body.reason)
-    )
+    after = parts.ragward.stewardship.relabel(subject, document_id, label, body.reason)
+    stamp(response, parts, subject)
+    return DocumentModel.of(after)
 
 
 @router.post(
@@ -106,9 +110,12 @@ def relabel(document_id: Id, body: RelabelRequest, parts: Parts, subject: Asker)
     operation_id="release_document",
     responses=responses(403, 404, 409),
 )
-def release(document_id: Id, body: ReasonRequest, parts: Parts, subject: Asker) -> None:
+def release(
+    document_id: Id, body: ReasonRequest, parts: Parts, subject: Asker, response: Response
+) -> None:
     """Lets a quarantined document be answered from."""
     parts.ragward.stewardship.release(subject, document_id, body.reason)
+    stamp(response, parts, subject)
 
 
 @router.post("/jobs", status_code=202, operation_id="create_job", responses=responses(403, 404))

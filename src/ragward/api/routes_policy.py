@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from ragward.api.context import ApiParts, Asker, Parts
+from ragward.api.context import ApiParts, Asker, Parts, stamp
 from ragward.api.problems import responses
 from ragward.api.schemas import ReasonRequest
 from ragward.api.schemas_policy import (
@@ -62,7 +62,7 @@ def replace_policy(
     outcome = _administration(parts).write(
         subject, body.edit(), reason=body.reason, expected_version=body.expected_version
     )
-    return _outcome(outcome, response)
+    return _outcome(outcome, response, parts, subject)
 
 
 @router.patch("", operation_id="change_policy", responses=_WRITTEN)
@@ -73,7 +73,7 @@ def change_policy(
     outcome = _administration(parts).write(
         subject, body.edit(), reason=body.reason, expected_version=body.expected_version
     )
-    return _outcome(outcome, response)
+    return _outcome(outcome, response, parts, subject)
 
 
 @router.get("/export", operation_id="export_policy", responses=_CSV, response_class=Response)
@@ -137,7 +137,7 @@ def roll_back_policy(
     outcome = _administration(parts).roll_back(
         subject, body.version, reason=body.reason, expected_version=body.expected_version
     )
-    return _outcome(outcome, response)
+    return _outcome(outcome, response, parts, subject)
 
 
 @router.get("/proposals", operation_id="get_policy_proposals", responses=responses(403))
@@ -165,11 +165,11 @@ def get_policy_proposal(
     responses=responses(403, 404, 409),
 )
 def approve_policy_proposal(
-    proposal_id: _Proposal, body: ReasonRequest, parts: Parts, subject: Asker
+    proposal_id: _Proposal, body: ReasonRequest, parts: Parts, subject: Asker, response: Response
 ) -> OutcomeModel:
     """Puts a proposal in force; for somebody other than its author, in person."""
     outcome = _administration(parts).approve(subject, proposal_id, reason=body.reason)
-    return OutcomeModel.of(outcome)
+    return _outcome(outcome, response, parts, subject)
 
 
 @router.post(
@@ -189,7 +189,10 @@ def _administration(parts: ApiParts) -> PolicyAdministration:
     return parts.ragward.policy_administration
 
 
-def _outcome(outcome: PolicyOutcome, response: Response) -> OutcomeModel:
+def _outcome(
+    outcome: PolicyOutcome, response: Response, parts: ApiParts, subject: Subject
+) -> OutcomeModel:
+    stamp(response, parts, subject)
     if outcome.proposal is not None:
         response.status_code = 202
     return OutcomeModel.of(outcome)

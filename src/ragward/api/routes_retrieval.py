@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["retrieval"])
 _MAX_ATTRIBUTES = 16
 
 
-@router.post("/retrieve", operation_id="retrieve", responses=responses(400))
+@router.post("/retrieve", operation_id="retrieve", responses=responses(400, 409))
 def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> RetrieveResponse:
     """What this asker may know of it, only as much as the question needs, with a receipt."""
     request = RetrievalRequest(
@@ -32,6 +32,7 @@ def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> Ret
         max_passages_per_document=body.max_passages_per_document,
         filters=body.filters,
         minimize=body.minimize,
+        min_epoch=body.min_epoch,
     )
     answer = parts.ragward.retrieve(credential, request)
     parts.metrics.observe_answer(answer)

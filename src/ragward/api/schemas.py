@@ -48,6 +48,12 @@ class RetrieveRequest(Strict):
         None, description="OpenAI's attribute filter; it can only narrow."
     )
     minimize: bool = True
+    min_epoch: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="The `Ragward-Epoch-Token` of a write that the answer must take into account.",
+    )
 
 
 class PassageModel(BaseModel):

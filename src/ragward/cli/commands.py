@@ -180,16 +180,13 @@ def ingest_with_progress(
 
 def query(
     settings: Settings,
-    question: str,
-    corpora: Sequence[str],
-    limit: int,
+    request: RetrievalRequest,
     caller: Caller,
     server: str | None,
     *,
     as_json: bool,
 ) -> None:
     """`ragward query`."""
-    request = RetrievalRequest(query=question, corpora=tuple(corpora), limit=limit)
     if server is not None:
         with RagwardClient(server, caller.token(settings)) as client:
             answer = client.retrieve(request)

@@ -108,6 +108,9 @@ def query(
     question: Annotated[str, typer.Argument()],
     corpus: Annotated[list[str] | None, typer.Option(help="Only here; may be repeated.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=50)] = 5,
+    min_epoch: Annotated[
+        str | None, typer.Option(help="The epoch token of a write that must be in force.")
+    ] = None,
     agent: Annotated[
         str | None, typer.Option(help="With --as: an agent acting for the person.")
     ] = None,
@@ -122,10 +125,14 @@ def query(
 ) -> None:
     """Ask, and see what this asker may know."""
     from ragward.cli import commands
+    from ragward.domain.passages import RetrievalRequest
 
     caller = commands.Caller(person=person, tenant=tenant, agent=agent, token_file=token_file)
     settings = commands.load_settings(context.obj)
-    commands.query(settings, question, corpus or [], limit, caller, server, as_json=as_json)
+    request = RetrievalRequest(
+        query=question, corpora=tuple(corpus or ()), limit=limit, min_epoch=min_epoch
+    )
+    commands.query(settings, request, caller, server, as_json=as_json)
 
 
 @app.command()

@@ -128,7 +128,8 @@ def roll_back(
         outcome = ragward.policy_administration.roll_back(
             subject, version, reason=reason, expected_version=expected_version
         )
-    render_policy.outcome(outcome, as_json=as_json)
+        token = ragward.epoch_token(subject.tenant)
+    render_policy.outcome(outcome, token, as_json=as_json)
 
 
 def proposals(settings: Settings, caller: Caller, *, everything: bool, as_json: bool) -> None:
@@ -145,7 +146,8 @@ def approve(
     """`ragward policy approve`."""
     with opened(settings, caller) as (ragward, subject):
         outcome = ragward.policy_administration.approve(subject, proposal_id, reason=reason)
-    render_policy.outcome(outcome, as_json=as_json)
+        token = ragward.epoch_token(subject.tenant)
+    render_policy.outcome(outcome, token, as_json=as_json)
 
 
 def reject(
@@ -181,7 +183,8 @@ def _write(
         outcome = ragward.policy_administration.write(
             subject, edit, reason=reason, expected_version=expected_version
         )
-    render_policy.outcome(outcome, as_json=as_json)
+        token = ragward.epoch_token(subject.tenant)
+    render_policy.outcome(outcome, token, as_json=as_json)
 
 
 def _edit_to(file: Path) -> PolicyEdit:

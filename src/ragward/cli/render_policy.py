@@ -77,7 +77,7 @@ def dry_run(run: DryRun, *, as_json: bool) -> None:
     out.print(f"against version {run.base_version}; {waits}", style="dim")
 
 
-def outcome(given: PolicyOutcome, *, as_json: bool) -> None:
+def outcome(given: PolicyOutcome, epoch_token: str, *, as_json: bool) -> None:
     """What became of a write."""
     state = "applied" if given.applied else "pending" if given.proposal else "unchanged"
     if as_json:
@@ -88,6 +88,7 @@ def outcome(given: PolicyOutcome, *, as_json: bool) -> None:
             "diff": given.diff.lines(),
             "proposal_id": given.proposal.proposal_id if given.proposal else None,
             "touching_restricted": list(given.touching_restricted),
+            "epoch_token": epoch_token,
         }
         typer.echo(json.dumps(body))
         return

@@ -100,16 +100,20 @@ def release(
     """`ragward document release`."""
     with opened(settings, caller) as (ragward, subject):
         name = document_id(ragward, subject, document)
-        epoch = ragward.stewardship.release(subject, name, reason)
-    render.result({"document_id": name, "epoch": epoch}, f"{name} is released", as_json=as_json)
+        ragward.stewardship.release(subject, name, reason)
+        token = ragward.epoch_token(subject.tenant)
+    result = {"document_id": name, "epoch_token": token}
+    render.result(result, f"{name} is released", as_json=as_json)
 
 
 def delete(settings: Settings, document: str, caller: Caller, *, as_json: bool) -> None:
     """`ragward document delete`."""
     with opened(settings, caller) as (ragward, subject):
         name = document_id(ragward, subject, document)
-        epoch = ragward.stewardship.delete(subject, name)
-    render.result({"document_id": name, "epoch": epoch}, f"{name} is deleted", as_json=as_json)
+        ragward.stewardship.delete(subject, name)
+        token = ragward.epoch_token(subject.tenant)
+    result = {"document_id": name, "epoch_token": token}
+    render.result(result, f"{name} is deleted", as_json=as_json)
 
 
 def add_application(

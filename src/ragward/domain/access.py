@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
+from typing import Protocol
 
 from ragward.domain.labels import AccessLabel, Classification
 
@@ -98,28 +98,72 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Permit:
-    """Yes, for these labels: label id -> the personal-data types the subject may see under it.
+class TenantHead:
+    """How far a tenant's records have come, read together: what anything remembered about it is compared with.
 
-    Valid for the tenant's `epoch` only and until `not_after` (Unix seconds), the earliest boundary of any label, row
-    or token it used.
+    `policy_epoch` is the epoch at which rows, memberships or applications last changed; `has_pending` says whether the
+    index still owes some of the tenant's points.
     """
 
-    epoch: int
+    epoch: int = 0
+    policy_epoch: int = 0
+    last_label_id: int = 0
+    last_scope_id: int = 0
+    has_pending: bool = False
+
+
+class IdSet(Protocol):
+    """An immutable set of ids, however it is held: a frozenset, a compressed bitmap."""
+
+    def __contains__(self, value: int, /) -> bool: ...
+    def __iter__(self) -> Iterator[int]: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Labels that may be read, and the personal-data types shown under them."""
+
+    labels: IdSet
+    revealed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """Yes, for the labels of its grants; no label is in two of them.
+
+    Valid for the epoch of the `head` it was decided at and until `not_after` (Unix seconds), the earliest boundary of
+    any label, row or token it used.
+    """
+
+    head: TenantHead
     not_after: int
-    revealed: Mapping[int, frozenset[str]]
+    grants: tuple[Grant, ...]
     policy_digest: str
     reason: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "revealed", MappingProxyType(dict(self.revealed)))
 
     def __bool__(self) -> bool:
         return True
 
+    @property
+    def epoch(self) -> int:
+        """The epoch it is valid for."""
+        return self.head.epoch
+
     def admits(self, label_id: int) -> bool:
         """Whether content under this label may be read."""
-        return label_id in self.revealed
+        return any(label_id in grant.labels for grant in self.grants)
+
+    def revealed_under(self, label_id: int) -> frozenset[str]:
+        """The personal-data types shown under a label; none under one that is not admitted."""
+        for grant in self.grants:
+            if label_id in grant.labels:
+                return grant.revealed
+        return frozenset()
+
+    def label_ids(self) -> frozenset[int]:
+        """All admitted labels."""
+        return frozenset(label_id for grant in self.grants for label_id in grant.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

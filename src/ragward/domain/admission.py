@@ -48,7 +48,7 @@ def matches_view(permit: Permit, scope: IndexScope) -> bool:
     """Whether a point of this scope answers this permit's holder."""
     if not permit.admits(scope.label_id):
         return False
-    entitled = scope.entity_types <= permit.revealed[scope.label_id]
+    entitled = scope.entity_types <= permit.revealed_under(scope.label_id)
     return entitled if scope.view is View.FULL else not entitled
 
 
@@ -63,7 +63,11 @@ def drop_reason(permit: Permit, request: RetrievalRequest, stored: StoredChunk |
     if request.corpora and stored.corpus not in request.corpora:
         return "corpus"
     scope = IndexScope(
-        scope_id=0, label_id=stored.label_id, view=stored.view, entity_types=stored.entity_types
+        scope_id=0,
+        label_id=stored.label_id,
+        corpus=stored.corpus,
+        view=stored.view,
+        entity_types=stored.entity_types,
     )
     if not matches_view(permit, scope):
         return "view"

@@ -277,5 +277,6 @@ class IndexScope:
 
     scope_id: int
     label_id: int
+    corpus: str
     view: View
     entity_types: frozenset[str]

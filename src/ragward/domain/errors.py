@@ -28,6 +28,7 @@ CODES: Final[dict[str, str]] = {
     "auth.application_mismatch": "The user's token was not issued to this application.",
     # authorization
     "access.denied": "The operation is not permitted to this subject.",
+    "access.epoch_not_reached": "The catalog has not come to the epoch that was asked for; try again.",
     "access.not_found": "It does not exist, or is not readable by this subject.",
     # requests
     "request.invalid": "A field is missing, malformed or out of bounds.",

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from ragward.domain.errors import InvalidRequestError
@@ -53,6 +54,7 @@ def require_name(text: str, what: str) -> str:
     return text
 
 
+@lru_cache(maxsize=1 << 16)  # a policy names the same few thousand again and again
 def require_principal(text: str) -> str:
     """`text` if it is `kind:tenant/id` in Unicode form NFKC. Raises `principal.invalid`.
 

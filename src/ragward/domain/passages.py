@@ -73,7 +73,8 @@ class Passage:
 class RetrievalRequest:
     """A question: `query` as the asker wrote it, where to look, how much to return.
 
-    `filters` narrow by public document attributes (OpenAI's filter shape); they can never widen.
+    `filters` narrow by public document attributes (OpenAI's filter shape); they can never widen. `min_epoch` is the token
+    of a write that the answer must take into account.
     """
 
     query: str = field(repr=False)
@@ -82,6 +83,7 @@ class RetrievalRequest:
     max_passages_per_document: int = 3
     filters: Mapping[str, object] | None = None
     minimize: bool = True
+    min_epoch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from ragward.domain.access import Permit
+from ragward.domain.access import Grant, Permit, TenantHead
 from ragward.domain.admission import (
     MAX_LIMIT,
     MAX_QUERY_CHARACTERS,
@@ -50,16 +50,18 @@ STORED = StoredChunk(
 
 def permit(*revealed, label_id=7):
     return Permit(
-        epoch=1,
+        head=TenantHead(epoch=1),
         not_after=10,
-        revealed={label_id: frozenset(revealed)},
+        grants=(Grant(labels=frozenset({label_id}), revealed=frozenset(revealed)),),
         policy_digest="p",
         reason="r",
     )
 
 
 def scope(view, *types, label_id=7):
-    return IndexScope(scope_id=1, label_id=label_id, view=view, entity_types=frozenset(types))
+    return IndexScope(
+        scope_id=1, label_id=label_id, corpus="hr", view=view, entity_types=frozenset(types)
+    )
 
 
 def authorized(document_id, number=0):
@@ -170,7 +172,7 @@ def test_another_label_matches_no_view(view):
 
 
 def test_what_a_permit_reveals_under_another_label_does_not_count():
-    both = replace(permit(), revealed={7: frozenset(), 8: frozenset({"AGE"})})
+    both = replace(permit(), grants=(*permit().grants, *permit("AGE", label_id=8).grants))
     assert not matches_view(both, scope(View.FULL, "AGE", label_id=7))
     assert matches_view(both, scope(View.FULL, "AGE", label_id=8))
 

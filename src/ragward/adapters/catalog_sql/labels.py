@@ -21,7 +21,8 @@ _LABELS: Final = (
     .order_by(labels.c.label_id)
 )
 _SCOPES: Final = (
-    select(scopes)
+    select(scopes, labels.c.fields)
+    .join(labels, labels.c.label_id == scopes.c.label_id)
     .where(scopes.c.tenant == bindparam("of"), scopes.c.scope_id > bindparam("after"))
     .order_by(scopes.c.scope_id)
 )
@@ -73,6 +74,7 @@ def read_scopes(connection: Connection, tenant: str, after: int) -> list[IndexSc
         IndexScope(
             scope_id=row.scope_id,
             label_id=row.label_id,
+            corpus=str(json.loads(row.fields)["corpus"]),
             view=View(row.view),
             entity_types=types_from_text(row.entity_types),
         )

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from ragward.adapters.catalog_sql import policy_history
 from ragward.adapters.catalog_sql.schema import casbin_rule
-from ragward.adapters.catalog_sql.tenants import move_epoch, read_epoch
+from ragward.adapters.catalog_sql.tenants import move_policy_epoch, read_epoch
 from ragward.domain.errors import ConflictError, InvalidRequestError
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyDiff, PolicyEdit
@@ -138,4 +138,4 @@ def _record(connection: Connection, policy: PolicySnapshot, written: Written) ->
         approved_by=written.approved_by,
     )
     policy_history.supersede_proposals(connection, policy.tenant, written.at)
-    return move_epoch(connection, policy.tenant)
+    return move_policy_epoch(connection, policy.tenant)

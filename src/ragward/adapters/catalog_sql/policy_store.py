@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ragward.adapters.catalog_sql import policy, policy_history
 from ragward.adapters.catalog_sql.connection import Database
-from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch
+from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch, read_head
+from ragward.domain.access import TenantHead
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyEdit, PolicyProposal, PolicyVersion, ProposalState
 
@@ -21,6 +22,10 @@ class SQLPolicyStore:
     def epoch(self, tenant: str) -> int:
         with self._database.read() as connection:
             return read_epoch(connection, tenant)
+
+    def head(self, tenant: str) -> TenantHead:
+        with self._database.read() as connection:
+            return read_head(connection, tenant)
 
     def policy(self, tenant: str) -> PolicySnapshot:
         with self._database.read() as connection:

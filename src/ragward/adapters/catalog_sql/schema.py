@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects import postgresql
 
@@ -47,6 +48,7 @@ tenants: Final = Table(
     metadata,
     Column("tenant", _TEXT, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
+    Column("policy_epoch", BigInteger, nullable=False, server_default=text("0")),
 )
 
 casbin_rule: Final = Table(

@@ -1,16 +1,31 @@
-"""The tenant's row: its epoch, and the lock that puts a tenant's writes in one order."""
+"""The tenant's row: its epochs, and the lock that puts a tenant's writes in one order."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, exists, func, select, update
 
 from ragward.adapters.catalog_sql.connection import insert_or_ignore
-from ragward.adapters.catalog_sql.schema import tenants
+from ragward.adapters.catalog_sql.schema import labels, outbox, scopes, tenants
+from ragward.domain.access import TenantHead
 
 # Built once: building a statement takes several times as long as SQLite takes to answer it.
 _EPOCH: Final = select(tenants.c.epoch).where(tenants.c.tenant == bindparam("of"))
+
+_HEAD: Final = select(
+    tenants.c.epoch,
+    tenants.c.policy_epoch,
+    select(func.max(labels.c.label_id))
+    .where(labels.c.tenant == bindparam("of"))
+    .scalar_subquery()
+    .label("last_label_id"),
+    select(func.max(scopes.c.scope_id))
+    .where(scopes.c.tenant == bindparam("of"))
+    .scalar_subquery()
+    .label("last_scope_id"),
+    exists().where(outbox.c.tenant == bindparam("of")).label("has_pending"),
+).where(tenants.c.tenant == bindparam("of"))
 
 
 def lock_tenant(connection: Connection, tenant: str) -> None:
@@ -28,12 +43,37 @@ def read_epoch(connection: Connection, tenant: str) -> int:
     return int(connection.execute(_EPOCH, {"of": tenant}).scalar() or 0)
 
 
+def read_head(connection: Connection, tenant: str) -> TenantHead:
+    """How far the tenant's records have come, in one statement; all zero for a tenant nobody wrote to."""
+    row = connection.execute(_HEAD, {"of": tenant}).one_or_none()
+    if row is None:
+        return TenantHead()
+    return TenantHead(
+        epoch=row.epoch,
+        policy_epoch=row.policy_epoch,
+        last_label_id=row.last_label_id or 0,
+        last_scope_id=row.last_scope_id or 0,
+        has_pending=bool(row.has_pending),
+    )
+
+
 def move_epoch(connection: Connection, tenant: str) -> int:
     """Adds one: the last statement of a transaction that changes what may be answered."""
     moved = (
         update(tenants)
         .where(tenants.c.tenant == tenant)
         .values(epoch=tenants.c.epoch + 1)
+        .returning(tenants.c.epoch)
+    )
+    return int(connection.execute(moved).scalar_one())
+
+
+def move_policy_epoch(connection: Connection, tenant: str) -> int:
+    """The same, for a transaction that changes the policy itself: what is remembered of it is read again."""
+    moved = (
+        update(tenants)
+        .where(tenants.c.tenant == tenant)
+        .values(epoch=tenants.c.epoch + 1, policy_epoch=tenants.c.epoch + 1)
         .returning(tenants.c.epoch)
     )
     return int(connection.execute(moved).scalar_one())

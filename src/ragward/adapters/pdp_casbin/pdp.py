@@ -1,0 +1,360 @@
+"""The policy decision point: who may do what, remembered for as long as nothing it depends on has changed.
+
+A remembered permit is used again while the policy version, the labels and the validity windows are those it was decided
+on. Whether they are is asked of the catalog once per request (`head`); an answer that was begun on an older head is
+caught by the epoch that comes with its one catalog read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from pyroaring import BitMap, FrozenBitMap
+
+from ragward.adapters.pdp_casbin.compiler import compile_matcher
+from ragward.adapters.pdp_casbin.exact import ExactPolicy
+from ragward.adapters.pdp_casbin.explain import terms
+from ragward.adapters.pdp_casbin.fast import FastPolicy
+from ragward.adapters.pdp_casbin.label_index import FAR_FUTURE, LabelIndex
+from ragward.adapters.pdp_casbin.model import Ctx, enforcer, load_model
+from ragward.adapters.pdp_casbin.rule_index import RuleIndex
+from ragward.domain.access import (
+    ALL_CORPORA,
+    CONTENT_ACTIONS,
+    REVEAL_PREFIX,
+    Action,
+    Application,
+    Context,
+    Decision,
+    Deny,
+    Explanation,
+    Grant,
+    Permit,
+    Subject,
+    TenantHead,
+)
+from ragward.domain.errors import InvalidRequestError, UnavailableError
+from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.policy import PolicySnapshot
+from ragward.ports import LabelStore, PolicyStore
+
+_MAX_TENANTS: Final = 256
+_MAX_PERMITS_PER_TENANT: Final = 4096
+
+
+class PolicyAndLabels(PolicyStore, LabelStore, Protocol):
+    """What decisions are made from."""
+
+
+class _Policy(Protocol):
+    """One policy version, decided fast or exactly."""
+
+    def readable(self, principal: str, index: LabelIndex, within: BitMap, ctx: Ctx) -> BitMap:
+        """Labels, of the signatures `within`, that the principal may retrieve under."""
+
+    def signatures(self, principal: str, action: str, index: LabelIndex) -> BitMap:
+        """Signatures under which an administrative action is permitted."""
+
+    def permits(self, principal: str, action: str, label: AccessLabel, ctx: Ctx) -> bool:
+        """One decision."""
+
+
+@dataclass(slots=True)
+class _Remembered:
+    """A decision, the labels it was made over, and the instants it holds for."""
+
+    decision: Decision
+    last_label_id: int
+    decided_at: int
+    not_after: int
+
+    def as_of(self, head: TenantHead, token_not_after: int) -> Decision:
+        """The decision with the head it is now good for, and no longer than the token it is given for."""
+        if isinstance(self.decision, Deny):
+            if self.decision.epoch != head.epoch:
+                self.decision = dataclasses.replace(self.decision, epoch=head.epoch)
+            return self.decision
+        not_after = min(self.not_after, token_not_after)
+        if self.decision.not_after != not_after or self.decision.head != head:
+            self.decision = dataclasses.replace(self.decision, head=head, not_after=not_after)
+        return self.decision
+
+
+class _Tenant:
+    """What is known of one tenant: its labels, its policy at some epoch, and the permits decided under it."""
+
+    def __init__(self, tenant: str) -> None:
+        self.lock = threading.RLock()
+        self.index = LabelIndex(tenant)
+        self.epoch = -1
+        self.rules: RuleIndex
+        self.policy: _Policy
+        self.permits: OrderedDict[tuple[object, ...], _Remembered] = OrderedDict()
+
+
+class CasbinPolicyDecisionPoint:
+    """`ports.PolicyDecisionPoint` under a Casbin model. Thread-safe.
+
+    `entity_types` are the personal-data types that can be revealed. A model made of the shipped terms is decided for all
+    labels at once; any other by `enforce`, label by label, up to a limit.
+    """
+
+    def __init__(
+        self, store: PolicyAndLabels, *, model_text: str, entity_types: frozenset[str]
+    ) -> None:
+        self._store = store
+        self._model_text = model_text
+        self._matcher = compile_matcher(load_model(model_text))
+        self._entity_types = sorted(entity_types)
+        self._tenants: OrderedDict[str, _Tenant] = OrderedDict()
+        self._last_tried: tuple[tuple[PolicySnapshot, _Policy], ...] = ()
+        self._lock = threading.Lock()
+
+    def decide_labels(self, subject: Subject, context: Context) -> Decision:
+        """The labels `subject` may read, through its application and every agent, with what is revealed under each."""
+        head = self._store.head(subject.tenant)
+        known = self._tenant(subject.tenant)
+        with known.lock:
+            head = self._catch_up(known, subject.tenant, head)
+            return self._remembered(known, subject, context).as_of(head, subject.not_after)
+
+    def decide(
+        self, subject: Subject, action: Action, label: AccessLabel, context: Context
+    ) -> bool:
+        """Whether `subject`, through its application and agents, may do `action` on things under `label`."""
+        if label.tenant != subject.tenant or not subject.application.admits(label):
+            return False
+        if subject.is_application_alone and label.classification > Classification.PUBLIC:
+            return False
+        known = self._current(subject.tenant)
+        with known.lock:
+            own, acting = _contexts(action, context)
+            return known.policy.permits(subject.principal, action, label, own) and all(
+                known.policy.permits(agent, action, label, acting) for agent in subject.agents
+            )
+
+    def decide_for(
+        self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
+    ) -> bool:
+        """Whether a principal by itself, through no application or agent, may do `action` on things under `label`."""
+        known = self._current(tenant)
+        with known.lock:
+            own, _ = _contexts(action, context)
+            return label.tenant == tenant and known.policy.permits(principal, action, label, own)
+
+    def permitted_under(
+        self, snapshot: PolicySnapshot, principal: str, context: Context
+    ) -> frozenset[int]:
+        """Labels the principal by itself could read if `snapshot` were the policy; an agent as far as it may act for somebody."""
+        known = self._current(snapshot.tenant)
+        policy = self._tried(snapshot)
+        ctx = Ctx(context.now, delegate=principal.startswith("agent:"), administrative=False)
+        with known.lock:
+            within = known.index.all_signatures()
+            if principal.startswith("app:"):  # no person behind it
+                within &= known.index.up_to(Classification.PUBLIC)
+            return frozenset(policy.readable(principal, known.index, within, ctx))
+
+    def _tried(self, snapshot: PolicySnapshot) -> _Policy:
+        """A policy that is not in force. The last two are kept: a dry run asks of one before and one after, by turns."""
+        for kept, policy in self._last_tried:
+            if kept is snapshot:
+                return policy
+        snapshot.validate()
+        policy = self._policy(RuleIndex(snapshot))
+        self._last_tried = (*self._last_tried[-1:], (snapshot, policy))
+        return policy
+
+    def explain(
+        self, tenant: str, principal: str, label: AccessLabel, context: Context
+    ) -> Explanation:
+        """The model's terms one by one, beside the decision."""
+        known = self._current(tenant)
+        ctx = Ctx(context.now, delegate=principal.startswith("agent:"), administrative=False)
+        with known.lock:
+            permitted = known.policy.permits(principal, Action.CORPUS_RETRIEVE, label, ctx)
+            told = terms(known.rules, known.rules.sub(principal), label, ctx)
+        return Explanation(principal=principal, permitted=permitted, terms=told)
+
+    def check(self, snapshot: PolicySnapshot) -> None:
+        """Raises `policy.invalid` unless Casbin itself takes these rows and can decide by them."""
+        snapshot.validate()
+        made = enforcer(snapshot, self._model_text)
+        probe = AccessLabel(
+            tenant=snapshot.tenant, corpus="probe", classification=Classification.PUBLIC
+        )
+        ctx = Ctx(0, delegate=False, administrative=False)
+        sub = RuleIndex(snapshot).sub(snapshot.rows[0].subject)
+        try:
+            made.enforce(sub, Action.CORPUS_RETRIEVE.value, probe, ctx)
+        except Exception as error:
+            raise InvalidRequestError(
+                f"the model cannot decide this policy: {type(error).__name__}",
+                code="policy.invalid",
+            ) from error
+
+    # What is remembered. --------------------------------------------------------------------------------------------
+
+    def _tenant(self, tenant: str) -> _Tenant:
+        with self._lock:
+            known = self._tenants.get(tenant)
+            if known is None:
+                known = self._tenants[tenant] = _Tenant(tenant)
+            self._tenants.move_to_end(tenant)
+            while len(self._tenants) > _MAX_TENANTS:
+                self._tenants.popitem(last=False)
+            return known
+
+    def _current(self, tenant: str) -> _Tenant:
+        """The tenant's state, as of now."""
+        known = self._tenant(tenant)
+        head = self._store.head(tenant)
+        with known.lock:
+            self._catch_up(known, tenant, head)
+        return known
+
+    def _catch_up(self, known: _Tenant, tenant: str, head: TenantHead) -> TenantHead:
+        """Takes in what was written since: new labels extend, a new policy replaces. Returns the head to answer for."""
+        if head.epoch < known.epoch or head.last_label_id < known.index.last_id:
+            # Another thread was quicker; or, if it still looks so, an older catalog was put in this one's place.
+            head = self._store.head(tenant)
+            if head.epoch < known.epoch or head.last_label_id < known.index.last_id:
+                known.index, known.epoch = LabelIndex(tenant), -1
+        if head.policy_epoch > known.epoch or known.epoch < 0:
+            snapshot = self._read(tenant)
+            rules = RuleIndex(snapshot)
+            known.policy = self._policy(rules)
+            known.rules, known.epoch = rules, snapshot.epoch
+            known.permits.clear()
+        if head.last_label_id > known.index.last_id:
+            known.index.add(self._store.labels(tenant, after=known.index.last_id))
+        return head
+
+    def _read(self, tenant: str) -> PolicySnapshot:
+        """The stored policy, validated again: what was edited in the database since it was written is refused here."""
+        try:
+            snapshot = self._store.policy(tenant)
+            snapshot.validate()
+        except InvalidRequestError as error:  # what is stored is wrong, not what was asked
+            raise UnavailableError(code="unavailable.policy") from error
+        return snapshot
+
+    def _policy(self, rules: RuleIndex) -> _Policy:
+        if self._matcher is not None:
+            return FastPolicy(rules, self._matcher)
+        try:
+            return ExactPolicy(rules, self._model_text)
+        except InvalidRequestError as error:
+            raise UnavailableError(code="unavailable.policy") from error
+
+    def _remembered(self, known: _Tenant, subject: Subject, context: Context) -> _Remembered:
+        if not known.rules.knows(
+            subject.principal
+        ):  # strangers get no place in the memory of others
+            denied = Deny(epoch=known.epoch, reason="no rule or membership names the subject")
+            return _Remembered(denied, known.index.last_id, context.now, FAR_FUTURE)
+        # The key holds every attribute of the subject that the model or this adapter reads.
+        key = (subject.principal, subject.agents, subject.application)
+        found = known.permits.get(key)
+        if (
+            found is not None
+            and found.last_label_id == known.index.last_id
+            and found.decided_at <= context.now < found.not_after
+        ):
+            known.permits.move_to_end(key)
+            return found
+        made = _Remembered(
+            decision=self._decided(known, subject, context),
+            last_label_id=known.index.last_id,
+            decided_at=context.now,
+            not_after=known.index.validity.next_boundary(context.now),
+        )
+        known.permits[key] = made
+        while len(known.permits) > _MAX_PERMITS_PER_TENANT:
+            known.permits.popitem(last=False)
+        return made
+
+    # Deciding. ------------------------------------------------------------------------------------------------------
+
+    def _decided(self, known: _Tenant, subject: Subject, context: Context) -> Decision:
+        """user ∩ application ∩ every agent."""
+        index, policy = known.index, known.policy
+        within = _admitted(index, subject.application)
+        if subject.is_application_alone:
+            within &= index.up_to(Classification.PUBLIC)
+        own, acting = _contexts(Action.CORPUS_RETRIEVE, context)
+        labels = policy.readable(subject.principal, index, within, own)
+        for agent in subject.agents:
+            labels &= policy.readable(agent, index, within, acting)
+        if not labels:
+            return Deny(epoch=known.epoch, reason="no label is permitted")
+        return Permit(
+            head=TenantHead(epoch=known.epoch),
+            not_after=0,
+            grants=self._grants(known, subject, labels),
+            policy_digest=known.rules.digest,
+            reason=f"{len(labels)} of {len(index.labels)} labels",
+        )
+
+    def _grants(self, known: _Tenant, subject: Subject, labels: BitMap) -> tuple[Grant, ...]:
+        """The labels parted by what is revealed under them, which rows decide by signature."""
+        parts: list[tuple[frozenset[str], BitMap]] = [(frozenset(), known.index.all_signatures())]
+        principals = (subject.principal, *subject.agents)
+        if all(known.rules.has_action(known.rules.sub(p), REVEAL_PREFIX) for p in principals):
+            for entity_type in self._entity_types:
+                parts = list(
+                    _split(parts, entity_type, self._revealing(known, principals, entity_type))
+                )
+        parts.sort(key=lambda part: len(part[1]))  # the largest is what the others leave over
+        grants = []
+        for types, signatures in parts[:-1]:
+            mine = labels & known.index.labels_of(signatures)
+            labels = labels - mine
+            grants.append(Grant(labels=FrozenBitMap(mine), revealed=types))
+        grants.append(Grant(labels=FrozenBitMap(labels), revealed=parts[-1][0]))
+        return tuple(grant for grant in grants if grant.labels)
+
+    @staticmethod
+    def _revealing(known: _Tenant, principals: tuple[str, ...], entity_type: str) -> BitMap:
+        action = f"{REVEAL_PREFIX}{entity_type}"
+        found = known.index.all_signatures()
+        for principal in principals:
+            found &= known.policy.signatures(principal, action, known.index)
+        return found
+
+
+def _split(
+    parts: list[tuple[frozenset[str], BitMap]], entity_type: str, revealing: BitMap
+) -> list[tuple[frozenset[str], BitMap]]:
+    """Each part in two where the type is revealed for only some of it."""
+    out = []
+    for types, part in parts:
+        inside, outside = part & revealing, part - revealing
+        if inside:
+            out.append((types | {entity_type}, inside))
+        if outside:
+            out.append((types, outside))
+    return out
+
+
+def _admitted(index: LabelIndex, application: Application) -> BitMap:
+    """Signatures whose content may pass through the application: `Application.admits`, for all of them."""
+    if application.tenant != index.tenant:
+        return BitMap()
+    within = index.up_to(application.ceiling)
+    if ALL_CORPORA not in application.corpora:
+        within &= index.in_corpora(application.corpora)
+    return within
+
+
+def _contexts(action: str, context: Context) -> tuple[Ctx, Ctx]:
+    """What the model sees of the circumstances: for the subject itself, and for who acts for it."""
+    administrative = action not in CONTENT_ACTIONS
+    return (
+        Ctx(context.now, delegate=False, administrative=administrative),
+        Ctx(context.now, delegate=True, administrative=administrative),
+    )
