@@ -4,17 +4,57 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+# Ordered by bytes on both databases, whatever the server's locale.
+TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
+    """Adds what 0001 lacks."""
+    _epochs()
+    _policy_administration()
+
+
+def _epochs() -> None:
     """The epoch of the policy apart from that of everything."""
     op.add_column(
         "tenants",
         sa.Column("policy_epoch", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
     )
     op.execute("UPDATE tenants SET policy_epoch = epoch")
+
+
+def _policy_administration() -> None:
+    """Why policy was changed, who approved it, what waits for approval."""
+    op.add_column("policy_versions", sa.Column("reason", TEXT, nullable=False, server_default=""))
+    op.add_column("policy_versions", sa.Column("approved_by", TEXT, nullable=True))
+    op.create_table(
+        "policy_proposals",
+        sa.Column("proposal_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("author", TEXT, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("base_version", sa.BigInteger(), nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("rows", TEXT, nullable=False),
+        sa.Column("memberships", TEXT, nullable=False),
+        sa.Column("decided_by", TEXT, nullable=True),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("decision_reason", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("proposal_id"),
+    )
+    op.create_index("policy_proposals_tenant", "policy_proposals", ["tenant", "at"], unique=False)
+
+
+def downgrade() -> None:
+    """Reasons and approvals would be lost."""
+    raise RuntimeError("there is no way down: restore a backup")

@@ -16,10 +16,12 @@ from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import ConfigurationError, RagwardError
 from ragward.domain.jobs import JobItem
 from ragward.domain.passages import Answer, RetrievalRequest
+from ragward.domain.policy_review import SeparatedDuties
 from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion, IngestionPorts
+from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.ports import (
     AuditLog,
     Catalog,
@@ -78,6 +80,7 @@ class Ragward:
     ingestion: Ingestion
     stewardship: Stewardship
     evaluation: Evaluation
+    policy_administration: PolicyAdministration
     catalog: Catalog
     index: ChunkIndex
     index_sync: IndexSync
@@ -258,11 +261,22 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             entity_types=_entity_types(),
         )
     )
+    policy_administration = PolicyAdministration(
+        PolicyAdministrationPorts(
+            catalog=catalog,
+            pdp=pdp,
+            recorder=recorder,
+            clock=clock,
+            duties=policy_duties(settings.policies_dir),
+            four_eyes=settings.four_eyes,
+        )
+    )
     return {
         "retrieval": retrieval,
         "ingestion": ingestion,
         "stewardship": stewardship,
         "evaluation": evaluation,
+        "policy_administration": policy_administration,
         "catalog": catalog,
         "index": index,
         "index_sync": index_sync,
@@ -308,6 +322,13 @@ def _held(
         limiter=given.limiter or OwnerLimiter(owner),
         is_ours=False,
     )
+
+
+def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]:
+    """The duties to keep apart, without an installation. Raises `config.invalid`."""
+    from ragward.adapters.duties_toml import load_duties
+
+    return load_duties((policies_dir or resource("policies")) / "duties.toml")
 
 
 def open_keyring(settings: Settings, passphrase: str | None = None) -> Keyring:

@@ -6,12 +6,10 @@ recorded in the audit log like everything else. There is no default administrato
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +26,8 @@ from ragward.domain.access import ALL_CORPORA, Application
 from ragward.domain.audit import AuditEvent, EventType
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
-from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.domain.policy import Membership, PolicyRow
+from ragward.domain.policy_csv import read_csv
 from ragward.ports import AuditLog, Catalog, Clock
 from ragward.settings import Settings
 
@@ -166,45 +165,9 @@ def restore(settings: Settings, directory: Path) -> None:
 
 def read_policy_csv(path: Path) -> Policy:
     """A Casbin CSV file, every row validated. Raises `policy.invalid` with the line's number."""
-    rows: list[PolicyRow] = []
-    memberships: list[Membership] = []
     with path.open(encoding="utf-8", newline="") as lines:
-        reader = csv.reader(lines, skipinitialspace=True)
-        for fields in _csv_lines(reader):
-            values = [value.strip(" \t") for value in fields]
-            if not values or values == [""] or values[0].startswith("#"):
-                continue
-            try:
-                if values[0] == "p":
-                    rows.append(PolicyRow.from_fields(values[1:]))
-                elif values[0] == "g":
-                    memberships.append(Membership.from_fields(values[1:]))
-                else:
-                    raise InvalidRequestError(f"{values[0]!r} is neither p nor g")
-            except InvalidRequestError as error:
-                raise InvalidRequestError(
-                    f"line {reader.line_num}: {error.detail}", code="policy.invalid"
-                ) from error
-    return Policy(rows=tuple(rows), memberships=tuple(memberships))
-
-
-def _csv_lines(reader: Iterable[list[str]]) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InvalidRequestError(
-            f"the file is not CSV in UTF-8: {type(error).__name__}", code="policy.invalid"
-        ) from error
-
-
-def policy_csv(snapshot: PolicySnapshot) -> str:
-    """A policy as a Casbin CSV file."""
-    out = io.StringIO()
-    for row in snapshot.rows:
-        out.write(", ".join(("p", *row.fields())) + "\n")
-    for membership in snapshot.memberships:
-        out.write(f"g, {membership.member}, {membership.group}\n")
-    return out.getvalue()
+        rows, memberships = read_csv(lines)
+    return Policy(rows=rows, memberships=memberships)
 
 
 def read_applications(directory_file: Path) -> list[Application]:
@@ -260,7 +223,8 @@ def _create_tenant(
         rows |= set(policy.rows)
         memberships |= set(policy.memberships)
     _record(audit, clock, tenant, "create_tenant", administrator)
-    catalog.replace_policy(tenant, sorted(rows), sorted(memberships), "operator")
+    reason = f"tenant {tenant} was created"
+    catalog.replace_policy(tenant, sorted(rows), sorted(memberships), "operator", reason=reason)
     catalog.save_application(command_line_application(tenant), key_prefix=None, key_sha256=None)
 
 

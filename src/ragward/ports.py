@@ -40,6 +40,7 @@ from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Candidate, RedactedText
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.domain.policy_change import PolicyProposal, PolicyVersion
 
 
 class Clock(Protocol):
@@ -79,15 +80,18 @@ class PolicyDecisionPoint(Protocol):
     ) -> bool:
         """Whether `principal` by itself, through no application or agent, may do `action` under `label`."""
 
-    def permitted_under(
-        self, snapshot: PolicySnapshot, principal: str, context: Context
-    ) -> frozenset[int]:
-        """Labels of the snapshot's tenant that `principal` by itself could read if `snapshot` were its policy."""
-
     def explain(
         self, tenant: str, principal: str, label: AccessLabel, context: Context
     ) -> Explanation:
         """Why `principal` may or may not read under `label`, term by term; for stewards."""
+
+    def permitted_under(
+        self, snapshot: PolicySnapshot, principal: str, context: Context
+    ) -> frozenset[int]:
+        """The ids of the tenant's labels that `principal` may read by itself if `snapshot` were in force.
+
+        As a person would: without an application between and without agents. An agent's are those under which it may
+        act for somebody; an application alone is held to PUBLIC. Raises `policy.invalid`, `unavailable.catalog`."""
 
     def check(self, snapshot: PolicySnapshot) -> None:
         """Raises `policy.invalid` unless the snapshot is valid and this model can decide it."""
@@ -103,12 +107,21 @@ class PolicyStore(Protocol):
         """Epochs, newest label and scope ids, and whether the index is behind, read together."""
 
     def policy(self, tenant: str) -> PolicySnapshot:
-        """Rows, memberships and epoch, read together."""
+        """Rows, memberships, epoch and version, read together."""
 
     def replace_policy(
-        self, tenant: str, rows: Iterable[PolicyRow], memberships: Iterable[Membership], author: str
+        self,
+        tenant: str,
+        rows: Iterable[PolicyRow],
+        memberships: Iterable[Membership],
+        author: str,
+        *,
+        reason: str = "",
+        expected_version: int | None = None,
     ) -> int:
-        """Replaces a tenant's policy by a checked one; returns the new epoch."""
+        """Replaces a tenant's policy by a checked one; returns the new epoch, which is the version's number.
+
+        Raises `policy.conflict` when the version in force is not `expected_version`."""
 
     def change_policy(
         self,
@@ -119,8 +132,42 @@ class PolicyStore(Protocol):
         add_memberships: Iterable[Membership] = (),
         remove_memberships: Iterable[Membership] = (),
         author: str,
+        reason: str = "",
     ) -> int:
         """Adds and removes single rows, refusing a result that is not valid; returns the new epoch."""
+
+
+class PolicyHistory(Protocol):
+    """Every policy that was in force, and those that wait for a second person. A policy write supersedes pending proposals."""
+
+    def policy_versions(
+        self, tenant: str, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[PolicyVersion]:
+        """Newest first, those numbered below `before`."""
+
+    def policy_version(self, tenant: str, number: int) -> tuple[PolicyVersion, PolicySnapshot]:
+        """A version and its policy. Raises `access.not_found`, `integrity.policy`."""
+
+    def add_proposal(self, proposal: PolicyProposal) -> None:
+        """Raises `policy.conflict` when its base is not in force."""
+
+    def proposals(self, tenant: str, *, limit: int = 100) -> Sequence[PolicyProposal]:
+        """Newest first, whatever became of them. Raises `integrity.policy`."""
+
+    def proposal(self, tenant: str, proposal_id: str) -> PolicyProposal:
+        """Raises `access.not_found`, `integrity.policy`."""
+
+    def approve_proposal(
+        self, tenant: str, proposal_id: str, *, decided_by: str, reason: str
+    ) -> int:
+        """Puts it in force in the same transaction; returns the new epoch.
+
+        Raises `access.not_found`, and `policy.conflict` unless it is pending and its base in force."""
+
+    def reject_proposal(
+        self, tenant: str, proposal_id: str, *, decided_by: str, reason: str
+    ) -> None:
+        """Raises `access.not_found`, and `policy.conflict` unless it is pending."""
 
 
 class LabelStore(Protocol):
@@ -180,6 +227,9 @@ class DocumentStore(Protocol):
         limit: int,
     ) -> Sequence[DocumentRecord]:
         """Current versions under any of these labels and in any of these states, by id, from after an id on."""
+
+    def documents_per_label(self, tenant: str) -> Mapping[int, int]:
+        """Label id -> active documents whose current version has it; labels without any are left out."""
 
     def commit_version(self, staged: StagedVersion) -> int:
         """Stores a whole version, supersedes the one before, queues the index work; all or nothing.
@@ -243,7 +293,16 @@ class JobStore(Protocol):
         """Raises `access.not_found`."""
 
 
-class Catalog(PolicyStore, LabelStore, ApplicationStore, DocumentStore, Outbox, JobStore, Protocol):
+class Catalog(
+    PolicyStore,
+    PolicyHistory,
+    LabelStore,
+    ApplicationStore,
+    DocumentStore,
+    Outbox,
+    JobStore,
+    Protocol,
+):
     """The system of record."""
 
     def check_ready(self) -> None:

@@ -72,7 +72,10 @@ class Settings(BaseSettings):
     )
     policies_dir: Path | None = Field(
         None,
-        description="Directory with model.conf, handling.toml, classification.yaml, injection.yaml; empty means the shipped ones.",
+        description="Directory with model.conf, handling.toml, duties.toml, classification.yaml, injection.yaml; empty means the shipped ones.",
+    )
+    four_eyes: bool = Field(
+        True, description="A policy change that touches RESTRICTED waits for a second person."
     )
     audience: str = Field(DEVELOPMENT_AUDIENCE, description="The `aud` tokens must carry.")
     issuers: tuple[IssuerSettings, ...] = Field((), description="Trusted token issuers.")

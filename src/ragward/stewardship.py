@@ -1,4 +1,4 @@
-"""What stewards and administrators do: relabel, release, delete, write policy, register applications, rotate, explain.
+"""What stewards and administrators do: relabel, release, delete, register applications, rotate, explain.
 
 Every act is decided by the same PDP as a retrieval, recorded before it takes effect, and by-id reads pass the same
 check as an answer: what a subject may not read does not exist for them.
@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ragward.domain.access import (
-    KNOWING_ACTIONS,
-    Action,
-    Application,
-    Context,
-    Explanation,
-    Subject,
-)
+from ragward.acts import Acts, require_reason
+from ragward.domain.access import KNOWING_ACTIONS, Action, Application, Explanation, Subject
 from ragward.domain.audit import AuditEntry, AuditVerification, EventType
 from ragward.domain.corpus import (
     Chunk,
@@ -31,7 +25,7 @@ from ragward.domain.corpus import (
     View,
 )
 from ragward.domain.envelope import KEKStatus
-from ragward.domain.errors import ConflictError, DeniedError, InvalidRequestError, NotFoundError
+from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.findings import Screening, Verdict
 from ragward.domain.labels import (
     AccessLabel,
@@ -40,13 +34,11 @@ from ragward.domain.labels import (
     require_principal,
     tenant_of,
 )
-from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ports import AuditLog, Catalog, Clock, PolicyDecisionPoint
 from ragward.protection import Protection
 
-MIN_REASON_CHARACTERS: Final = 8
 _PAGE: Final = 500
 
 
@@ -65,10 +57,11 @@ class StewardshipPorts:
 
 
 class Stewardship:
-    """Acts on documents, policy, applications, keys and the log."""
+    """Acts on documents, applications, keys and the log. Policy is `policy_administration`'s."""
 
     def __init__(self, ports: StewardshipPorts) -> None:
         self._ports = ports
+        self._acts = Acts(pdp=ports.pdp, recorder=ports.recorder, clock=ports.clock)
         self._record = ports.recorder.record
 
     # Documents. -----------------------------------------------------------------------------------------------------
@@ -108,7 +101,7 @@ class Stewardship:
     def delete(self, subject: Subject, document_id: str) -> int:
         """Deletes a document: no request begun after this returned sees it. Returns the epoch."""
         record = self.document(subject, document_id)
-        self._require(subject, Action.DOCUMENT_DELETE, record.label)
+        self._acts.require(subject, Action.DOCUMENT_DELETE, record.label)
         details = {"document": document_id, "version": record.version, "corpus": record.corpus}
         self._record(EventType.DOCUMENT_DELETED, subject, "permit", details, durable=True)
         epoch = self._ports.catalog.set_state(subject.tenant, document_id, DocumentState.DELETED)
@@ -118,7 +111,7 @@ class Stewardship:
     def release(self, subject: Subject, document_id: str, reason: str) -> int:
         """Lets a quarantined document be answered from. Returns the epoch."""
         record = self.document(subject, document_id)
-        self._require(subject, Action.DOCUMENT_RELABEL, record.label)
+        self._acts.require(subject, Action.DOCUMENT_RELABEL, record.label)
         require_reason(reason)
         if record.state is not DocumentState.QUARANTINED:
             raise ConflictError("only a quarantined document can be released")
@@ -141,7 +134,7 @@ class Stewardship:
         if label.tenant != record.tenant or label.corpus != record.corpus:
             raise InvalidRequestError("a relabelling keeps tenant and corpus", code="label.invalid")
         for either in (record.label, label):
-            self._require(subject, Action.DOCUMENT_RELABEL, either)
+            self._acts.require(subject, Action.DOCUMENT_RELABEL, either)
         details = {
             "document": document_id,
             "from": record.label.digest().hex(),
@@ -157,40 +150,7 @@ class Stewardship:
         self._ports.index_sync.run()
         return self._ports.catalog.get_document(subject.tenant, document_id)
 
-    # Policy, applications, keys. ------------------------------------------------------------------------------------
-
-    def policy(self, subject: Subject) -> PolicySnapshot:
-        """The tenant's policy. Raises `access.denied`."""
-        self._require(subject, Action.POLICY_READ, administrative(subject.tenant))
-        return self._ports.catalog.policy(subject.tenant)
-
-    def replace_policy(
-        self, subject: Subject, rows: Sequence[PolicyRow], memberships: Sequence[Membership]
-    ) -> int:
-        """Puts a whole policy in place of the present one; refused as a whole if any row is not valid. Returns the epoch."""
-        self._require(subject, Action.POLICY_WRITE, administrative(subject.tenant))
-        snapshot = PolicySnapshot(subject.tenant, 0, tuple(rows), tuple(memberships))
-        self._ports.pdp.check(snapshot)
-        self._record_policy(subject, snapshot)
-        return self._ports.catalog.replace_policy(
-            subject.tenant, rows, memberships, subject.principal
-        )
-
-    def change_policy(
-        self,
-        subject: Subject,
-        *,
-        add_rows: Iterable[PolicyRow] = (),
-        remove_rows: Iterable[PolicyRow] = (),
-        add_memberships: Iterable[Membership] = (),
-        remove_memberships: Iterable[Membership] = (),
-    ) -> int:
-        """Adds and removes single rows. Returns the epoch."""
-        self._require(subject, Action.POLICY_WRITE, administrative(subject.tenant))
-        before = self._ports.catalog.policy(subject.tenant)
-        rows = (set(before.rows) - set(remove_rows)) | set(add_rows)
-        memberships = (set(before.memberships) - set(remove_memberships)) | set(add_memberships)
-        return self.replace_policy(subject, sorted(rows), sorted(memberships))
+    # Applications, keys. --------------------------------------------------------------------------------------------
 
     def register_application(
         self,
@@ -204,7 +164,7 @@ class Stewardship:
 
         Earlier keys stay good beside it unless `replace_keys`: for a leaked one.
         """
-        self._require(subject, Action.APPLICATION_WRITE, administrative(subject.tenant))
+        self._acts.require_on_tenant(subject, Action.APPLICATION_WRITE)
         require_principal(application.principal)
         if (
             tenant_of(application.principal) != subject.tenant
@@ -220,7 +180,9 @@ class Stewardship:
 
     def rotate_key(self, subject: Subject, classification: Classification) -> tuple[str, int]:
         """A new KEK version for what is written from now on; earlier versions still open what they wrapped."""
-        self._require(subject, Action.KEY_ROTATE, administrative(subject.tenant, classification))
+        self._acts.require(
+            subject, Action.KEY_ROTATE, administrative(subject.tenant, classification)
+        )
         kek_id, version = self._ports.protection.keyring.rotate(subject.tenant, classification)
         details = {"kek": kek_id, "version": version, "classification": classification.name}
         self._record(EventType.KEY_ROTATED, subject, "permit", details, durable=True)
@@ -228,7 +190,7 @@ class Stewardship:
 
     def keys(self, subject: Subject) -> Sequence[KEKStatus]:
         """The tenant's KEK versions, without key material."""
-        self._require(subject, Action.KEY_ROTATE, administrative(subject.tenant))
+        self._acts.require_on_tenant(subject, Action.KEY_ROTATE)
         status = self._ports.protection.keyring.status()
         return [key for key in status if key.tenant in ("", subject.tenant)]
 
@@ -240,15 +202,15 @@ class Stewardship:
         if tenant_of(principal) != subject.tenant:
             raise NotFoundError
         record = self._ports.catalog.get_document(subject.tenant, document_id)
-        if not self._may(subject, Action.ACCESS_EXPLAIN, record.label):
+        if not self._acts.may(subject, Action.ACCESS_EXPLAIN, record.label):
             raise NotFoundError
         return self._ports.pdp.explain(
-            subject.tenant, principal, record.label, Context(now=self._ports.clock.now())
+            subject.tenant, principal, record.label, self._acts.context()
         )
 
     def audit_entries(self, subject: Subject, *, start: int, limit: int) -> Sequence[AuditEntry]:
         """This tenant's entries among the `limit` from index `start` on. Raises `access.denied`."""
-        self._require(subject, Action.AUDIT_READ, administrative(subject.tenant))
+        self._acts.require_on_tenant(subject, Action.AUDIT_READ)
         found = self._ports.audit.entries(start=start, limit=min(limit, 1000))
         return [entry for entry in found if json.loads(entry.data)["tenant"] == subject.tenant]
 
@@ -256,36 +218,18 @@ class Stewardship:
         self, subject: Subject, anchor: tuple[int, str] | None = None
     ) -> AuditVerification:
         """Checks the log, against an anchor if the caller kept one."""
-        self._require(subject, Action.AUDIT_READ, administrative(subject.tenant))
+        self._acts.require_on_tenant(subject, Action.AUDIT_READ)
         return self._ports.audit.verify(anchor=anchor)
 
     # How. -----------------------------------------------------------------------------------------------------------
 
-    def _may(self, subject: Subject, action: Action, label: AccessLabel) -> bool:
-        context = Context(now=self._ports.clock.now())
-        return self._ports.pdp.decide(subject, action, label, context)
-
     def _may_know(self, subject: Subject, label: AccessLabel) -> bool:
         """Whether a subject may learn that something under this label exists."""
-        return any(self._may(subject, action, label) for action in KNOWING_ACTIONS)
-
-    def _require(self, subject: Subject, action: Action, label: AccessLabel) -> None:
-        if not self._may(subject, action, label):
-            details = {"action": action.value, "code": "access.denied"}
-            self._record(EventType.REQUEST_REFUSED, subject, "deny", details)
-            raise DeniedError
+        return any(self._acts.may(subject, action, label) for action in KNOWING_ACTIONS)
 
     def _record_act(self, subject: Subject, act: str, target: str, reason: str = "") -> None:
         details = {"act": act, "target": target, "reason": reason}
         self._record(EventType.ADMIN_ACT, subject, "permit", details, durable=True)
-
-    def _record_policy(self, subject: Subject, snapshot: PolicySnapshot) -> None:
-        details = {
-            "policy": snapshot.digest(),
-            "rows": len(snapshot.rows),
-            "memberships": len(snapshot.memberships),
-        }
-        self._record(EventType.POLICY_CHANGED, subject, "permit", details, durable=True)
 
     def _rewrap(self, record: DocumentRecord, label: AccessLabel, reason: str) -> None:
         """The same DEK under the new label: no content is touched."""
@@ -341,13 +285,6 @@ class Stewardship:
         chunk = Chunk(ordinal=stored.ordinal, start=0, end=len(content.text), text=content.text)
         screening = Screening(verdict=verdict, rules=(), rule_set="")
         return ScannedChunk(chunk=chunk, spans=content.spans, screening=screening)
-
-
-def require_reason(reason: str) -> str:
-    """Raises `request.invalid` unless a person could understand it later."""
-    if not MIN_REASON_CHARACTERS <= len(reason.strip()) <= 500 or not reason.isprintable():
-        raise InvalidRequestError("a reason has 8 to 500 printable characters")
-    return reason
 
 
 def narrowed(label: AccessLabel, **changes: object) -> AccessLabel:

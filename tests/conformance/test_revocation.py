@@ -13,6 +13,7 @@ from ragward.domain.errors import ConflictError, InvalidRequestError, Unavailabl
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import Membership
+from ragward.domain.policy_change import PolicyEdit
 from ragward.retrieval import Retrieval
 from tests import company
 from tests.conftest import PROVE
@@ -74,10 +75,14 @@ def by_label(ragward):
 
 def by_membership(ragward):
     """Takes the person out of the group, and puts them back."""
-    steward, row = company.subject("steward"), {Membership("user:acme/ben", "group:acme/eng")}
+    steward = company.subject("steward")
+    row = frozenset({Membership("user:acme/ben", "group:acme/eng")})
+    administration = ragward.policy_administration
     return (
-        lambda: ragward.stewardship.change_policy(steward, remove_memberships=row),
-        lambda: ragward.stewardship.change_policy(steward, add_memberships=row),
+        lambda: administration.write(
+            steward, PolicyEdit(remove_memberships=row), reason="a revocation"
+        ),
+        lambda: administration.write(steward, PolicyEdit(add_memberships=row), reason="given back"),
     )
 
 

@@ -9,7 +9,9 @@ import pytest
 from ragward.adapters.catalog_sql import SQLCatalog
 
 pytest.register_assert_rewrite(
-    "tests.contract.catalog_contract", "tests.contract.catalog_document_contract"
+    "tests.contract.catalog_contract",
+    "tests.contract.catalog_document_contract",
+    "tests.contract.catalog_policy_contract",
 )
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 

@@ -9,6 +9,7 @@ from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.adapters.catalog_sql.schema import metadata
 from ragward.domain.corpus import DocumentState
 from ragward.domain.errors import ConfigurationError, ConflictError, IntegrityError, RagwardError
+from ragward.domain.policy import PolicySnapshot
 from tests.contract.catalog_contract import (
     NOW,
     ApplicationContract,
@@ -29,6 +30,7 @@ from tests.contract.catalog_document_contract import (
     VersionContract,
 )
 from tests.contract.catalog_examples import chunk, label, next_version, points, row, version
+from tests.contract.catalog_policy_contract import PolicyHistoryContract, proposal
 from tests.contract.conftest import MIGRATIONS
 from tests.fakes.catalog_sql import FakeCatalog
 
@@ -55,6 +57,10 @@ def catalog(request, tmp_path):
 
 
 class TestPolicy(PolicyContract):
+    pass
+
+
+class TestPolicyHistory(PolicyHistoryContract):
     pass
 
 
@@ -258,6 +264,66 @@ class TestDatabase:
         ]
         assert history[1][3] == catalog.policy("acme").digest()
         assert history[0][4] == "p, " + ", ".join(row().fields())
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            """UPDATE {table} SET "rows" = replace("rows", 'INTERNAL', 'RESTRICTED')""",
+            """UPDATE {table} SET "rows" = 'p, nonsense'""",
+            "UPDATE {table} SET memberships = 'g, user:acme/eve, group:acme/staff'",
+            "UPDATE {table} SET digest = 'x'",
+        ],
+    )
+    def test_an_edited_version_or_proposal_is_noticed(self, database, edit):
+        catalog, run = database
+        catalog.replace_policy("acme", [row()], [], "root")
+        catalog.add_proposal(proposal())
+        for table in ("policy_versions", "policy_proposals"):
+            run(edit.format(table=table))
+        calls = (
+            lambda: catalog.policy_version("acme", 1),
+            lambda: catalog.proposal("acme", "p-1"),
+            lambda: catalog.approve_proposal("acme", "p-1", decided_by="root", reason="x"),
+        )
+        for call in calls:
+            with pytest.raises(IntegrityError) as noticed:
+                call()
+            assert noticed.value.code == "integrity.policy"
+        assert catalog.policy("acme").rows == (row(),)
+
+    def test_a_catalog_of_the_first_revision_is_brought_up_to_date_with_its_history(
+        self, empty_database
+    ):
+        from alembic import command
+        from alembic.config import Config
+
+        from ragward.adapters.catalog_sql.connection import Database, parse_url
+
+        database = Database(parse_url(empty_database))
+        with database.write() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            connection.execute(
+                text(
+                    'INSERT INTO policy_versions (tenant, epoch, author, at, digest, "rows", memberships)'
+                    " VALUES ('acme', 3, 'root', 5, :digest, :rows, '')"
+                ),
+                {
+                    "digest": PolicySnapshot("acme", 0, (row(),), ()).digest(),
+                    "rows": "p, " + ", ".join(row().fields()),
+                },
+            )
+        database.close()
+        with pytest.raises(ConfigurationError):
+            SQLCatalog.open(empty_database)
+        SQLCatalog.migrate(empty_database, migrations_dir=MIGRATIONS)
+        catalog = opened(empty_database)
+        found, policy = catalog.policy_version("acme", 3)
+        assert (found.author, found.reason, found.approved_by) == ("root", "", None)
+        assert policy.rows == (row(),)
+        catalog.close()
 
     def test_ids_of_labels_and_outbox_entries_are_never_used_again(self, database):
         catalog, _ = database

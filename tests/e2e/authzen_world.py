@@ -101,7 +101,7 @@ def open_world(directory):
                 steward, application("pep"), with_key=True
             ),
         }
-        ragward.stewardship.change_policy(steward, add_rows=ROWS)
+        ragward.catalog.change_policy("acme", author="user:acme/root", add_rows=ROWS)
         rows = [
             PolicyRow(f"user:globex/{name}", action, "globex/*", ALL, "*", "allow")
             for name in ("steward", "ann")

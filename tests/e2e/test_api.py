@@ -337,7 +337,11 @@ def test_jobs_read_below_their_root_only(api, served):
 def test_policy_round_trip_and_refusal_as_a_whole(api, served):
     steward = served.headers("steward")
     before = api.get("/v1/policy", headers=steward).json()
-    body = {"rows": before["rows"], "memberships": before["memberships"]}
+    body = {
+        "rows": before["rows"],
+        "memberships": before["memberships"],
+        "reason": "a round trip of the policy",
+    }
     for wrong in (
         ["user:acme/x", "corpus:retrieve", "acme/*", "PUBLIC", "*"],
         ["user:acme/x", "corpus:retrieve", "acme/*", "PUBLIC", "*", "allow", "more"],
@@ -365,15 +369,25 @@ def test_a_revoked_membership_counts_for_the_very_next_answer(api, served):
     policy = api.get("/v1/policy", headers=steward).json()
     before = api.post("/v1/retrieve", json=asked, headers=served.headers("dot")).json()["passages"]
     kept = [m for m in policy["memberships"] if m[0] != "user:acme/dot"]
-    api.put("/v1/policy", json={"rows": policy["rows"], "memberships": kept}, headers=steward)
+    body = {"rows": policy["rows"], "reason": "dot left the company"}
+    gone = api.put("/v1/policy", json=body | {"memberships": kept}, headers=steward)
     after = api.post("/v1/retrieve", json=asked, headers=served.headers("dot")).json()["passages"]
-    api.put(
-        "/v1/policy",
-        json={"rows": policy["rows"], "memberships": policy["memberships"]},
-        headers=steward,
-    )
     assert before
+    assert (gone.status_code, gone.json()["state"]) == (200, "applied")
     assert after == []
+    back = api.put(
+        "/v1/policy", json=body | {"memberships": policy["memberships"]}, headers=steward
+    )
+    assert (back.status_code, back.json()["state"]) == (202, "pending")
+    proposal = f"/v1/policy/proposals/{back.json()['proposal_id']}"
+    approved = api.post(
+        f"{proposal}/approve",
+        json={"reason": "dot is back again"},
+        headers=served.headers("root"),
+    )
+    assert approved.json()["state"] == "applied"
+    again = api.post("/v1/retrieve", json=asked, headers=served.headers("dot")).json()["passages"]
+    assert len(again) == len(before)
 
 
 def test_explanations_are_for_stewards(api, served):

@@ -270,6 +270,6 @@ def test_the_epoch_token_of_a_decision_can_be_demanded_of_an_answer(world):
     first = epoch()
     assert epoch() == first
     row = PolicyRow("user:acme/zed", "job:read", "acme/*", ALL, "*", "allow")
-    world.ragward.stewardship.change_policy(company.subject("steward"), add_rows=[row])
+    world.ragward.catalog.change_policy("acme", author="user:acme/root", add_rows=[row])
     assert epoch() == first + 1
-    world.ragward.stewardship.change_policy(company.subject("steward"), remove_rows=[row])
+    world.ragward.catalog.change_policy("acme", author="user:acme/root", remove_rows=[row])

@@ -206,12 +206,12 @@ def test_a_revocation_shows_in_the_next_answer(world):
     body = question("user:eve", READ, name)
     steward, joins = company.subject("steward"), Membership("user:acme/eve", "group:acme/eng")
     assert not world.decision("user:eve", READ, name)
-    world.ragward.stewardship.change_policy(steward, add_memberships=[joins])
+    world.ragward.catalog.change_policy("acme", author="user:acme/root", add_memberships=[joins])
     before = world.post("evaluation", body).json()
     assert before["decision"]
     assert "eve" in world.found("subject", body)
     assert record.document_id in world.found("resource", body)
-    world.ragward.stewardship.change_policy(steward, remove_memberships=[joins])
+    world.ragward.catalog.change_policy("acme", author="user:acme/root", remove_memberships=[joins])
     assert world.post("evaluation", body).json() == {"decision": False}
     assert "eve" not in world.found("subject", body)
     assert world.found("resource", body) == []

@@ -168,14 +168,16 @@ def test_policy_keys_applications_and_tenants(home, ragward):
     (home / "bad.csv").write_text("p, user:acme/x, corpus:retrieve, acme/*, PUBLIC, *\n")
     code, out = ragward("policy", "check", home / "bad.csv", "--json")
     assert code == 1
-    assert json.loads(out)["code"] == "policy.invalid"
-    assert "line 1" in json.loads(out)["detail"]
+    [finding] = json.loads(out)["findings"]
+    assert (finding["code"], finding["severity"]) == ("policy.invalid", "error")
+    assert finding["where"] == "line 1"
     before = parsed(ragward("policy", "export", "--as", "steward", "--json"))
     _, text = ragward("policy", "export", "--as", "steward")
     (home / "exported.csv").write_text(text)
-    parsed(ragward("policy", "import", home / "exported.csv", "--as", "steward", "--json"))
+    put = ("policy", "import", home / "exported.csv", "--reason", "what was exported")
+    assert parsed(ragward(*put, "--as", "steward", "--json"))["state"] == "unchanged"
     assert parsed(ragward("policy", "export", "--as", "steward", "--json")) == before
-    assert ragward("policy", "import", home / "exported.csv", "--as", "ben") == (3, "access.denied")
+    assert ragward(*put, "--as", "ben") == (3, "access.denied")
     rotated = parsed(ragward("keys", "rotate", "INTERNAL", "--as", "steward", "--json"))
     states = {
         (k["kek_id"], k["version"]): k["state"] for k in parsed(ragward("keys", "status", "--json"))

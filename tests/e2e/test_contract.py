@@ -12,6 +12,8 @@ import openai
 import pytest
 
 from ragward.api.app import openapi_document
+from ragward.domain.policy import Membership
+from ragward.domain.policy_change import PolicyEdit
 from tests import company
 from tests.conftest import PROVE
 
@@ -29,6 +31,8 @@ expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429]
 "path.corpus" = ["hr", "eng", "absent"]
 "path.document_id" = {documents}
 "path.job_id" = {jobs}
+"path.version" = [1, 2, 99]
+"path.proposal_id" = {proposals}
 """
 
 
@@ -45,6 +49,7 @@ def test_schemathesis_finds_nothing(served, tmp_path):
         CONFIGURATION.format(
             documents=json.dumps([r.document_id for r in records][:12]),
             jobs=json.dumps([job.job_id]),
+            proposals=json.dumps([_proposal(served)]),
         )
     )
     done = subprocess.run(
@@ -76,6 +81,17 @@ def test_schemathesis_finds_nothing(served, tmp_path):
     tested = re.search(r"Tested: (\d+)", done.stdout)
     assert int(tested.group(1)) == sum(len(ops) for ops in openapi_document()["paths"].values())
     assert "401 Unauthorized" not in done.stdout, "the token was not accepted: nothing was tested"
+
+
+def _proposal(served):
+    """The id of a proposal: the steward asks for a clearance."""
+    edit = PolicyEdit(
+        add_memberships=frozenset({Membership("user:acme/cai", "compartment:acme/case")})
+    )
+    outcome = served.ragward.policy_administration.write(
+        company.subject("steward"), edit, reason="something to look at"
+    )
+    return outcome.proposal.proposal_id
 
 
 # OpenAI's client. ---------------------------------------------------------------------------------------------------

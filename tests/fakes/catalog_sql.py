@@ -26,6 +26,7 @@ from ragward.domain.corpus import (
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.jobs import ItemOutcome, JobRecord, JobState
 from ragward.domain.policy import PolicySnapshot
+from ragward.domain.policy_change import PolicyEdit, PolicyVersion, ProposalState
 
 _FINAL = {JobState.CANCELED, JobState.FAILED, JobState.COMPLETED_WITH_ERRORS, JobState.SUCCESS}
 _NO_KEY = KeyReference(dek_id="", kek_id="", kek_version=0, wrapped_dek=b"")
@@ -60,6 +61,8 @@ class FakeCatalog:
         self._epochs = Counter()
         self._policy_epochs = Counter()
         self._policies = {}
+        self._versions = []  # (version, policy)
+        self._proposals = {}
         self._labels = {}  # label -> id
         self._scopes = {}  # (label id, view, entity types) -> id
         self._applications = {}
@@ -103,27 +106,90 @@ class FakeCatalog:
             found = self._policies.get(tenant, PolicySnapshot(tenant, 0, (), ()))
             return replace(found, epoch=self._epochs[tenant])
 
-    def replace_policy(self, tenant, rows, memberships, author):
-        with self._lock:
-            self._policies[tenant] = valid_policy(tenant, rows, memberships)
-            self._policy_epochs[tenant] = self._move(tenant)
-            return self._epochs[tenant]
-
-    def change_policy(
-        self,
-        tenant,
-        *,
-        add_rows=(),
-        remove_rows=(),
-        add_memberships=(),
-        remove_memberships=(),
-        author,
+    def replace_policy(
+        self, tenant, rows, memberships, author, *, reason="", expected_version=None
     ):
         with self._lock:
-            before = self.policy(tenant)
-            rows = (set(before.rows) - set(remove_rows)) | set(add_rows)
-            memberships = (set(before.memberships) - set(remove_memberships)) | set(add_memberships)
-            return self.replace_policy(tenant, rows, memberships, author)
+            wanted = valid_policy(tenant, rows, memberships)
+            self._require_version(tenant, expected_version)
+            return self._write_policy(wanted, author, reason, None)
+
+    def change_policy(self, tenant, *, author, reason="", **change):
+        with self._lock:
+            edit = PolicyEdit(**{name: frozenset(items) for name, items in change.items()})
+            after = edit.applied_to(self.policy(tenant))
+            return self.replace_policy(tenant, after.rows, after.memberships, author, reason=reason)
+
+    def policy_versions(self, tenant, *, before=None, limit=100):
+        found = [v for v, policy in self._versions if policy.tenant == tenant]
+        return [v for v in reversed(found) if before is None or v.number < before][:limit]
+
+    def policy_version(self, tenant, number):
+        for version, policy in self._versions:
+            if (policy.tenant, version.number) == (tenant, number):
+                return version, policy
+        raise NotFoundError
+
+    def add_proposal(self, proposal):
+        with self._lock:
+            self._require_version(proposal.tenant, proposal.base_version)
+            self._proposals[proposal.proposal_id] = proposal
+
+    def proposals(self, tenant, *, limit=100):
+        found = [each for each in self._proposals.values() if each.tenant == tenant]
+        return sorted(found, key=lambda each: (-each.at, each.proposal_id))[:limit]
+
+    def proposal(self, tenant, proposal_id):
+        found = self._proposals.get(proposal_id)
+        if found is None or found.tenant != tenant:
+            raise NotFoundError
+        return found
+
+    def approve_proposal(self, tenant, proposal_id, *, decided_by, reason):
+        with self._lock:
+            proposal = self.proposal(tenant, proposal_id)
+            self._decide(proposal, ProposalState.APPROVED, decided_by, reason)
+            wanted = valid_policy(tenant, proposal.rows, proposal.memberships)
+            return self._write_policy(wanted, proposal.author, proposal.reason, decided_by)
+
+    def reject_proposal(self, tenant, proposal_id, *, decided_by, reason):
+        with self._lock:
+            proposal = self.proposal(tenant, proposal_id)
+            self._decide(proposal, ProposalState.REJECTED, decided_by, reason)
+
+    def _require_version(self, tenant, expected):
+        if expected not in (None, self.policy(tenant).version):
+            raise ConflictError(code="policy.conflict")
+
+    def _decide(self, proposal, state, decided_by, reason):
+        if proposal.state_at(self._now()) is not ProposalState.PENDING:
+            raise ConflictError(code="policy.conflict")
+        self._proposals[proposal.proposal_id] = replace(
+            proposal,
+            state=state,
+            decided_by=decided_by,
+            decided_at=self._now(),
+            decision_reason=reason,
+        )
+
+    def _write_policy(self, wanted, author, reason, approved_by):
+        number = self._policy_epochs[wanted.tenant] = self._move(wanted.tenant)
+        wanted = replace(wanted, epoch=number, version=number)
+        self._policies[wanted.tenant] = wanted
+        version = PolicyVersion(
+            number=number,
+            author=author,
+            at=self._now(),
+            reason=reason,
+            approved_by=approved_by,
+            digest=wanted.digest(),
+        )
+        self._versions.append((version, wanted))
+        for each in self.proposals(wanted.tenant):
+            if each.state is ProposalState.PENDING:
+                superseded = replace(each, state=ProposalState.SUPERSEDED, decided_at=self._now())
+                self._proposals[each.proposal_id] = superseded
+        return number
 
     # Labels and scopes
 
@@ -211,6 +277,15 @@ class FakeCatalog:
             and each.record.document_id > after
         ]
         return sorted(found, key=lambda record: record.document_id)[:limit]
+
+    def documents_per_label(self, tenant):
+        return dict(
+            Counter(
+                each.record.label_id
+                for each in self._documents.values()
+                if each.record.tenant == tenant and each.record.state is DocumentState.ACTIVE
+            )
+        )
 
     def commit_version(self, staged):
         require_version(staged)

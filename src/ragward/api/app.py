@@ -15,6 +15,7 @@ from ragward.api import (
     routes_authzen,
     routes_documents,
     routes_health,
+    routes_policy,
     routes_retrieval,
 )
 from ragward.api.context import ApiParts
@@ -62,7 +63,14 @@ def _application(lifespan: Any) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for routes in (routes_retrieval, routes_documents, routes_admin, routes_authzen, routes_health):
+    for routes in (
+        routes_retrieval,
+        routes_documents,
+        routes_policy,
+        routes_admin,
+        routes_authzen,
+        routes_health,
+    ):
         app.include_router(routes.router)
     plain = app.openapi
 

@@ -43,6 +43,8 @@ _BY_CODE: Final = {
     "job.not_cancellable": 409,
     "catalog.exists": 409,
     "limit.time": 503,
+    "policy.conflict": 409,
+    "policy.second_person": 403,
 }
 #: For what the framework itself refuses; its 400 for a body it cannot read is our 422.
 _OF_STATUS: Final = {404: "access.not_found", 413: "request.too_large"}

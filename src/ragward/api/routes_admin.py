@@ -1,4 +1,4 @@
-"""Policy, applications, keys, explanations, the log."""
+"""Applications, keys, explanations, the log."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from ragward.api.schemas import (
     ExplainRequest,
     ExplainResponse,
     KeyModel,
-    PolicyModel,
-    PolicyRequest,
     RotateRequest,
     RotateResponse,
     TermModel,
@@ -27,27 +25,8 @@ from ragward.api.schemas import (
 from ragward.domain.access import ALL_CORPORA, Application
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.labels import Classification, require_name
-from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 
 router = APIRouter(prefix="/v1", tags=["administration"])
-
-
-@router.get("/policy", operation_id="get_policy", responses=responses(403))
-def get_policy(parts: Parts, subject: Asker) -> PolicyModel:
-    """The tenant's Casbin rows."""
-    return _policy(parts.ragward.stewardship.policy(subject))
-
-
-@router.put("/policy", operation_id="replace_policy", responses=responses(403))
-def replace_policy(
-    body: PolicyRequest, parts: Parts, subject: Asker, response: Response
-) -> PolicyModel:
-    """Another policy, in force when this returns; refused as a whole if a row is not valid."""
-    rows = [PolicyRow.from_fields(fields) for fields in body.rows]
-    memberships = [Membership.from_fields(fields) for fields in body.memberships]
-    epoch = parts.ragward.stewardship.replace_policy(subject, rows, memberships)
-    stamp(response, parts, subject)
-    return _policy(PolicySnapshot(subject.tenant, epoch, tuple(rows), tuple(memberships)))
 
 
 @router.post(
@@ -142,13 +121,4 @@ def verify_audit(body: VerifyRequest, parts: Parts, subject: Asker) -> VerifyRes
         head=found.head,
         problem=found.problem,
         first_bad_index=found.first_bad_index,
-    )
-
-
-def _policy(snapshot: PolicySnapshot) -> PolicyModel:
-    return PolicyModel(
-        epoch=snapshot.epoch,
-        digest=snapshot.digest(),
-        rows=[list(row.fields()) for row in snapshot.rows],
-        memberships=[[m.member, m.group] for m in snapshot.memberships],
     )

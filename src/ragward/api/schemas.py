@@ -325,26 +325,6 @@ class JobModel(BaseModel):
         )
 
 
-class PolicyModel(BaseModel):
-    """A tenant's policy."""
-
-    epoch: int
-    digest: str
-    rows: list[list[str]]
-    memberships: list[list[str]]
-
-
-class PolicyRequest(Strict):
-    """A whole policy: p rows of six fields, g rows of two."""
-
-    rows: list[Annotated[list[Text], Field(min_length=6, max_length=6)]] = Field(
-        min_length=1, max_length=10_000
-    )
-    memberships: list[Annotated[list[Text], Field(min_length=2, max_length=2)]] = Field(
-        default=[], max_length=100_000
-    )
-
-
 class ApplicationRequest(Strict):
     """An application and what may pass through it."""
 

@@ -21,9 +21,8 @@ from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import ConfigurationError, InvalidRequestError, RagwardError
 from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState
-from ragward.domain.labels import Classification, tenant_of
+from ragward.domain.labels import Classification
 from ragward.domain.passages import RetrievalRequest
-from ragward.domain.policy import PolicySnapshot
 from ragward.ports import AuditLog
 from ragward.settings import Settings
 
@@ -57,6 +56,13 @@ class Caller:
 def load_settings(file: Path | None) -> Settings:
     """The settings in force. Raises `config.invalid`."""
     return Settings.load(file)
+
+
+@contextmanager
+def opened(settings: Settings, caller: Caller) -> Iterator[tuple[Ragward, Subject]]:
+    """The installation, and who runs the command."""
+    with Ragward.open(settings) as ragward:
+        yield ragward, ragward.identify(caller.credentials(settings))
 
 
 def init(
@@ -318,48 +324,6 @@ def keys_rotate(settings: Settings, classification: str, caller: Caller, *, as_j
         )
     result = {"kek_id": kek_id, "version": version}
     render.result(result, f"{kek_id} is at version {version}", as_json=as_json)
-
-
-def policy_check(file: Path, *, as_json: bool) -> int:
-    """`ragward policy check`."""
-    try:
-        policy = installation.read_policy_csv(file)
-        tenant = tenant_of(policy.rows[0].subject) if policy.rows else ""
-        PolicySnapshot(tenant, 0, policy.rows, policy.memberships).validate()
-    except InvalidRequestError as error:
-        render.result(
-            {"valid": False, "code": error.code, "detail": error.detail},
-            f"not valid: {error.detail}",
-            as_json=as_json,
-        )
-        return 1
-    counts = {"valid": True, "rows": len(policy.rows), "memberships": len(policy.memberships)}
-    render.result(
-        counts,
-        f"valid: {len(policy.rows)} rows, {len(policy.memberships)} memberships",
-        as_json=as_json,
-    )
-    return 0
-
-
-def policy_import(settings: Settings, file: Path, caller: Caller, *, as_json: bool) -> None:
-    """`ragward policy import`."""
-    policy = installation.read_policy_csv(file)
-    with Ragward.open(settings) as ragward:
-        subject = ragward.identify(caller.credentials(settings))
-        epoch = ragward.stewardship.replace_policy(subject, policy.rows, policy.memberships)
-    render.result({"epoch": epoch}, f"in force since epoch {epoch}", as_json=as_json)
-
-
-def policy_export(settings: Settings, caller: Caller, *, as_json: bool) -> None:
-    """`ragward policy export`."""
-    with Ragward.open(settings) as ragward:
-        policy = ragward.stewardship.policy(ragward.identify(caller.credentials(settings)))
-    rows = {
-        "rows": [row.fields() for row in policy.rows],
-        "memberships": [(m.member, m.group) for m in policy.memberships],
-    }
-    render.result(rows, installation.policy_csv(policy).rstrip(), as_json=as_json)
 
 
 def _anchor(text: str | None) -> tuple[int, str] | None:

@@ -9,10 +9,10 @@ import typer
 
 from ragward.cli.access import access_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
+from ragward.cli.policy_group import policy_app
 
 audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
 keys_app = typer.Typer(no_args_is_help=True, help="Key-encryption keys: status, rotate.")
-policy_app = typer.Typer(no_args_is_help=True, help="Casbin policy: check, import, export.")
 index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
 bench_app = typer.Typer(no_args_is_help=True, help="What authorization and protection cost.")
 document_app = typer.Typer(
@@ -246,45 +246,6 @@ def keys_rotate(
     caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
     settings = commands.load_settings(context.obj)
     commands.keys_rotate(settings, classification, caller, as_json=as_json)
-
-
-@policy_app.command("check")
-def policy_check(file: Annotated[Path, typer.Argument()], as_json: AsJSON = False) -> None:
-    """Check a Casbin CSV file without putting it in place; exit 1 if it is not valid."""
-    from ragward.cli import commands
-
-    raise typer.Exit(commands.policy_check(file, as_json=as_json))
-
-
-@policy_app.command("import")
-def policy_import(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument()],
-    tenant: Tenant = None,
-    person: As = None,
-    token_file: TokenFile = None,
-    as_json: AsJSON = False,
-) -> None:
-    """Put a Casbin CSV file in place of the present policy."""
-    from ragward.cli import commands
-
-    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    commands.policy_import(commands.load_settings(context.obj), file, caller, as_json=as_json)
-
-
-@policy_app.command("export")
-def policy_export(
-    context: typer.Context,
-    tenant: Tenant = None,
-    person: As = None,
-    token_file: TokenFile = None,
-    as_json: AsJSON = False,
-) -> None:
-    """Print the present policy as Casbin CSV."""
-    from ragward.cli import commands
-
-    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    commands.policy_export(commands.load_settings(context.obj), caller, as_json=as_json)
 
 
 @bench_app.command("quick")

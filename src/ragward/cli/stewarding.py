@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 from ragward import installation
 from ragward.bootstrap import Ragward
 from ragward.cli import render
-from ragward.cli.commands import Caller, document_id
-from ragward.domain.access import Application, Subject
+from ragward.cli.commands import Caller, document_id, opened
+from ragward.domain.access import Application
 from ragward.domain.corpus import DocumentState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.settings import Settings
@@ -63,7 +62,7 @@ def show_list(
 ) -> None:
     """`ragward document list`."""
     state = DocumentState.QUARANTINED if quarantined else None
-    with _opened(settings, caller) as (ragward, subject):
+    with opened(settings, caller) as (ragward, subject):
         found, more = ragward.stewardship.documents(
             subject, corpus=corpus, state=state, limit=limit
         )
@@ -72,7 +71,7 @@ def show_list(
 
 def show(settings: Settings, document: str, caller: Caller, *, as_json: bool) -> None:
     """`ragward document show`."""
-    with _opened(settings, caller) as (ragward, subject):
+    with opened(settings, caller) as (ragward, subject):
         record = ragward.stewardship.document(subject, document_id(ragward, subject, document))
     render.document(record, as_json=as_json)
 
@@ -87,7 +86,7 @@ def relabel(
     as_json: bool,
 ) -> None:
     """`ragward document relabel`."""
-    with _opened(settings, caller) as (ragward, subject):
+    with opened(settings, caller) as (ragward, subject):
         before = ragward.stewardship.document(subject, document_id(ragward, subject, document))
         after = ragward.stewardship.relabel(
             subject, before.document_id, change.of(before.label), reason
@@ -99,7 +98,7 @@ def release(
     settings: Settings, document: str, reason: str, caller: Caller, *, as_json: bool
 ) -> None:
     """`ragward document release`."""
-    with _opened(settings, caller) as (ragward, subject):
+    with opened(settings, caller) as (ragward, subject):
         name = document_id(ragward, subject, document)
         ragward.stewardship.release(subject, name, reason)
         token = ragward.epoch_token(subject.tenant)
@@ -109,7 +108,7 @@ def release(
 
 def delete(settings: Settings, document: str, caller: Caller, *, as_json: bool) -> None:
     """`ragward document delete`."""
-    with _opened(settings, caller) as (ragward, subject):
+    with opened(settings, caller) as (ragward, subject):
         name = document_id(ragward, subject, document)
         ragward.stewardship.delete(subject, name)
         token = ragward.epoch_token(subject.tenant)
@@ -121,7 +120,7 @@ def add_application(
     settings: Settings, new: NewApplication, caller: Caller, *, as_json: bool
 ) -> None:
     """`ragward application add`."""
-    with _opened(settings, caller) as (ragward, subject):
+    with opened(settings, caller) as (ragward, subject):
         application = Application(
             principal=new.principal,
             tenant=subject.tenant,
@@ -148,9 +147,3 @@ def add_tenant(
     result = {"tenant": tenant, "administrator": administrator}
     line = f"tenant {tenant} is ready; {administrator} administers it"
     render.result(result, line, as_json=as_json)
-
-
-@contextmanager
-def _opened(settings: Settings, caller: Caller) -> Iterator[tuple[Ragward, Subject]]:
-    with Ragward.open(settings) as ragward:
-        yield ragward, ragward.identify(caller.credentials(settings))

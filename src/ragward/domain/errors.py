@@ -41,6 +41,8 @@ CODES: Final[dict[str, str]] = {
     "label.invalid": "An access label is malformed.",
     "principal.invalid": "A principal is malformed or has no prefix.",
     "policy.invalid": "A policy row, membership or model is not acceptable.",
+    "policy.conflict": "The policy, or the proposal, is no longer the one this was based on.",
+    "policy.second_person": "A second person has to decide on this proposal, in person.",
     "manifest.invalid": "A manifest line is malformed.",
     # documents and jobs
     "document.unreadable": "The file could not be parsed.",
@@ -62,6 +64,7 @@ CODES: Final[dict[str, str]] = {
     "integrity.wrapped_key": "A wrapped key did not verify against its label and document.",
     "integrity.audit": "The audit log is not consistent.",
     "integrity.model": "A model file does not match the manifest.",
+    "integrity.policy": "A stored policy version or proposal was edited.",
     "integrity.keyring": "The keyring file is damaged.",
     # availability
     "unavailable.catalog": "The catalog cannot be read or written.",

@@ -144,9 +144,7 @@ class AccessLabel:
 
     def digest(self) -> bytes:
         """SHA-256 of `canonical`, 32 bytes: what wrapped keys are bound to."""
-        if (
-            not self._digest
-        ):  # a label never changes, and one label is asked for with every chunk under it
+        if not self._digest:  # a label never changes, and is asked for with every chunk under it
             object.__setattr__(self, "_digest", hashlib.sha256(self.canonical()).digest())
         return self._digest
 

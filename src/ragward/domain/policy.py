@@ -98,12 +98,13 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class PolicySnapshot:
-    """A tenant's whole policy at one epoch."""
+    """A tenant's whole policy at one epoch; `version` is the epoch at which these rows were written, 0 if never."""
 
     tenant: str
     epoch: int
     rows: tuple[PolicyRow, ...]
     memberships: tuple[Membership, ...]
+    version: int = 0
 
     def digest(self) -> str:
         """SHA-256 (hex) over the sorted rows and memberships: the policy version named in decisions and the log."""
@@ -127,15 +128,29 @@ class PolicySnapshot:
 
     def closure(self, principal: str) -> frozenset[str]:
         """`principal` and everything it reaches through memberships."""
-        parents = _parents(self.memberships)
-        reached = {principal}
-        frontier = [principal]
-        while frontier:
-            for group in parents.get(frontier.pop(), ()):
-                if group not in reached:
-                    reached.add(group)
-                    frontier.append(group)
-        return frozenset(reached)
+        return Reach(self.memberships).of(principal)
+
+
+class Reach:
+    """Who reaches what through memberships; for many questions about the same ones."""
+
+    def __init__(self, memberships: Iterable[Membership]) -> None:
+        self._parents = _parents(memberships)
+        self._known: dict[str, frozenset[str]] = {}
+
+    def of(self, principal: str) -> frozenset[str]:
+        """`principal` and everything it reaches; a cycle, which no valid policy has, ends too."""
+        known = self._known.get(principal)
+        if known is None:
+            reached = {principal}
+            frontier = [principal]
+            while frontier:
+                for group in self._parents.get(frontier.pop(), ()):
+                    if group not in reached:
+                        reached.add(group)
+                        frontier.append(group)
+            known = self._known[principal] = frozenset(reached)
+        return known
 
 
 def parse_levels(text: str) -> tuple[Classification, Classification]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,7 +16,6 @@ from ragward.adapters.catalog_sql import (
     labels,
     migration,
     outbox,
-    policy,
     versions,
 )
 from ragward.adapters.catalog_sql.connection import (
@@ -27,9 +26,10 @@ from ragward.adapters.catalog_sql.connection import (
     sqlite_file,
 )
 from ragward.adapters.catalog_sql.filters import parse_filter
+from ragward.adapters.catalog_sql.policy_store import SQLPolicyStore
 from ragward.adapters.catalog_sql.schema import meta
-from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch, read_head
-from ragward.domain.access import Application, TenantHead
+from ragward.adapters.catalog_sql.tenants import lock_tenant
+from ragward.domain.access import Application
 from ragward.domain.corpus import (
     CatalogSnapshot,
     DocumentRecord,
@@ -43,7 +43,6 @@ from ragward.domain.corpus import (
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.labels import AccessLabel
-from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 
 _DOCUMENTS_PER_REQUEUE: Final = 50
 
@@ -52,15 +51,14 @@ def _system_time() -> int:
     return int(time.time())
 
 
-class SQLCatalog:
+class SQLCatalog(SQLPolicyStore):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 
     Every method raises `unavailable.catalog` when the database cannot be read or written.
     """
 
     def __init__(self, database: Database, *, now: Callable[[], int] = _system_time) -> None:
-        self._database = database
-        self._now = now
+        super().__init__(database, now=now)
 
     @classmethod
     def open(cls, database_url: str, *, now: Callable[[], int] = _system_time) -> Self:
@@ -107,48 +105,6 @@ class SQLCatalog:
         with self._database.write() as connection:
             connection.execute(insert_or_ignore(connection, meta).values(key=key, value=value))
             connection.execute(update(meta).where(meta.c.key == key).values(value=value))
-
-    # Policy
-
-    def epoch(self, tenant: str) -> int:
-        with self._database.read() as connection:
-            return read_epoch(connection, tenant)
-
-    def head(self, tenant: str) -> TenantHead:
-        with self._database.read() as connection:
-            return read_head(connection, tenant)
-
-    def policy(self, tenant: str) -> PolicySnapshot:
-        with self._database.read() as connection:
-            return policy.read_policy(connection, tenant)
-
-    def replace_policy(
-        self, tenant: str, rows: Iterable[PolicyRow], memberships: Iterable[Membership], author: str
-    ) -> int:
-        wanted = policy.valid_policy(tenant, rows, memberships)  # before the lock: it may be long
-        with self._database.write() as connection:
-            lock_tenant(connection, tenant)
-            return policy.replace_policy(connection, wanted, author, self._now())
-
-    def change_policy(
-        self,
-        tenant: str,
-        *,
-        add_rows: Iterable[PolicyRow] = (),
-        remove_rows: Iterable[PolicyRow] = (),
-        add_memberships: Iterable[Membership] = (),
-        remove_memberships: Iterable[Membership] = (),
-        author: str,
-    ) -> int:
-        change = policy.PolicyChange(
-            add_rows=frozenset(add_rows),
-            remove_rows=frozenset(remove_rows),
-            add_memberships=frozenset(add_memberships),
-            remove_memberships=frozenset(remove_memberships),
-        )
-        with self._database.write() as connection:
-            lock_tenant(connection, tenant)
-            return policy.change_policy(connection, tenant, change, author, self._now())
 
     # Labels and scopes
 
@@ -223,6 +179,10 @@ class SQLCatalog:
         """One statement per 500 labels, in one snapshot."""
         with self._database.read() as connection:
             return documents.documents_under(connection, tenant, label_ids, states, after, limit)
+
+    def documents_per_label(self, tenant: str) -> Mapping[int, int]:
+        with self._database.read() as connection:
+            return documents.count_per_label(connection, tenant)
 
     def commit_version(self, staged: StagedVersion) -> int:
         """A long document is staged in several transactions, unseen, and becomes current in one.

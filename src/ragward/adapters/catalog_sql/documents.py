@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
 
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.filters import AttributeFilter
@@ -117,6 +117,21 @@ def documents_under(
         page = rows.order_by(documents.c.document_id).limit(limit)
         found.extend(_record(row, reader) for row in connection.execute(page))
     return sorted(found, key=lambda record: record.document_id)[:limit]
+
+
+def count_per_label(connection: Connection, tenant: str) -> dict[int, int]:
+    """Label id -> documents whose current version is active under it."""
+    counted = (
+        select(versions.c.label_id, func.count())
+        .join(documents, IS_CURRENT)
+        .where(
+            documents.c.tenant == tenant,
+            versions.c.tenant == tenant,
+            versions.c.state == DocumentState.ACTIVE.value,
+        )
+        .group_by(versions.c.label_id)
+    )
+    return {row.label_id: row[1] for row in connection.execute(counted)}
 
 
 def read_stored_chunks(

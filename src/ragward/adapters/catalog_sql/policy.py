@@ -1,4 +1,4 @@
-"""Policy rows and memberships in Casbin's table shape, and the history of who changed them.
+"""Policy rows and memberships in Casbin's table shape; every write adds to the history.
 
 Writes run in a transaction that has locked the tenant.
 """
@@ -10,22 +10,24 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
-from ragward.adapters.catalog_sql.schema import casbin_rule, policy_versions
+from ragward.adapters.catalog_sql import policy_history
+from ragward.adapters.catalog_sql.schema import casbin_rule
 from ragward.adapters.catalog_sql.tenants import move_policy_epoch, read_epoch
-from ragward.domain.errors import InvalidRequestError
+from ragward.domain.errors import ConflictError, InvalidRequestError
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.domain.policy_change import PolicyDiff, PolicyEdit
 
 _VALUES = tuple(casbin_rule.c[f"v{position}"] for position in range(6))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyChange:
-    """Single rows to add and to remove."""
+class Written:
+    """Who writes a policy, when (Unix seconds) and why."""
 
-    add_rows: frozenset[PolicyRow]
-    remove_rows: frozenset[PolicyRow]
-    add_memberships: frozenset[Membership]
-    remove_memberships: frozenset[Membership]
+    author: str
+    at: int
+    reason: str
+    approved_by: str | None = None
 
 
 def read_policy(connection: Connection, tenant: str) -> PolicySnapshot:
@@ -47,8 +49,21 @@ def read_policy(connection: Connection, tenant: str) -> PolicySnapshot:
         else:
             raise InvalidRequestError("a stored row is neither p nor g", code="policy.invalid")
     return PolicySnapshot(
-        tenant, read_epoch(connection, tenant), tuple(sorted(rows)), tuple(sorted(memberships))
+        tenant,
+        read_epoch(connection, tenant),
+        tuple(sorted(rows)),
+        tuple(sorted(memberships)),
+        policy_history.latest_version(connection, tenant),
     )
+
+
+def require_version(connection: Connection, tenant: str, expected: int | None) -> None:
+    """Raises `policy.conflict` unless this is the version in force; None is any."""
+    found = policy_history.latest_version(connection, tenant)
+    if expected not in (None, found):
+        raise ConflictError(
+            f"the policy in force is version {found}, not {expected}", code="policy.conflict"
+        )
 
 
 def valid_policy(
@@ -60,30 +75,27 @@ def valid_policy(
     return wanted
 
 
-def replace_policy(connection: Connection, wanted: PolicySnapshot, author: str, now: int) -> int:
+def replace_policy(connection: Connection, wanted: PolicySnapshot, written: Written) -> int:
     """Puts a policy in the place of whatever is there, even of rows that cannot be read; returns the new epoch."""
     connection.execute(delete(casbin_rule).where(casbin_rule.c.tenant == wanted.tenant))
     _insert(connection, wanted.tenant, wanted.rows, wanted.memberships)
-    return _record(connection, wanted, author, now)
+    return _record(connection, wanted, written)
 
 
-def change_policy(
-    connection: Connection, tenant: str, change: PolicyChange, author: str, now: int
-) -> int:
+def change_policy(connection: Connection, tenant: str, change: PolicyEdit, written: Written) -> int:
     """Adds and removes single rows; what is to be added and there already, or to be removed and absent, is fine."""
     before = read_policy(connection, tenant)
-    old_rows, old_memberships = set(before.rows), set(before.memberships)
-    rows = (old_rows - change.remove_rows) | change.add_rows
-    memberships = (old_memberships - change.remove_memberships) | change.add_memberships
-    wanted = valid_policy(tenant, rows, memberships)
-    for row in old_rows - rows:
+    wanted = change.applied_to(before)
+    wanted.validate()
+    diff = PolicyDiff.between(before, wanted)
+    for row in diff.removed_rows:
         connection.execute(delete(casbin_rule).where(_is_row(tenant, "p", row.fields())))
-    for gone in old_memberships - memberships:
+    for gone in diff.removed_memberships:
         connection.execute(
             delete(casbin_rule).where(_is_row(tenant, "g", (gone.member, gone.group)))
         )
-    _insert(connection, tenant, rows - old_rows, memberships - old_memberships)
-    return _record(connection, wanted, author, now)
+    _insert(connection, tenant, diff.added_rows, diff.added_memberships)
+    return _record(connection, wanted, written)
 
 
 def _is_row(tenant: str, ptype: str, fields: tuple[str, ...]) -> ColumnElement[bool]:
@@ -118,17 +130,16 @@ def _insert(
         )
 
 
-def _record(connection: Connection, policy: PolicySnapshot, author: str, now: int) -> int:
-    """Writes the version down and moves the epoch."""
-    connection.execute(
-        insert(policy_versions).values(
-            tenant=policy.tenant,
-            epoch=read_epoch(connection, policy.tenant) + 1,
-            author=author,
-            at=now,
-            digest=policy.digest(),
-            rows="\n".join(", ".join(("p", *row.fields())) for row in policy.rows),
-            memberships="\n".join(f"g, {m.member}, {m.group}" for m in policy.memberships),
-        )
+def _record(connection: Connection, policy: PolicySnapshot, written: Written) -> int:
+    """Writes the version down, ends the proposals that were based on another one, and moves the epoch."""
+    policy_history.add_version(
+        connection,
+        policy,
+        number=read_epoch(connection, policy.tenant) + 1,
+        author=written.author,
+        at=written.at,
+        reason=written.reason,
+        approved_by=written.approved_by,
     )
+    policy_history.supersede_proposals(connection, policy.tenant, written.at)
     return move_policy_epoch(connection, policy.tenant)

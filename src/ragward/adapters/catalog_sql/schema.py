@@ -71,6 +71,28 @@ policy_versions: Final = Table(
     Column("digest", _TEXT, nullable=False),
     Column("rows", _TEXT, nullable=False),
     Column("memberships", _TEXT, nullable=False),
+    Column("reason", _TEXT, nullable=False, server_default=""),
+    Column("approved_by", _TEXT),
+)
+
+policy_proposals: Final = Table(
+    "policy_proposals",
+    metadata,
+    Column("proposal_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("state", _TEXT, nullable=False),
+    Column("author", _TEXT, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("reason", _TEXT, nullable=False),
+    Column("base_version", BigInteger, nullable=False),
+    Column("digest", _TEXT, nullable=False),
+    Column("rows", _TEXT, nullable=False),
+    Column("memberships", _TEXT, nullable=False),
+    Column("decided_by", _TEXT),
+    Column("decided_at", BigInteger),
+    Column("decision_reason", _TEXT, nullable=False),
+    Index("policy_proposals_tenant", "tenant", "at"),
 )
 
 applications: Final = Table(

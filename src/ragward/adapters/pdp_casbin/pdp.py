@@ -111,6 +111,7 @@ class CasbinPolicyDecisionPoint:
         self._matcher = compile_matcher(load_model(model_text))
         self._entity_types = sorted(entity_types)
         self._tenants: OrderedDict[str, _Tenant] = OrderedDict()
+        self._last_tried: tuple[tuple[PolicySnapshot, _Policy], ...] = ()
         self._lock = threading.Lock()
 
     def decide_labels(self, subject: Subject, context: Context) -> Decision:
@@ -149,13 +150,25 @@ class CasbinPolicyDecisionPoint:
     def permitted_under(
         self, snapshot: PolicySnapshot, principal: str, context: Context
     ) -> frozenset[int]:
-        """Labels the principal by itself could read if `snapshot` were the policy."""
+        """Labels the principal by itself could read if `snapshot` were the policy; an agent as far as it may act for somebody."""
         known = self._current(snapshot.tenant)
-        policy = self._policy(RuleIndex(snapshot))
-        ctx = Ctx(context.now, delegate=False, administrative=False)
+        policy = self._tried(snapshot)
+        ctx = Ctx(context.now, delegate=principal.startswith("agent:"), administrative=False)
         with known.lock:
-            everything = known.index.all_signatures()
-            return frozenset(policy.readable(principal, known.index, everything, ctx))
+            within = known.index.all_signatures()
+            if principal.startswith("app:"):  # no person behind it
+                within &= known.index.up_to(Classification.PUBLIC)
+            return frozenset(policy.readable(principal, known.index, within, ctx))
+
+    def _tried(self, snapshot: PolicySnapshot) -> _Policy:
+        """A policy that is not in force. The last two are kept: a dry run asks of one before and one after, by turns."""
+        for kept, policy in self._last_tried:
+            if kept is snapshot:
+                return policy
+        snapshot.validate()
+        policy = self._policy(RuleIndex(snapshot))
+        self._last_tried = (*self._last_tried[-1:], (snapshot, policy))
+        return policy
 
     def explain(
         self, tenant: str, principal: str, label: AccessLabel, context: Context

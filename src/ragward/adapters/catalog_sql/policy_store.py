@@ -1,0 +1,134 @@
+"""The catalog's policy: rows in force, versions, proposals. Each method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ragward.adapters.catalog_sql import policy, policy_history
+from ragward.adapters.catalog_sql.connection import Database
+from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch, read_head
+from ragward.domain.access import TenantHead
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.domain.policy_change import PolicyEdit, PolicyProposal, PolicyVersion, ProposalState
+
+
+class SQLPolicyStore:
+    """`ragward.ports.PolicyStore` and `PolicyHistory` on a database."""
+
+    def __init__(self, database: Database, *, now: Callable[[], int]) -> None:
+        self._database = database
+        self._now = now
+
+    def epoch(self, tenant: str) -> int:
+        with self._database.read() as connection:
+            return read_epoch(connection, tenant)
+
+    def head(self, tenant: str) -> TenantHead:
+        with self._database.read() as connection:
+            return read_head(connection, tenant)
+
+    def policy(self, tenant: str) -> PolicySnapshot:
+        with self._database.read() as connection:
+            return policy.read_policy(connection, tenant)
+
+    def replace_policy(
+        self,
+        tenant: str,
+        rows: Iterable[PolicyRow],
+        memberships: Iterable[Membership],
+        author: str,
+        *,
+        reason: str = "",
+        expected_version: int | None = None,
+    ) -> int:
+        wanted = policy.valid_policy(tenant, rows, memberships)  # before the lock: it may be long
+        with self._database.write() as connection:
+            lock_tenant(connection, tenant)
+            policy.require_version(connection, tenant, expected_version)
+            written = policy.Written(author=author, at=self._now(), reason=reason)
+            return policy.replace_policy(connection, wanted, written)
+
+    def change_policy(
+        self,
+        tenant: str,
+        *,
+        add_rows: Iterable[PolicyRow] = (),
+        remove_rows: Iterable[PolicyRow] = (),
+        add_memberships: Iterable[Membership] = (),
+        remove_memberships: Iterable[Membership] = (),
+        author: str,
+        reason: str = "",
+    ) -> int:
+        change = PolicyEdit(
+            add_rows=frozenset(add_rows),
+            remove_rows=frozenset(remove_rows),
+            add_memberships=frozenset(add_memberships),
+            remove_memberships=frozenset(remove_memberships),
+        )
+        with self._database.write() as connection:
+            lock_tenant(connection, tenant)
+            written = policy.Written(author=author, at=self._now(), reason=reason)
+            return policy.change_policy(connection, tenant, change, written)
+
+    def policy_versions(
+        self, tenant: str, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[PolicyVersion]:
+        with self._database.read() as connection:
+            return policy_history.read_versions(connection, tenant, before, limit)
+
+    def policy_version(self, tenant: str, number: int) -> tuple[PolicyVersion, PolicySnapshot]:
+        with self._database.read() as connection:
+            return policy_history.read_version(connection, tenant, number)
+
+    def add_proposal(self, proposal: PolicyProposal) -> None:
+        with self._database.write() as connection:
+            lock_tenant(connection, proposal.tenant)
+            policy.require_version(connection, proposal.tenant, proposal.base_version)
+            policy_history.add_proposal(connection, proposal)
+
+    def proposals(self, tenant: str, *, limit: int = 100) -> Sequence[PolicyProposal]:
+        with self._database.read() as connection:
+            return policy_history.read_proposals(connection, tenant, limit)
+
+    def proposal(self, tenant: str, proposal_id: str) -> PolicyProposal:
+        with self._database.read() as connection:
+            return policy_history.read_proposal(connection, tenant, proposal_id)
+
+    def approve_proposal(
+        self, tenant: str, proposal_id: str, *, decided_by: str, reason: str
+    ) -> int:
+        with self._database.write() as connection:
+            lock_tenant(connection, tenant)
+            proposal = policy_history.decide_proposal(
+                connection,
+                tenant,
+                proposal_id,
+                ProposalState.APPROVED,
+                decided_by=decided_by,
+                at=self._now(),
+                reason=reason,
+            )
+            policy.require_version(connection, tenant, proposal.base_version)
+            written = policy.Written(
+                author=proposal.author,
+                at=self._now(),
+                reason=proposal.reason,
+                approved_by=decided_by,
+            )
+            wanted = policy.valid_policy(tenant, proposal.rows, proposal.memberships)
+            return policy.replace_policy(connection, wanted, written)
+
+    def reject_proposal(
+        self, tenant: str, proposal_id: str, *, decided_by: str, reason: str
+    ) -> None:
+        with self._database.write() as connection:
+            lock_tenant(connection, tenant)
+            policy_history.decide_proposal(
+                connection,
+                tenant,
+                proposal_id,
+                ProposalState.REJECTED,
+                decided_by=decided_by,
+                at=self._now(),
+                reason=reason,
+            )

@@ -1,0 +1,39 @@
+"""A log in memory: what was recorded, in order; told to break, it does."""
+
+from __future__ import annotations
+
+import json
+
+from ragward.domain.audit import AuditEntry
+from ragward.domain.errors import UnavailableError
+
+
+class FakeAuditLog:
+    """`ragward.ports.AuditLog` without a chain."""
+
+    def __init__(self):
+        self.events = []
+        self.broken = False
+
+    def append(self, event, *, durable):
+        if self.broken:
+            raise UnavailableError(code="unavailable.audit")
+        self.events.append(event)
+        return self._entry(len(self.events) - 1)
+
+    def entries(self, *, start=0, limit=1000):
+        return [self._entry(i) for i in range(start, min(len(self.events), start + limit))]
+
+    def close(self):
+        """Nothing to release."""
+
+    def kinds(self):
+        """The types of what was recorded."""
+        return [event.type.value for event in self.events]
+
+    def last(self):
+        """The newest event as the log would hold it."""
+        return json.loads(self.events[-1].to_bytes())
+
+    def _entry(self, index):
+        return AuditEntry(index=index, chain_hash=bytes(32), data=self.events[index].to_bytes())
