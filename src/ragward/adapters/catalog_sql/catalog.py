@@ -26,6 +26,8 @@ from ragward.adapters.catalog_sql.connection import (
     parse_url,
     sqlite_file,
 )
+from ragward.adapters.catalog_sql.directory import SQLDirectory
+from ragward.adapters.catalog_sql.directory_members import governed, without_directory
 from ragward.adapters.catalog_sql.filters import parse_filter
 from ragward.adapters.catalog_sql.schema import meta
 from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch
@@ -52,7 +54,7 @@ def _system_time() -> int:
     return int(time.time())
 
 
-class SQLCatalog:
+class SQLCatalog(SQLDirectory):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 
     Every method raises `unavailable.catalog` when the database cannot be read or written.
@@ -124,6 +126,7 @@ class SQLCatalog:
         wanted = policy.valid_policy(tenant, rows, memberships)  # before the lock: it may be long
         with self._database.write() as connection:
             lock_tenant(connection, tenant)
+            wanted = governed(connection, wanted)
             return policy.replace_policy(connection, wanted, author, self._now())
 
     def change_policy(
@@ -139,8 +142,8 @@ class SQLCatalog:
         change = policy.PolicyChange(
             add_rows=frozenset(add_rows),
             remove_rows=frozenset(remove_rows),
-            add_memberships=frozenset(add_memberships),
-            remove_memberships=frozenset(remove_memberships),
+            add_memberships=without_directory(tenant, frozenset(add_memberships)),
+            remove_memberships=without_directory(tenant, frozenset(remove_memberships)),
         )
         with self._database.write() as connection:
             lock_tenant(connection, tenant)
