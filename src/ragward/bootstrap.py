@@ -34,6 +34,7 @@ from ragward.ports import (
     TextExtractor,
 )
 from ragward.protection import Protection
+from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.settings import Settings
 from ragward.stewardship import Stewardship, StewardshipPorts
@@ -69,12 +70,13 @@ class Doubles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ragward:
-    """A wired installation: the three flows and what operators look at. Close it, or use it as a context manager."""
+    """A wired installation: the flows and what operators look at. Close it, or use it as a context manager."""
 
     settings: Settings
     retrieval: Retrieval
     ingestion: Ingestion
     stewardship: Stewardship
+    provisioning: Provisioning
     catalog: Catalog
     index: ChunkIndex
     index_sync: IndexSync
@@ -218,10 +220,14 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             new_key=new_api_key,
         )
     )
+    provisioning = Provisioning(
+        ProvisioningPorts(directory=catalog, pdp=pdp, recorder=recorder, clock=clock)
+    )
     return {
         "retrieval": retrieval,
         "ingestion": ingestion,
         "stewardship": stewardship,
+        "provisioning": provisioning,
         "catalog": catalog,
         "index": index,
         "index_sync": index_sync,
