@@ -44,7 +44,13 @@ class Served:
 
 ROOT_ROWS = tuple(
     PolicyRow("user:acme/steward", action, "acme/*", "PUBLIC..RESTRICTED", "*", "allow")
-    for action in ("application:write", "job:read", "metrics:read")
+    for action in (
+        "application:write",
+        "directory:read",
+        "directory:write",
+        "job:read",
+        "metrics:read",
+    )
 )
 
 

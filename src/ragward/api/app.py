@@ -9,7 +9,14 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from ragward.api import problems, routes_admin, routes_documents, routes_health, routes_retrieval
+from ragward.api import (
+    problems,
+    routes_admin,
+    routes_documents,
+    routes_health,
+    routes_retrieval,
+    routes_scim,
+)
 from ragward.api.context import ApiParts
 from ragward.api.jobs import JobRunner
 from ragward.api.metrics import Metrics
@@ -55,7 +62,7 @@ def _application(lifespan: Any) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for routes in (routes_retrieval, routes_documents, routes_admin, routes_health):
+    for routes in (routes_retrieval, routes_documents, routes_admin, routes_scim, routes_health):
         app.include_router(routes.router)
     plain = app.openapi
 
@@ -63,6 +70,11 @@ def _application(lifespan: Any) -> FastAPI:
         document = plain()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = problems.PROBLEM_SCHEMA
+        schemas["ScimError"] = problems.SCIM_PROBLEM_SCHEMA
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                if path.startswith(problems.SCIM_PREFIX):  # what cannot be read is a 400 there
+                    operation["responses"].pop("422", None)
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         return document

@@ -13,9 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Scope
 
 from ragward.domain.errors import CODES, LimitExceededError, RagwardError
 
+SCIM_PREFIX: Final = "/scim/v2"
+SCIM_MEDIA_TYPE: Final = "application/scim+json"
+SCIM_ERROR_SCHEMA: Final = "urn:ietf:params:scim:api:messages:2.0:Error"
 MEDIA_TYPE: Final = "application/problem+json"
 _BY_PREFIX: Final = {
     "auth": 401,
@@ -35,6 +39,8 @@ _BY_PREFIX: Final = {
 _BY_CODE: Final = {
     "access.denied": 403,
     "access.not_found": 404,
+    "directory.immutable": 409,
+    "directory.version": 412,
     "request.too_large": 413,
     "request.filter_too_broad": 400,
     "document.too_large": 413,
@@ -44,6 +50,7 @@ _BY_CODE: Final = {
 }
 #: For what the framework itself refuses; its 400 for a body it cannot read is our 422.
 _OF_STATUS: Final = {404: "access.not_found", 413: "request.too_large"}
+_SCIM_TYPES: Final = {"catalog.exists": "uniqueness", "directory.immutable": "mutability"}
 _TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -51,10 +58,12 @@ _TITLES: Final = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    412: "Precondition Failed",
     413: "Content Too Large",
     422: "Unprocessable Content",
     429: "Too Many Requests",
     500: "Internal Server Error",
+    501: "Not Implemented",
     503: "Service Unavailable",
 }
 
@@ -64,8 +73,16 @@ def status_of(code: str) -> int:
     return _BY_CODE.get(code) or _BY_PREFIX[code.partition(".")[0]]
 
 
+class ScimError(Exception):
+    """What only SCIM's own rules refuse (RFC 7644, 3.12): the routes under `/scim/v2` raise it, nothing else does."""
+
+    def __init__(self, detail: str, *, scim_type: str | None = None, status: int = 400) -> None:
+        self.detail, self.scim_type, self.status = detail, scim_type, status
+        super().__init__(detail)
+
+
 def problem(
-    request_id: str,
+    scope: Scope,
     code: str,
     detail: str,
     *,
@@ -73,8 +90,11 @@ def problem(
     retry_after: int | None = None,
     errors: list[dict[str, str]] | None = None,
 ) -> JSONResponse:
-    """The problem document of one error."""
+    """The answer to one error: a problem document, or where SCIM is spoken its error message."""
     status = status or status_of(code)
+    if _is_scim(scope):
+        return _scim_problem(code, detail, status, retry_after)
+    request_id = str(scope.get("ragward.request_id", ""))
     body: dict[str, Any] = {
         "type": f"urn:ragward:error:{code}",
         "title": _TITLES[status],
@@ -86,12 +106,37 @@ def problem(
     }
     if errors:
         body["errors"] = errors
-    headers: dict[str, str] = {}
-    if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="ragward"'
-    if status in (429, 503):
-        headers["Retry-After"] = str(retry_after or 1)
+    headers = _headers(status, retry_after)
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def scim_problem(status: int, detail: str, scim_type: str | None = None) -> JSONResponse:
+    """SCIM's error message (RFC 7644, 3.12): the status is a string."""
+    body = {"schemas": [SCIM_ERROR_SCHEMA], "status": str(status), "detail": detail}
+    if scim_type:
+        body["scimType"] = scim_type
+    return JSONResponse(body, status_code=status, media_type=SCIM_MEDIA_TYPE)
+
+
+def _scim_problem(code: str, detail: str, status: int, retry_after: int | None) -> JSONResponse:
+    status = 400 if status == 422 or code == "directory.immutable" else status
+    scim_type = _SCIM_TYPES.get(code, "invalidValue" if status == 400 else None)
+    answer = scim_problem(status, detail, scim_type)
+    answer.headers.update(_headers(status, retry_after))
+    return answer
+
+
+def _is_scim(scope: Scope) -> bool:
+    path = str(scope.get("path", ""))
+    return path == SCIM_PREFIX or path.startswith(f"{SCIM_PREFIX}/")
+
+
+def _headers(status: int, retry_after: int | None) -> dict[str, str]:
+    if status == 401:
+        return {"WWW-Authenticate": 'Bearer realm="ragward"'}
+    if status in (429, 503):
+        return {"Retry-After": str(retry_after or 1)}
+    return {}
 
 
 def install(app: FastAPI) -> None:
@@ -100,7 +145,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RagwardError)
     def ours(request: Request, error: RagwardError) -> JSONResponse:
         retry = error.retry_after_seconds if isinstance(error, LimitExceededError) else None
-        return problem(request_id_of(request), error.code, error.detail, retry_after=retry)
+        return problem(request.scope, error.code, error.detail, retry_after=retry)
+
+    @app.exception_handler(ScimError)
+    def scim(request: Request, error: ScimError) -> JSONResponse:  # noqa: ARG001 - the signature is Starlette's
+        return scim_problem(error.status, error.detail, error.scim_type)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -111,16 +160,14 @@ def install(app: FastAPI) -> None:
             }
             for item in error.errors()[:20]
         ]
-        return problem(
-            request_id_of(request), "request.invalid", CODES["request.invalid"], errors=errors
-        )
+        return problem(request.scope, "request.invalid", CODES["request.invalid"], errors=errors)
 
     @app.exception_handler(HTTPException)
     def theirs(request: Request, error: HTTPException) -> JSONResponse:
         known = error.status_code in _TITLES and error.status_code != 400
         status = error.status_code if known else 422
         code = _OF_STATUS.get(status, "request.invalid")
-        answer = problem(request_id_of(request), code, CODES[code], status=status)
+        answer = problem(request.scope, code, CODES[code], status=status)
         if status == 405:
             answer.headers["Allow"] = ", ".join(_methods(request))
         return answer
@@ -131,11 +178,6 @@ def _methods(request: Request) -> list[str]:
     routes = request.app.router.routes
     found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in found for method in getattr(route, "methods", None) or ()})
-
-
-def request_id_of(request: Request) -> str:
-    """What the middleware gave this request."""
-    return str(request.scope.get("ragward.request_id", ""))
 
 
 PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
@@ -168,4 +210,27 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in sorted({401, 413, 422, 429, 500, 503, *statuses})
+    }
+
+
+SCIM_PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "required": ["schemas", "status", "detail"],
+    "properties": {
+        "schemas": {"type": "array", "items": {"type": "string", "const": SCIM_ERROR_SCHEMA}},
+        "status": {"type": "string"},
+        "scimType": {"type": "string"},
+        "detail": {"type": "string"},
+    },
+}
+
+
+def scim_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The declared errors of a SCIM operation: those named, and those any operation can answer with."""
+    return {
+        status: {
+            "description": _TITLES[status],
+            "content": {SCIM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ScimError"}}},
+        }
+        for status in sorted({400, 401, 403, 413, 429, 500, 503, *statuses})
     }
