@@ -38,6 +38,7 @@ from ragward.ports import (
     TextExtractor,
 )
 from ragward.protection import Protection
+from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.settings import Settings
 from ragward.stewardship import Stewardship, StewardshipPorts
@@ -81,6 +82,7 @@ class Ragward:
     stewardship: Stewardship
     evaluation: Evaluation
     policy_administration: PolicyAdministration
+    provisioning: Provisioning
     catalog: Catalog
     index: ChunkIndex
     index_sync: IndexSync
@@ -271,12 +273,16 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             four_eyes=settings.four_eyes,
         )
     )
+    provisioning = Provisioning(
+        ProvisioningPorts(directory=catalog, pdp=pdp, recorder=recorder, clock=clock)
+    )
     return {
         "retrieval": retrieval,
         "ingestion": ingestion,
         "stewardship": stewardship,
         "evaluation": evaluation,
         "policy_administration": policy_administration,
+        "provisioning": provisioning,
         "catalog": catalog,
         "index": index,
         "index_sync": index_sync,

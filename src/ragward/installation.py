@@ -37,6 +37,8 @@ ADMINISTRATOR_ACTIONS: Final = (
     "access:explain",
     "application:write",
     "audit:read",
+    "directory:read",
+    "directory:write",
     "job:read",
     "key:rotate",
     "metrics:read",

@@ -34,6 +34,13 @@ from ragward.domain.corpus import (
     StoredChunk,
     Vector,
 )
+from ragward.domain.directory import (
+    Condition,
+    DirectoryGroup,
+    DirectoryUser,
+    GroupProfile,
+    UserProfile,
+)
 from ragward.domain.envelope import EncryptionContext, KEKStatus, Suite, WrappingContext
 from ragward.domain.findings import Screening, Span
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
@@ -203,6 +210,60 @@ class ApplicationStore(Protocol):
         """All applications of a tenant."""
 
 
+class DirectoryStore(Protocol):
+    """A tenant's people and groups. A write and the memberships that follow from it are one transaction.
+
+    `before` is what the caller read: a write raises `directory.version` when it is no longer what is stored, and
+    `access.not_found` when it is gone. Writes raise `catalog.exists` for a name or external id that is taken,
+    `request.invalid` for a member that is not there, `policy.invalid` for a cycle or too deep a nesting.
+    """
+
+    def is_disabled(self, tenant: str, principal: str) -> bool:
+        """Whether the directory has deactivated or deleted this person; False for whom it never knew."""
+
+    def create_user(self, tenant: str, profile: UserProfile, author: str) -> DirectoryUser:
+        """A new person; an external id that was used and deleted is theirs from now on, without what it had."""
+
+    def get_user(self, tenant: str, user_id: str) -> DirectoryUser:
+        """Raises `access.not_found`."""
+
+    def replace_user(
+        self, before: DirectoryUser, profile: UserProfile, author: str
+    ) -> DirectoryUser:
+        """The person with another profile; not active means disabled when this returns."""
+
+    def delete_user(self, before: DirectoryUser, author: str) -> None:
+        """Removes the person from every group; their principal stays disabled until it is created again."""
+
+    def list_users(
+        self, tenant: str, conditions: Collection[Condition], *, offset: int, limit: int
+    ) -> tuple[int, Sequence[DirectoryUser]]:
+        """(how many match, those from `offset` on), ordered by id."""
+
+    def create_group(self, tenant: str, profile: GroupProfile, author: str) -> DirectoryGroup:
+        """A new group with its members."""
+
+    def get_group(self, tenant: str, group_id: str) -> DirectoryGroup:
+        """Raises `access.not_found`."""
+
+    def replace_group(
+        self, before: DirectoryGroup, profile: GroupProfile, author: str
+    ) -> DirectoryGroup:
+        """The group with another profile: its memberships are exactly the ones given."""
+
+    def delete_group(self, before: DirectoryGroup, author: str) -> None:
+        """Removes the group, everybody from it, and it from others."""
+
+    def list_groups(
+        self, tenant: str, conditions: Collection[Condition], *, offset: int, limit: int
+    ) -> tuple[int, Sequence[DirectoryGroup]]:
+        """(how many match, those from `offset` on), ordered by id."""
+
+
+class ApplicationsAndDirectory(ApplicationStore, DirectoryStore, Protocol):
+    """What an asker is verified against."""
+
+
 class DocumentStore(Protocol):
     """Documents, versions, chunks and the outbox. Short transactions; the truth."""
 
@@ -298,6 +359,7 @@ class Catalog(
     PolicyHistory,
     LabelStore,
     ApplicationStore,
+    DirectoryStore,
     DocumentStore,
     Outbox,
     JobStore,

@@ -78,6 +78,9 @@ class Applications:
     def find_application_by_key(self, prefix):
         return (KEY_DIGEST, self.by_client["acme", "portal"]) if prefix == KEY_PREFIX else None
 
+    def is_disabled(self, tenant, principal):
+        return (tenant, principal) == ("acme", "user:acme/gone")
+
 
 @pytest.fixture
 def verifier(tmp_path):
@@ -148,6 +151,17 @@ def test_a_good_token_of_each_family_is_the_person(verifier, kid):
     assert subject.application.client_id == "spa"
     assert (subject.acr, subject.auth_time, subject.purpose) == ("mfa", NOW - 5, "audit")
     assert subject.not_after == NOW + 600
+
+
+def test_a_person_the_directory_has_deactivated_is_refused_whoever_brings_the_token(verifier):
+    code = "auth.subject_disabled"
+    refused(verifier, signed(sub="gone"), code=code)
+    refused(verifier, signed(sub="gone", act={"sub": "bot"}), code=code)
+    refused(verifier, KEY_TEXT, signed(sub="gone", azp="portal"), code=code)
+    assert verified(verifier, signed(sub="gone2")).principal == "user:acme/gone2"
+    # who cannot prove to be that person does not learn it
+    refused(verifier, signed(sub="gone")[:-4] + "AAAA")
+    refused(verifier, signed(sub="gone", exp=NOW - 60), code="auth.expired")
 
 
 def test_no_signature_no_algorithm(verifier):

@@ -45,7 +45,14 @@ class Served:
 
 ROOT_ROWS = tuple(
     PolicyRow("user:acme/steward", action, "acme/*", "PUBLIC..RESTRICTED", "*", "allow")
-    for action in ("access:evaluate", "application:write", "job:read", "metrics:read")
+    for action in (
+        "access:evaluate",
+        "application:write",
+        "directory:read",
+        "directory:write",
+        "job:read",
+        "metrics:read",
+    )
 )
 
 

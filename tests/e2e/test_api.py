@@ -529,7 +529,7 @@ def _token(ragward, name):
 
 def test_every_code_has_a_status():
     statuses = {code: status_of(code) for code in CODES}
-    assert set(statuses.values()) <= {400, 401, 403, 404, 409, 413, 422, 429, 500, 503}
+    assert set(statuses.values()) <= {400, 401, 403, 404, 409, 412, 413, 422, 429, 500, 503}
     assert statuses["access.not_found"] == 404
     assert {statuses[code] for code in CODES if code.startswith("integrity.")} == {500}
     assert {statuses[code] for code in CODES if code.startswith("unavailable.")} == {503}

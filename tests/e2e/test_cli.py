@@ -13,7 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ragward import bootstrap
+from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.cli import main as cli
+from ragward.domain.directory import GroupProfile, UserProfile
 from ragward.domain.errors import RagwardError
 from tests import company
 from tests.installation import PASSPHRASE, doubles
@@ -298,6 +300,37 @@ def test_backup_restore_rebuild_and_doctor(home, ragward):
     (home / "keys" / "keyring.json").chmod(0o600)
     assert code == 1
     assert not next(c for c in json.loads(out) if c["check"] == "keyring private")["ok"]
+
+
+def test_the_directory_is_listed_for_those_who_may_read_it(home, ragward):
+    catalog = SQLCatalog.open(f"sqlite:///{home}/data/catalog.db")
+    person = UserProfile(user_name="ada@example.com", external_id="ada", active=False)
+    ada = catalog.create_user("acme", person, "test")
+    people = GroupProfile(display_name="Makers", members=frozenset({ada.user_id}))
+    makers = catalog.create_group("acme", people, "test")
+    catalog.close()
+    users = parsed(ragward("directory", "users", "--as", "root", "--json"))
+    assert users["total"] == 1
+    assert users["users"] == [
+        {
+            "id": ada.user_id,
+            "user_name": "ada@example.com",
+            "display_name": None,
+            "external_id": "ada",
+            "principal": "user:acme/ada",
+            "active": False,
+            "groups": [makers.group_id],
+        }
+    ]
+    groups = parsed(ragward("directory", "groups", "--as", "root", "--json"))
+    assert [each["principal"] for each in groups["groups"]] == [
+        f"group:acme/scim-{makers.group_id}"
+    ]
+    assert groups["groups"][0]["members"] == {ada.user_id: "User"}
+    for what in ("users", "groups"):
+        assert ragward("directory", what, "--as", "ann") == (3, "access.denied")
+        assert ragward("directory", what, "--as", "ada") == (3, "auth.subject_disabled")
+        assert len(ragward("directory", what, "--as", "root")[1].splitlines()) > 3
 
 
 def test_what_people_see_is_tables(home, ragward):

@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from ragward.api.app import openapi_document
+from ragward.domain.directory import GroupProfile, UserProfile
 from ragward.domain.policy import Membership
 from ragward.domain.policy_change import PolicyEdit
 from tests import company
@@ -20,19 +21,22 @@ from tests.conftest import PROVE
 ROOT = Path(__file__).parents[2]
 OPENAPI = ROOT / "schemas" / "openapi.json"
 
+#: 400 is SCIM's answer to the same (a member that is not there); 412 to an entity tag that is none of ours; 501 to sorting.
 #: 422 with a code is our documented answer to what no schema can say (a policy row of the wrong tenant, a query without a
 #: letter), and 400 is AuthZEN's (a page token that is none); 413 comes before anything else of a body is looked at. The ids make tests reach what exists.
 CONFIGURATION = """
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", 400, 401, 403, 404, 409, 422, 429]
+expected-statuses = ["2xx", 400, 401, 403, 404, 409, 412, 422, 429, 501]
 [checks.negative_data_rejection]
-expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 429, 501]
 [parameters]
 "path.corpus" = ["hr", "eng", "absent"]
 "path.document_id" = {documents}
 "path.job_id" = {jobs}
 "path.version" = [1, 2, 99]
 "path.proposal_id" = {proposals}
+"path.user_id" = {users}
+"path.group_id" = {groups}
 """
 
 
@@ -44,12 +48,20 @@ def test_schemathesis_finds_nothing(served, tmp_path):
     records = served.ragward.catalog.documents("acme", limit=100)
     steward = company.subject("steward").principal
     job = served.ragward.catalog.create_job("acme", steward, 1)
+    users, groups = [], []
+    for number in range(12):  # as many as are deleted on the way
+        person = UserProfile(user_name=f"walk-in-{number}")
+        users.append(served.ragward.catalog.create_user("acme", person, "test").user_id)
+        people = GroupProfile(display_name="walk-ins", members=frozenset(users))
+        groups.append(served.ragward.catalog.create_group("acme", people, "test").group_id)
     configuration = tmp_path / "schemathesis.toml"
     configuration.write_text(
         CONFIGURATION.format(
             documents=json.dumps([r.document_id for r in records][:12]),
             jobs=json.dumps([job.job_id]),
             proposals=json.dumps([_proposal(served)]),
+            users=json.dumps(users),
+            groups=json.dumps(groups),
         )
     )
     done = subprocess.run(

@@ -3,6 +3,7 @@
 Tokens are compact JWS access tokens (RFC 9068: `typ` at+jwt) with asymmetric signatures; issuer, audience, expiry, issue
 time, subject and id are required (RFC 8725). The unverified issuer selects a key set and nothing else; each key has one
 algorithm. Agents come from the `act` chain (RFC 8693). Group and role claims are ignored: memberships are the catalog's.
+A person whom the directory has deactivated is refused here, on every request, whoever brings their token.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ragward.adapters.identity_keys import KEY_PREFIX, KeySource
 from ragward.domain.access import Application, Credentials, Subject
 from ragward.domain.errors import RequestRefusedError, UnauthenticatedError
 from ragward.domain.labels import require_principal
-from ragward.ports import ApplicationStore, Clock
+from ragward.ports import ApplicationsAndDirectory, Clock
 
 _MAX_TOKEN_CHARACTERS: Final = 8192
 _MAX_AGENTS: Final = 3
@@ -75,13 +76,13 @@ class JWTIdentityVerifier:
     def __init__(
         self,
         issuers: Sequence[TrustedIssuer],
-        applications: ApplicationStore,
+        catalog: ApplicationsAndDirectory,
         clock: Clock,
         *,
         allowed_pairs: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
-        self._applications = applications
+        self._catalog = catalog
         self._clock = clock
         self._allowed_pairs = allowed_pairs
 
@@ -119,14 +120,14 @@ class JWTIdentityVerifier:
 
     def _by_key(self, key: str) -> Application:
         prefix, _, _ = key.removeprefix(KEY_PREFIX).partition("_")
-        found = self._applications.find_application_by_key(prefix[:64])
+        found = self._catalog.find_application_by_key(prefix[:64])
         digest = hashlib.sha256(key.encode(errors="replace")).digest()
         if not hmac.compare_digest(found[0] if found else _NO_DIGEST, digest) or found is None:
             raise UnauthenticatedError
         return self._live(found[1])
 
     def _application(self, token: _Token) -> Application:
-        found = self._applications.find_application(token.tenant, token.client_id)
+        found = self._catalog.find_application(token.tenant, token.client_id)
         if found is None:
             raise UnauthenticatedError
         return self._live(found)
@@ -161,13 +162,16 @@ class JWTIdentityVerifier:
         name = claims.get(issuer.subject_claim)
         if not isinstance(name, str) or not name:
             raise UnauthenticatedError
+        principal = require_principal(f"user:{token.tenant}/{issuer.subject_prefix}{name}")
+        if self._catalog.is_disabled(token.tenant, principal):
+            raise UnauthenticatedError(code="auth.subject_disabled")
         ends = [int(claims["exp"])]
         if application.expires_at is not None:
             ends.append(application.expires_at)
         acr, auth_time, purpose = (claims.get(k) for k in ("acr", "auth_time", "purpose"))
         return Subject(
             tenant=token.tenant,
-            principal=require_principal(f"user:{token.tenant}/{issuer.subject_prefix}{name}"),
+            principal=principal,
             application=application,
             agents=_agents(claims, token.tenant),
             not_after=min(ends),

@@ -17,6 +17,7 @@ from ragward.api import (
     routes_health,
     routes_policy,
     routes_retrieval,
+    routes_scim,
 )
 from ragward.api.context import ApiParts
 from ragward.api.jobs import JobRunner
@@ -69,6 +70,7 @@ def _application(lifespan: Any) -> FastAPI:
         routes_policy,
         routes_admin,
         routes_authzen,
+        routes_scim,
         routes_health,
     ):
         app.include_router(routes.router)
@@ -78,12 +80,15 @@ def _application(lifespan: Any) -> FastAPI:
         document = plain()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = problems.PROBLEM_SCHEMA
+        schemas["ScimError"] = problems.SCIM_PROBLEM_SCHEMA
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         for path, operations in document["paths"].items():
-            if path.startswith(routes_authzen.PREFIX):  # FastAPI declares it of every body
-                for operation in operations.values():
-                    operation["responses"].pop("422")
+            if path.startswith((routes_authzen.PREFIX, problems.SCIM_PREFIX)):
+                for (
+                    operation
+                ) in operations.values():  # FastAPI declares it of every body; here it is a 400
+                    operation["responses"].pop("422", None)
         return document
 
     app.openapi = documented  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -116,7 +116,7 @@ class _Reply:
     async def refuse(self, scope: Scope, receive: Receive, code: str) -> None:
         self.closed = True
         if not self.started:
-            await problem(self.request_id, code, CODES[code])(scope, receive, self._pass_on)
+            await problem(scope, code, CODES[code])(scope, receive, self._pass_on)
 
     async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -14,9 +14,13 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Scope
 
 from ragward.domain.errors import CODES, InvalidRequestError, LimitExceededError, RagwardError
 
+SCIM_PREFIX: Final = "/scim/v2"
+SCIM_MEDIA_TYPE: Final = "application/scim+json"
+SCIM_ERROR_SCHEMA: Final = "urn:ietf:params:scim:api:messages:2.0:Error"
 MEDIA_TYPE: Final = "application/problem+json"
 _BY_PREFIX: Final = {
     "auth": 401,
@@ -37,6 +41,8 @@ _BY_CODE: Final = {
     "access.denied": 403,
     "access.epoch_not_reached": 409,
     "access.not_found": 404,
+    "directory.immutable": 409,
+    "directory.version": 412,
     "request.too_large": 413,
     "request.filter_too_broad": 400,
     "document.too_large": 413,
@@ -48,6 +54,7 @@ _BY_CODE: Final = {
 }
 #: For what the framework itself refuses; its 400 for a body it cannot read is our 422.
 _OF_STATUS: Final = {404: "access.not_found", 413: "request.too_large"}
+_SCIM_TYPES: Final = {"catalog.exists": "uniqueness", "directory.immutable": "mutability"}
 _TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -55,10 +62,12 @@ _TITLES: Final = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    412: "Precondition Failed",
     413: "Content Too Large",
     422: "Unprocessable Content",
     429: "Too Many Requests",
     500: "Internal Server Error",
+    501: "Not Implemented",
     503: "Service Unavailable",
 }
 
@@ -68,8 +77,16 @@ def status_of(code: str) -> int:
     return _BY_CODE.get(code) or _BY_PREFIX[code.partition(".")[0]]
 
 
+class ScimError(Exception):
+    """What only SCIM's own rules refuse (RFC 7644, 3.12): the routes under `/scim/v2` raise it, nothing else does."""
+
+    def __init__(self, detail: str, *, scim_type: str | None = None, status: int = 400) -> None:
+        self.detail, self.scim_type, self.status = detail, scim_type, status
+        super().__init__(detail)
+
+
 def problem(
-    request_id: str,
+    scope: Scope,
     code: str,
     detail: str,
     *,
@@ -77,8 +94,11 @@ def problem(
     retry_after: int | None = None,
     errors: list[dict[str, str]] | None = None,
 ) -> JSONResponse:
-    """The problem document of one error."""
+    """The answer to one error: a problem document, or where SCIM is spoken its error message."""
     status = status or status_of(code)
+    if _is_scim(scope):
+        return _scim_problem(code, detail, status, retry_after)
+    request_id = str(scope.get("ragward.request_id", ""))
     body: dict[str, Any] = {
         "type": f"urn:ragward:error:{code}",
         "title": _TITLES[status],
@@ -90,11 +110,7 @@ def problem(
     }
     if errors:
         body["errors"] = errors
-    headers: dict[str, str] = {}
-    if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="ragward"'
-    if status in (429, 503):
-        headers["Retry-After"] = str(retry_after or 1)
+    headers = _headers(status, retry_after)
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -108,18 +124,18 @@ class BadRequestRoute(APIRoute):
         async def handler(request: Request) -> Response:
             if self.body_field and not _is_json(request):
                 detail = "the body's media type is application/json"
-                return problem(request_id_of(request), "request.invalid", detail, status=400)
+                return problem(request.scope, "request.invalid", detail, status=400)
             try:
                 return await handle(request)
             except RequestValidationError as error:
                 return _invalid(request, error, status=400)
             except InvalidRequestError as error:
-                return problem(request_id_of(request), error.code, error.detail, status=400)
+                return problem(request.scope, error.code, error.detail, status=400)
             except HTTPException as error:
                 if error.status_code != 400:
                     raise
                 detail = "the body is not JSON"
-                return problem(request_id_of(request), "request.invalid", detail, status=400)
+                return problem(request.scope, "request.invalid", detail, status=400)
 
         return handler
 
@@ -129,13 +145,46 @@ def _is_json(request: Request) -> bool:
     return media_type.strip().lower() == "application/json"
 
 
+def scim_problem(status: int, detail: str, scim_type: str | None = None) -> JSONResponse:
+    """SCIM's error message (RFC 7644, 3.12): the status is a string."""
+    body = {"schemas": [SCIM_ERROR_SCHEMA], "status": str(status), "detail": detail}
+    if scim_type:
+        body["scimType"] = scim_type
+    return JSONResponse(body, status_code=status, media_type=SCIM_MEDIA_TYPE)
+
+
+def _scim_problem(code: str, detail: str, status: int, retry_after: int | None) -> JSONResponse:
+    status = 400 if status == 422 or code == "directory.immutable" else status
+    scim_type = _SCIM_TYPES.get(code, "invalidValue" if status == 400 else None)
+    answer = scim_problem(status, detail, scim_type)
+    answer.headers.update(_headers(status, retry_after))
+    return answer
+
+
+def _is_scim(scope: Scope) -> bool:
+    path = str(scope.get("path", ""))
+    return path == SCIM_PREFIX or path.startswith(f"{SCIM_PREFIX}/")
+
+
+def _headers(status: int, retry_after: int | None) -> dict[str, str]:
+    if status == 401:
+        return {"WWW-Authenticate": 'Bearer realm="ragward"'}
+    if status in (429, 503):
+        return {"Retry-After": str(retry_after or 1)}
+    return {}
+
+
 def install(app: FastAPI) -> None:
     """Turns every error into a problem document."""
 
     @app.exception_handler(RagwardError)
     def ours(request: Request, error: RagwardError) -> JSONResponse:
         retry = error.retry_after_seconds if isinstance(error, LimitExceededError) else None
-        return problem(request_id_of(request), error.code, error.detail, retry_after=retry)
+        return problem(request.scope, error.code, error.detail, retry_after=retry)
+
+    @app.exception_handler(ScimError)
+    def scim(request: Request, error: ScimError) -> JSONResponse:  # noqa: ARG001 - the signature is Starlette's
+        return scim_problem(error.status, error.detail, error.scim_type)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -146,7 +195,7 @@ def install(app: FastAPI) -> None:
         known = error.status_code in _TITLES and error.status_code != 400
         status = error.status_code if known else 422
         code = _OF_STATUS.get(status, "request.invalid")
-        answer = problem(request_id_of(request), code, CODES[code], status=status)
+        answer = problem(request.scope, code, CODES[code], status=status)
         if status == 405:
             answer.headers["Allow"] = ", ".join(_methods(request))
         return answer
@@ -164,7 +213,7 @@ def _invalid(
         for item in error.errors()[:20]
     ]
     detail = CODES["request.invalid"]
-    return problem(request_id_of(request), "request.invalid", detail, status=status, errors=errors)
+    return problem(request.scope, "request.invalid", detail, status=status, errors=errors)
 
 
 def _methods(request: Request) -> list[str]:
@@ -172,11 +221,6 @@ def _methods(request: Request) -> list[str]:
     routes = request.app.router.routes
     found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in found for method in getattr(route, "methods", None) or ()})
-
-
-def request_id_of(request: Request) -> str:
-    """What the middleware gave this request."""
-    return str(request.scope.get("ragward.request_id", ""))
 
 
 PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
@@ -209,4 +253,27 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in sorted({401, 413, 422, 429, 500, 503, *statuses})
+    }
+
+
+SCIM_PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "required": ["schemas", "status", "detail"],
+    "properties": {
+        "schemas": {"type": "array", "items": {"type": "string", "const": SCIM_ERROR_SCHEMA}},
+        "status": {"type": "string"},
+        "scimType": {"type": "string"},
+        "detail": {"type": "string"},
+    },
+}
+
+
+def scim_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The declared errors of a SCIM operation: those named, and those any operation can answer with."""
+    return {
+        status: {
+            "description": _TITLES[status],
+            "content": {SCIM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ScimError"}}},
+        }
+        for status in sorted({400, 401, 403, 413, 429, 500, 503, *statuses})
     }

@@ -19,6 +19,9 @@ document_app = typer.Typer(
     no_args_is_help=True, help="Documents: list, show, relabel, release, delete."
 )
 application_app = typer.Typer(no_args_is_help=True, help="AI applications and their API keys.")
+directory_app = typer.Typer(
+    no_args_is_help=True, help="People and groups that an identity provider keeps here."
+)
 tenant_app = typer.Typer(no_args_is_help=True, help="Tenants of this installation.")
 
 
@@ -29,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
         ("policy", policy_app),
         ("access", access_app),
         ("application", application_app),
+        ("directory", directory_app),
         ("tenant", tenant_app),
         ("keys", keys_app),
         ("audit", audit_app),
@@ -162,6 +166,38 @@ def application_add(
     )
     settings = commands.load_settings(context.obj)
     stewarding.add_application(settings, application, caller, as_json=as_json)
+
+
+@directory_app.command("users")
+def directory_users(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 1000,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """The people, whether they are active, and who they are in the policy."""
+    from ragward.cli import commands, directory
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    directory.show_users(commands.load_settings(context.obj), limit, caller, as_json=as_json)
+
+
+@directory_app.command("groups")
+def directory_groups(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 1000,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """The groups, and who they are in the policy."""
+    from ragward.cli import commands, directory
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    directory.show_groups(commands.load_settings(context.obj), limit, caller, as_json=as_json)
 
 
 @tenant_app.command("add")

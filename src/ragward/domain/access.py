@@ -18,6 +18,8 @@ class Action(StrEnum):
     APPLICATION_WRITE = "application:write"
     AUDIT_READ = "audit:read"
     CORPUS_RETRIEVE = "corpus:retrieve"
+    DIRECTORY_READ = "directory:read"
+    DIRECTORY_WRITE = "directory:write"
     DOCUMENT_DELETE = "document:delete"
     DOCUMENT_INGEST = "document:ingest"
     DOCUMENT_RELABEL = "document:relabel"

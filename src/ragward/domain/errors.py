@@ -26,6 +26,7 @@ CODES: Final[dict[str, str]] = {
     "auth.invalid": "The credential did not verify.",
     "auth.expired": "The credential has expired.",
     "auth.application_mismatch": "The user's token was not issued to this application.",
+    "auth.subject_disabled": "The subject has been deactivated in the directory.",
     # authorization
     "access.denied": "The operation is not permitted to this subject.",
     "access.epoch_not_reached": "The catalog has not come to the epoch that was asked for; try again.",
@@ -55,6 +56,9 @@ CODES: Final[dict[str, str]] = {
     "document.failed": "The document could not be ingested; nothing of it was kept.",
     "job.not_cancellable": "The job has already ended.",
     "catalog.exists": "It already exists.",
+    # directory
+    "directory.immutable": "The attribute cannot be changed once it is set.",
+    "directory.version": "It was changed since the version the request names.",
     # limits
     "limit.rate": "Too many requests.",
     "limit.concurrency": "Too many requests at the same time.",

@@ -25,6 +25,7 @@ from ragward.adapters.catalog_sql.connection import (
     parse_url,
     sqlite_file,
 )
+from ragward.adapters.catalog_sql.directory import SQLDirectory
 from ragward.adapters.catalog_sql.filters import parse_filter
 from ragward.adapters.catalog_sql.policy_store import SQLPolicyStore
 from ragward.adapters.catalog_sql.schema import meta
@@ -51,7 +52,7 @@ def _system_time() -> int:
     return int(time.time())
 
 
-class SQLCatalog(SQLPolicyStore):
+class SQLCatalog(SQLPolicyStore, SQLDirectory):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 
     Every method raises `unavailable.catalog` when the database cannot be read or written.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ragward.adapters.catalog_sql import policy, policy_history
 from ragward.adapters.catalog_sql.connection import Database
+from ragward.adapters.catalog_sql.directory_members import governed, without_directory
 from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch, read_head
 from ragward.domain.access import TenantHead
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
@@ -45,6 +46,7 @@ class SQLPolicyStore:
         with self._database.write() as connection:
             lock_tenant(connection, tenant)
             policy.require_version(connection, tenant, expected_version)
+            wanted = governed(connection, wanted)
             written = policy.Written(author=author, at=self._now(), reason=reason)
             return policy.replace_policy(connection, wanted, written)
 
@@ -62,8 +64,8 @@ class SQLPolicyStore:
         change = PolicyEdit(
             add_rows=frozenset(add_rows),
             remove_rows=frozenset(remove_rows),
-            add_memberships=frozenset(add_memberships),
-            remove_memberships=frozenset(remove_memberships),
+            add_memberships=without_directory(tenant, frozenset(add_memberships)),
+            remove_memberships=without_directory(tenant, frozenset(remove_memberships)),
         )
         with self._database.write() as connection:
             lock_tenant(connection, tenant)
@@ -116,7 +118,7 @@ class SQLPolicyStore:
                 approved_by=decided_by,
             )
             wanted = policy.valid_policy(tenant, proposal.rows, proposal.memberships)
-            return policy.replace_policy(connection, wanted, written)
+            return policy.replace_policy(connection, governed(connection, wanted), written)
 
     def reject_proposal(
         self, tenant: str, proposal_id: str, *, decided_by: str, reason: str

@@ -120,6 +120,51 @@ application_keys: Final = Table(
     ),
 )
 
+# A deleted person's row stays, without a name, while it has an external id: their principal is disabled.
+directory_users: Final = Table(
+    "directory_users",
+    metadata,
+    Column("user_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("external_id", _TEXT),
+    Column("user_name", _TEXT),
+    Column("user_name_key", _TEXT),
+    Column("display_name", _TEXT),
+    Column("display_name_key", _TEXT),
+    Column("active", Boolean),
+    Column("deleted", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "external_id"),
+    UniqueConstraint("tenant", "user_name_key"),
+)
+
+directory_groups: Final = Table(
+    "directory_groups",
+    metadata,
+    Column("group_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("external_id", _TEXT),
+    Column("display_name", _TEXT, nullable=False),
+    Column("display_name_key", _TEXT, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("directory_groups_tenant", "tenant", "display_name_key"),
+)
+
+directory_members: Final = Table(
+    "directory_members",
+    metadata,
+    Column("group_id", _TEXT, ForeignKey("directory_groups.group_id"), primary_key=True),
+    Column("member_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("kind", _TEXT, nullable=False),
+    Index("directory_members_member", "tenant", "member_id"),
+)
+
 labels: Final = Table(
     "labels",
     metadata,
