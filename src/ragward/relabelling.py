@@ -118,8 +118,8 @@ class Relabelling:
         prefix = folder if folder.endswith("/") or not folder else f"{folder}/"
         records = self._below(subject, corpus, prefix)
         pairs = [(record, change.of(record.label)) for record in records]
-        pairs = [(record, label) for record, label in pairs if label != record.label]
         self._require(subject, pairs)
+        pairs = [(record, label) for record, label in pairs if label != record.label]
         pending = 0 if dry_run or not pairs else self._apply(subject, pairs, reason)
         counts: dict[tuple[str, str], int] = {}
         for record, label in pairs:
