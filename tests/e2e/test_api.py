@@ -577,7 +577,8 @@ def test_a_write_says_from_when_on_it_holds_and_a_question_can_demand_it(api, se
 def test_a_folder_is_relabelled_in_one_call(api, served):
     steward, name = served.headers("steward"), f"folder-{time.monotonic_ns()}"
     for number in range(3):
-        made = new_document(source=f"{name}/{number}.txt")
+        text = f"The zeppelin hangar number {number} opens at nine."
+        made = new_document(source=f"{name}/{number}.txt", content=text)
         assert api.post("/v1/documents", json=made, headers=steward).status_code == 201
     body = {
         "corpus": "hr",
@@ -591,7 +592,7 @@ def test_a_folder_is_relabelled_in_one_call(api, served):
     assert done.json() == dry | {"dry_run": False}
     assert done.json()["classifications"] == [["INTERNAL", "CONFIDENTIAL", 3]]
     token = done.headers["ragward-epoch-token"]
-    asked = {"query": "voltage laboratory", "limit": 50, "min_epoch": token}
+    asked = {"query": "zeppelin hangar", "limit": 50, "min_epoch": token}
 
     def sources(who):
         answer = api.post("/v1/retrieve", json=asked, headers=served.headers(who)).json()
