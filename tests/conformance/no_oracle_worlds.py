@@ -128,13 +128,15 @@ def put(ragward, source, text, of, *, subject=STEWARD, attributes=None):
 @contextmanager
 def paused(ragward):
     """The index is brought up to date with nothing that happens meanwhile."""
-    stewardship = ragward.stewardship
-    ports = stewardship._ports
-    stewardship._ports = dataclasses.replace(ports, index_sync=_Paused())
+    flows = (ragward.stewardship, ragward.relabelling, ragward.ingestion)
+    ports = [flow._ports for flow in flows]
+    for flow in flows:
+        flow._ports = dataclasses.replace(flow._ports, index_sync=_Paused())
     try:
         yield
     finally:
-        stewardship._ports = ports
+        for flow, given in zip(flows, ports, strict=True):
+            flow._ports = given
 
 
 def put_mail(ragward, number, name):
@@ -205,12 +207,8 @@ def waiting(a, b, chance):
     stale = put(a, "eng/stale.txt", words, label(**OPEN))
     with paused(a):
         narrowed = label(level=Classification.INTERNAL)  # not raised: the points stay
-        a.stewardship.relabel(STEWARD, stale, narrowed, "no longer for the staff")
-    ingestion = a.ingestion
-    ports = ingestion._ports
-    ingestion._ports = dataclasses.replace(ports, index_sync=_Paused())
-    new = put(a, "eng/new.txt", text_of(chance), label())
-    ingestion._ports = ports
+        a.relabelling.relabel(STEWARD, stale, narrowed, "no longer for the staff")
+        new = put(a, "eng/new.txt", text_of(chance), label())
     return Facts(documents=[stale, new])
 
 

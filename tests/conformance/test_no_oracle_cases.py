@@ -108,11 +108,11 @@ def test_readers_do_not_know_of_what_waits_for_a_steward(ragward):
     for act in (
         lambda: ragward.stewardship.document(BEN, name),
         lambda: ragward.stewardship.delete(BEN, name),
-        lambda: ragward.stewardship.release(BEN, name, "a reason that is long enough"),
+        lambda: ragward.relabelling.release(BEN, name, "a reason that is long enough"),
     ):
         with pytest.raises(NotFoundError):
             act()
-    ragward.stewardship.release(STEWARD, name, "read it, is harmless")
+    ragward.relabelling.release(STEWARD, name, "read it, is harmless")
     assert ragward.stewardship.document(BEN, name).document_id == name
 
 
@@ -164,7 +164,7 @@ def test_what_the_index_still_holds_does_not_shorten_an_answer(ragward, way):
             ragward.stewardship.delete(STEWARD, stale)
         else:
             level = Classification.INTERNAL if way == "narrowed" else Classification.RESTRICTED
-            ragward.stewardship.relabel(STEWARD, stale, label(level=level), "was filed wrongly")
+            ragward.relabelling.relabel(STEWARD, stale, label(level=level), "was filed wrongly")
     for limit in (1, 5, 8):
         request = RetrievalRequest(query="voltage laboratory", limit=limit)
         answer = ragward.retrieve(asked_by("ben"), request)

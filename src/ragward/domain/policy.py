@@ -126,10 +126,6 @@ class PolicySnapshot:
                 raise _invalid(f"{membership.member!r} is not of tenant {self.tenant!r}")
         _require_shallow(self.memberships)
 
-    def closure(self, principal: str) -> frozenset[str]:
-        """`principal` and everything it reaches through memberships."""
-        return Reach(self.memberships).of(principal)
-
 
 class Reach:
     """Who reaches what through memberships; for many questions about the same ones."""

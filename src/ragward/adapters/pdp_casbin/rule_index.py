@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from ragward.adapters.pdp_casbin.model import Sub, matches_action
-from ragward.domain.policy import PolicyRow, PolicySnapshot
-
-_REMEMBERED_SUBJECTS = 20_000
+from ragward.domain.policy import PolicyRow, PolicySnapshot, Reach
 
 
 class RuleIndex:
@@ -14,13 +12,12 @@ class RuleIndex:
     def __init__(self, snapshot: PolicySnapshot) -> None:
         self.snapshot = snapshot
         self.digest = snapshot.digest()
-        self._parents: dict[str, list[str]] = {}
+        self._reach = Reach(snapshot.memberships)
         self._rows: dict[str, list[PolicyRow]] = {}
         self._names: set[str] = set()
         self._subs: dict[str, Sub] = {}
         self._matches: dict[tuple[str, str], bool] = {}
         for membership in snapshot.memberships:
-            self._parents.setdefault(membership.member, []).append(membership.group)
             self._names.update((membership.member, membership.group))
         for row in snapshot.rows:
             self._rows.setdefault(row.subject, []).append(row)
@@ -34,9 +31,9 @@ class RuleIndex:
         """The principal with everything it reaches through memberships."""
         known = self._subs.get(principal)
         if known is None:
-            known = Sub(principal, self._closure(principal))
-            if self.knows(principal) and len(self._subs) < _REMEMBERED_SUBJECTS:
-                self._subs[principal] = known
+            if not self.knows(principal):  # nothing is remembered of strangers
+                return Sub(principal, frozenset({principal}))
+            known = self._subs[principal] = Sub(principal, self._reach.of(principal))
         return known
 
     def rows(self, sub: Sub, action: str) -> list[PolicyRow]:
@@ -62,13 +59,3 @@ class RuleIndex:
         if known is None:
             known = self._matches[key] = matches_action(action, pattern)
         return known
-
-    def _closure(self, principal: str) -> frozenset[str]:
-        reached = {principal}
-        frontier = [principal]
-        while frontier:
-            for group in self._parents.get(frontier.pop(), ()):
-                if group not in reached:
-                    reached.add(group)
-                    frontier.append(group)
-        return frozenset(reached)
