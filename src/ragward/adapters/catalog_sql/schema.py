@@ -222,6 +222,7 @@ versions: Final = Table(
     Column("job_id", _TEXT),
     Column("chunk_count", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("claimed", _TEXT),
     Index("versions_tenant_state", "tenant", "state"),
     Index("versions_state", "state"),
 )
