@@ -327,7 +327,8 @@ def with_addresses(ragward, shift):
 def test_f16_hidden_text_neither_ranks_nor_scores(tmp_path):
     """A chunk shown as [REDACTED] scored 1.1 for the right guess of what it hid and 0.55 for a wrong one; here no guess tells
     who may not see the addresses which document has which; it does rank for who may see them."""
-    guesses = [f"person{n}@example.com" for n in range(8)]
+    order = " ".join(f"{word} " * n for n, word in enumerate(company.WORDS[:8], 1))  # no two rank alike
+    guesses = [f"{order} " + f"person{n}@example.com " * 12 for n in range(8)]
     with installation(tmp_path / "one") as one, installation(tmp_path / "other") as other:
         with_addresses(one, 0)
         with_addresses(other, 3)
