@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 from ragward.adapters.index_edge import EdgeChunkIndex
 from ragward.domain.corpus import SourceDocument
+from ragward.domain.errors import UnauthenticatedError
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.installation import Policy, initialise
 from ragward.retrieval import Retrieval
 from tests import company
+from tests.e2e.scim import rows as provisioning_rows
 from tests.fakes.embedder_sentence_transformers import FakeEmbedder
 from tests.installation import asked_by, opened, settings_in
 
@@ -83,6 +85,32 @@ def installation(directory, *, rows=company.ROWS, memberships=company.MEMBERSHIP
     initialise(settings, tenant="acme", administrator="user:acme/root", policy=policy)
     with opened(settings, **given) as ragward:
         yield ragward
+
+
+class Directory:
+    """Believes names; asks the directory who is disabled and the catalog for the application, as the real verifier does."""
+
+    def __init__(self):
+        self.catalog = None
+
+    def verify(self, credentials):
+        subject = company.subject(credentials.untrusted_authorization)
+        if self.catalog.is_disabled("acme", subject.principal):
+            raise UnauthenticatedError(code="auth.subject_disabled")
+        application = self.catalog.find_application("acme", "portal") or company.APPLICATION
+        return dataclasses.replace(subject, application=application)
+
+
+@contextmanager
+def on_database(request, directory):
+    """An installation on the database that the fixture is asked for, with a directory that an application keeps."""
+    postgres = request.param == "postgres"
+    url = request.getfixturevalue("postgres_databases")(empty=True) if postgres else ""
+    identity = Directory()
+    with installation(directory, database_url=url, identity=identity) as made:
+        identity.catalog = made.catalog
+        made.catalog.change_policy("acme", add_rows=provisioning_rows(), author="test")
+        yield made
 
 
 def edge(directory, *, payload_index=True, dimension=FakeEmbedder.dimension):

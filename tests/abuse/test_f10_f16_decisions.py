@@ -28,6 +28,7 @@ from tests.abuse.others import (
     edge,
     installation,
     label,
+    on_database,
     put,
     relabel,
     sources,
@@ -36,7 +37,6 @@ from tests.abuse.others import (
 )
 from tests.conformance.test_provisioning import idp
 from tests.contract.conftest import postgres_databases  # noqa: F401 - a fixture
-from tests.e2e.scim import rows as provisioning_rows
 from tests.fakes.embedder_sentence_transformers import FakeEmbedder
 from tests.installation import asked_by
 
@@ -158,28 +158,9 @@ def test_f13_not_denied_is_not_granted(ragward):
 # F14. ---------------------------------------------------------------------------------------------------------------
 
 
-class Directory:
-    """Believes names; asks the directory who is disabled and the catalog for the application, as the real verifier does."""
-
-    def __init__(self):
-        self.catalog = None
-
-    def verify(self, credentials):
-        subject = company.subject(credentials.untrusted_authorization)
-        if self.catalog.is_disabled("acme", subject.principal):
-            raise UnauthenticatedError(code="auth.subject_disabled")
-        application = self.catalog.find_application("acme", "portal") or company.APPLICATION
-        return dataclasses.replace(subject, application=application)
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def world(request, tmp_path):
-    postgres = request.param == "postgres"
-    url = request.getfixturevalue("postgres_databases")(empty=True) if postgres else ""
-    identity = Directory()
-    with installation(tmp_path, database_url=url, identity=identity) as made:
-        identity.catalog = made.catalog
-        made.catalog.change_policy("acme", add_rows=provisioning_rows(), author="test")
+    with on_database(request, tmp_path) as made:
         yield made
 
 
