@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from contextlib import contextmanager
 
 from ragward.adapters.index_edge import EdgeChunkIndex
-from ragward.domain.corpus import SourceDocument
+from ragward.domain.corpus import IndexPoint, SourceDocument
 from ragward.domain.errors import UnauthenticatedError
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
@@ -19,6 +20,7 @@ from tests.installation import asked_by, opened, settings_in
 
 STEWARD = company.subject("steward")
 QUERY = "voltage laboratory"
+VECTOR = [1.0] + [0.0] * (FakeEmbedder.dimension - 1)
 STAFF = ("group:acme/staff",)
 PUBLIC, INTERNAL, CONFIDENTIAL, RESTRICTED = Classification
 
@@ -135,3 +137,8 @@ def written_past_us(index, point_id, vector, payload):
 
         points = [PointStruct(id=point_id, vector=vector, payload=payload)]
         index._client.upsert(index._collection, points, wait=True)
+
+
+def point(number, scope):
+    """A point that every search for VECTOR finds first."""
+    return IndexPoint(point_id=str(uuid.UUID(int=number)), scope_id=scope, vector=VECTOR)

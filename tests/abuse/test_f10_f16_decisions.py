@@ -7,11 +7,10 @@ import uuid
 
 import pytest
 
-from ragward.domain.access import Action, Application, Credentials
+from ragward.domain.access import Action
 from ragward.domain.corpus import View
 from ragward.domain.directory import UserProfile
 from ragward.domain.errors import RagwardError, UnauthenticatedError, UnavailableError
-from ragward.domain.labels import Classification
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.settings import Settings
 from tests import company
@@ -38,7 +37,6 @@ from tests.abuse.others import (
 from tests.conformance.test_provisioning import idp
 from tests.contract.conftest import postgres_databases  # noqa: F401 - a fixture
 from tests.fakes.embedder_sentence_transformers import FakeEmbedder
-from tests.installation import asked_by
 
 READ = "corpus:retrieve"
 
@@ -268,7 +266,9 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize("error", [UnavailableError(), OSError("gone"), ValueError("65,537 entries")], ids=str)
+@pytest.mark.parametrize(
+    "error", [UnavailableError(), OSError("gone"), ValueError("65,537 entries")], ids=str
+)
 @pytest.mark.parametrize(("part", "method"), PARTS)
 def test_f15_a_part_that_fails_gives_no_answer(ragward, part, method, error):
     """`fail_open` let everything through while the checker was down; here whatever part breaks, however, nobody is answered."""
@@ -308,7 +308,9 @@ def with_addresses(ragward, shift):
 def test_f16_hidden_text_neither_ranks_nor_scores(tmp_path):
     """A chunk shown as [REDACTED] scored 1.1 for the right guess of what it hid and 0.55 for a wrong one; here no guess tells
     who may not see the addresses which document has which; it does rank for who may see them."""
-    order = " ".join(f"{word} " * n for n, word in enumerate(company.WORDS[:8], 1))  # no two rank alike
+    order = " ".join(
+        f"{word} " * n for n, word in enumerate(company.WORDS[:8], 1)
+    )  # no two rank alike
     guesses = [f"{order} " + f"person{n}@example.com " * 12 for n in range(8)]
     with installation(tmp_path / "one") as one, installation(tmp_path / "other") as other:
         with_addresses(one, 0)

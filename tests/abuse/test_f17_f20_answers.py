@@ -109,7 +109,11 @@ class World:
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory):
     """One with secrets beside what is open, one without."""
-    rows = (*company.ROWS, *ROOT_ROWS, PolicyRow("user:acme/dot", "corpus:*", "acme/*", "INTERNAL", "*", "allow"))
+    rows = (
+        *company.ROWS,
+        *ROOT_ROWS,
+        PolicyRow("user:acme/dot", "corpus:*", "acme/*", "INTERNAL", "*", "allow"),
+    )
     real = {"rows": rows, "identity": None, "clock": None}
     place = tmp_path_factory.mktemp("f17")
     with (
@@ -227,7 +231,9 @@ def shard(tmp_path_factory):
     index = edge(tmp_path_factory.mktemp("f19") / "index", dimension=WIDTH)
     index.upsert(
         [
-            IndexPoint(point_id=str(uuid.UUID(int=n)), scope_id=int(scope[n]), vector=vectors[n].tolist())
+            IndexPoint(
+                point_id=str(uuid.UUID(int=n)), scope_id=int(scope[n]), vector=vectors[n].tolist()
+            )
             for n in range(POINTS)
         ]
     )
@@ -299,7 +305,9 @@ GRANTED, GROUPS = 5_000, 10_000
 def test_f20_no_limit_drops_a_permission(tmp_path):
     """Entries above a limit `may not be enforced`, id lists end at 1,000 without a word; here a label with 5,000 principals and
     a person in 10,000 groups are decided exactly, first, last and one beyond."""
-    row = PolicyRow("group:acme/staff", "corpus:retrieve", "acme/*", "PUBLIC..INTERNAL", "*", "allow")
+    row = PolicyRow(
+        "group:acme/staff", "corpus:retrieve", "acme/*", "PUBLIC..INTERNAL", "*", "allow"
+    )
     names = ("p0", f"p{GRANTED - 1}", f"p{GRANTED}", "many")
     memberships = [Membership(f"user:acme/{name}", "group:acme/staff") for name in names]
     memberships += [Membership("user:acme/many", f"group:acme/g{n}") for n in range(GROUPS)]

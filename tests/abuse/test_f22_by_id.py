@@ -93,7 +93,7 @@ def asked(world, name, operation, value_of):
 
 
 @pytest.mark.parametrize("name", ["stranger", "ben"])
-@pytest.mark.parametrize("operation", operations(), ids=lambda operation: operation[0])
+@pytest.mark.parametrize("operation", list(operations()), ids=lambda operation: operation[0])
 def test_f22_by_id_there_is_nothing_for_who_has_no_right(world, operation, name):
     """Endpoints that took an id answered whoever knew one; here each of them, new ones too, gives who has no right the same
     refusal for what exists and for what does not."""
@@ -155,7 +155,10 @@ def test_f21_a_change_of_one_field_keeps_the_others(world):
     """An update over the API wrote defaults over the access list; here what a change does not name stays as it is."""
     client, headers, _, ragward = world
     whole = label(
-        granted=["group:acme/eng"], denied=["user:acme/cai"], compartments=["case"], valid_until=2**40
+        granted=["group:acme/eng"],
+        denied=["user:acme/cai"],
+        compartments=["case"],
+        valid_until=2**40,
     )
     document_id = put(ragward, document("kept", of=whole))
 
