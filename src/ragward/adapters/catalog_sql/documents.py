@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, 
 
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.filters import AttributeFilter
-from ragward.adapters.catalog_sql.labels import label_of, types_from_text
+from ragward.adapters.catalog_sql.labels import label_from_json, label_of, types_from_text
 from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
 from ragward.adapters.catalog_sql.tenants import EPOCH, read_epoch
 from ragward.domain.corpus import (
@@ -250,6 +250,7 @@ def _record(row: Row[Any], reader: RowReader) -> DocumentRecord:
         media_type=row.media_type,
         label_id=row.label_id,
         label=reader.label(row.tenant, row.label_tenant, row.digest, row.fields),
+        claimed=None if row.claimed is None else label_from_json(row.tenant, row.claimed),
         attributes=reader.attributes(row.attributes),
         evidence=tuple(json.loads(row.evidence)),
         chunk_count=row.chunk_count,
