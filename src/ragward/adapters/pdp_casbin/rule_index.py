@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ragward.adapters.pdp_casbin.model import Sub, matches_action
 from ragward.domain.policy import PolicyRow, PolicySnapshot
+from ragward.domain.policy_change import ASKING_KINDS
 
 _REMEMBERED_SUBJECTS = 20_000
 
@@ -38,6 +41,26 @@ class RuleIndex:
             if self.knows(principal) and len(self._subs) < _REMEMBERED_SUBJECTS:
                 self._subs[principal] = known
         return known
+
+    def asking(self) -> list[str]:
+        """The people, applications and agents it names, sorted."""
+        return sorted(name for name in self._names if name.startswith(ASKING_KINDS))
+
+    def path(self, principal: str, goals: Collection[str]) -> tuple[str, ...]:
+        """The shortest chain of memberships to one of the goals, both ends included; the first by name of several, empty if none."""
+        ways: dict[str, tuple[str, ...]] = {principal: (principal,)}
+        level = [principal]
+        while level:
+            if arrived := sorted(name for name in level if name in goals):
+                return ways[arrived[0]]
+            following: list[str] = []
+            for name in sorted(level):
+                for group in sorted(self._parents.get(name, ())):
+                    if group not in ways:
+                        ways[group] = (*ways[name], group)
+                        following.append(group)
+            level = following
+        return ()
 
     def rows(self, sub: Sub, action: str) -> list[PolicyRow]:
         """Rows for the subject, or something it belongs to, whose action pattern matches."""
