@@ -125,18 +125,20 @@ def test_the_whole_way(home, ragward):
     assert answers["ann"] != answers["ben"]
     shown = parsed(ragward("document", "list", "--quarantined", "--as", "steward", "--json"))
     assert [d["source"] for d in shown["documents"]] == ["poison.txt"]
-    explained = parsed(
-        ragward(
-            "explain", "hr:poison.txt", "--principal", "user:acme/ann", "--as", "steward", "--json"
-        )
-    )
-    assert explained["permitted"] is True
+    why = ("explain", "hr:poison.txt", "--principal", "user:acme/ann", "--as", "steward", "--json")
+    code, out = ragward(*why)
+    assert code == 3
+    explained = json.loads(out)["decision"]
+    assert [term["term"] for term in explained["terms"] if not term["holds"]] == ["answered from"]
+    [only] = explained["alternatives"]["found"]
+    assert [change["kind"] for change in only["changes"]] == ["release"]
     reason = ("--reason", "read it, it is a training text")
     assert ragward("document", "release", "hr:poison.txt", *reason, "--as", "ben") == (
         3,
         "access.denied",
     )
     parsed(ragward("document", "release", "hr:poison.txt", *reason, "--as", "steward", "--json"))
+    assert parsed(ragward(*why))["decision"]["permitted"] is True
     found = parsed(ragward("query", "previous instructions system prompt", "--as", "ann", "--json"))
     assert any(p["source"] == "poison.txt" and p["flagged"] for p in found["passages"])
     changed = parsed(

@@ -84,7 +84,7 @@ def funnel(given: QueryExplanation, out: Console | None = None) -> None:
     out.print(_stages(given.stages))
     if given.returned and given.named is None:
         out.print(_returned(given))
-    if len(given.chunks) > 1 or (given.chunks and given.chunks[0].fate is not Fate.LABEL):
+    if len({chunk.fate for chunk in given.chunks}) > 1:
         out.print(_chunks(given.chunks))
     out.print(Text("over the documents that you may explain", "dim"))
     if given.denied is not None:
@@ -170,20 +170,27 @@ def own_access(given: OwnAccessResponse) -> None:
 
 
 def _tree(given: Sequence[Term], *, failed_first: bool) -> RenderableType:
-    """Terms by whom they are about; what holds of somebody is one line when something else does not."""
+    """Terms by whom they are about; where something fails, what holds is told in a line."""
     trees: list[RenderableType] = []
+    held: list[str] = []
     for who, group in groupby(given, key=lambda term: term.who):
         mine = list(group)
-        failed = [term for term in mine if not term.holds]
+        shown = [term for term in mine if not (failed_first and term.holds)]
+        others = ", ".join(term.term for term in mine if term not in shown)
+        if not shown:
+            held.append(f"{who}: {others}")
+            continue
         tree = Tree(Text(who, "bold"), guide_style="dim")
-        shown = failed if failed_first else mine
         for term in shown:
             tree.add(_term(term))
-        held = [term.term for term in mine if term.holds]
-        if failed_first and held:
-            tree.add(Text.assemble(("✓ ", "green"), (", ".join(held), "dim")))
+        if others:
+            tree.add(_held(others))
         trees.append(tree)
-    return Group(*trees)
+    return Group(*trees, *([_held("; ".join(held))] if held else []))
+
+
+def _held(text: str) -> Text:
+    return Text.assemble(("✓ ", "green"), (text, "dim"))
 
 
 def _term(term: Term) -> Text:
@@ -200,18 +207,13 @@ def _alternatives(given: Alternatives) -> RenderableType:
         )
     lines: list[RenderableType] = [Text("smallest changes that would permit it:", "bold")]
     for number, each in enumerate(given.found, start=1):
-        further = f"  (and {each.gains} further documents)" if each.gains else "  (nothing else)"
-        style = "yellow" if each.gains else "dim"
-        first, *others = [change.text for change in each.changes]
-        parts = [
-            Text.assemble(
-                (f"{number}. ", "bold cyan"), first, *(["", (further, style)] if not others else [])
-            )
-        ]
-        for position, text in enumerate(others):
-            end = (further, style) if position == len(others) - 1 else ""
-            parts.append(Text.assemble("   and ", text, end))
-        lines += [Padding(part, (0, 0, 0, 2)) for part in parts]
+        last = len(each.changes) - 1
+        for position, change in enumerate(each.changes):
+            lead = Text(f"{number}. ", "bold cyan") if not position else Text("   and ", "dim")
+            line = Text.assemble(lead, change.text)
+            if position == last:
+                line.append(*_further(each.gains))
+            lines.append(Padding(line, (0, 0, 0, 2)))
     if given.more:
         lines.append(Text(f"  {given.more} more of the same size", "dim"))
     if not given.complete:
@@ -219,11 +221,17 @@ def _alternatives(given: Alternatives) -> RenderableType:
     return Group(*lines)
 
 
+def _further(gains: int) -> tuple[str, str]:
+    if not gains:
+        return "  (opens nothing else)", "dim"
+    return f"  (opens {gains} further document{'s' if gains > 1 else ''})", "yellow"
+
+
 def _view(given: ViewTold) -> RenderableType:
     lines: list[RenderableType] = [
         Text.assemble(
             ("personal data: ", "bold"),
-            f"{given.full} chunks in full, {given.redacted} redacted",
+            f"chunks in full {given.full}, redacted {given.redacted}",
         )
     ]
     if given.shown:

@@ -83,7 +83,7 @@ class Explainer:
 
         Raises `principal.invalid`, `access.not_found`."""
         question = self._question(steward)
-        named, somebody = question.named(target), question.somebody(asked)
+        somebody, named = question.somebody(asked), question.named(target)
         told = self._decided(question, somebody, named)
         details = {**_of(named.document), "permitted": told.permitted}
         self._record(steward, "document", somebody.about, details)
@@ -100,9 +100,9 @@ class Explainer:
 
         Raises what a retrieval raises, `principal.invalid` and `access.not_found`."""
         question = self._question(steward)
+        somebody = question.somebody(asked)
         question.require_steward()
         named = question.named(target) if target is not None else None
-        somebody = question.somebody(asked)
         tag = query_tag(self._ports.keyring.mac_key("query-tag"), request.query)
         about = {} if named is None else _of(named.document)
         self._record(steward, "query", somebody.about, {**about, "query_tag": tag})
@@ -156,8 +156,8 @@ class Explainer:
         """What somebody may read and do by themselves, as far as the steward may explain it. Raises `principal.invalid`,
         `access.not_found`."""
         question = self._question(steward, at)
-        question.require_steward()
         somebody = question.somebody(Asked(principal=principal))
+        question.require_steward()
         about = somebody.about
         self._record(steward, "subject", about, {"at": question.context.now})
         because = "; ".join(term.because for term in somebody.refused)

@@ -50,7 +50,11 @@ def _application(rules: RuleIndex, application: Application, label: AccessLabel)
     corpora = ", ".join(sorted(application.corpora)) or "none"
     open_to = ALL_CORPORA in application.corpora or label.corpus in application.corpora
     under = label.classification <= application.ceiling
+    foreign = Term(
+        name, "of this tenant", False, "another tenant's", (Obstacle(Hurdle.REFUSED, name),)
+    )
     return [
+        *([] if application.tenant == label.tenant else [foreign]),
         Term(
             name,
             "lets the corpus through",
