@@ -196,11 +196,14 @@ def store_of(rows, memberships, labels):
     return store
 
 
-@settings(max_examples=150 if PROVE else 25)
+_GRANTED = [frozenset({group}) for group in make.GROUPS[-2:]]
+
+
+@settings(max_examples=400 if PROVE else 60)
 @given(
-    rows=st.lists(make.rows, min_size=1, max_size=6, unique=True),
+    rows=st.lists(make.rows, max_size=6, unique=True).map(lambda rows: [make.BROAD, *rows]),
     memberships=make.memberships(),
-    label=make.labels,
+    label=st.builds(replace, make.labels, granted=st.sampled_from([frozenset(), *_GRANTED])),
     principal=st.sampled_from(make.USERS),
     agents=st.sampled_from([(), (), make.AGENTS]),
     application=st.sampled_from([None, None, PORTAL]),
@@ -223,10 +226,11 @@ def test_nothing_smaller_would_do(
         assert holds(policy, supposed(start, each.changes), NOW)
     assert found.complete
     singles = list(dict.fromkeys(vocabulary(policy, start)))
-    for smaller in range(1, min(size, 3)):
-        if smaller == 2 and not PROVE:
-            singles = singles[:40] + singles[-8:]  # 1,100 pairs rather than all
-        for changes in itertools.combinations(singles, smaller):
+    alone = [x for x in singles if _permits_quickly(pdp, policy, start.after(x))]
+    assert len(alone) == (len(found.found) + found.more if size == 1 else 0)
+    if size > 2:
+        pairs = itertools.combinations(singles, 2)
+        for changes in itertools.islice(pairs, None if PROVE else 400):
             assert not _permits_quickly(pdp, policy, supposed(start, changes)), changes
 
 
@@ -241,6 +245,76 @@ def _permits_quickly(pdp, policy, at):
         )
     except Exception:
         return False
+
+
+@pytest.mark.parametrize(
+    ("rows", "members", "granted", "denied", "expected"),
+    [
+        (  # one group brings the row and the grant: one change rather than two
+            [("group:acme/hr", "allow")],
+            [("user:acme/cai", "group:acme/hr")],
+            ["group:acme/hr"],
+            [],
+            ["add user:acme/ben to group:acme/hr"],
+        ),
+        (  # leaving what is denied three times is one change, and what it also brought is granted anew
+            [(f"group:acme/x{n}", "deny") for n in range(3)] + [("group:acme/ok", "allow")],
+            [
+                ("user:acme/ben", "group:acme/bad"),
+                ("user:acme/ben", "group:acme/ok"),
+                *(("group:acme/bad", f"group:acme/x{n}") for n in range(3)),
+            ],
+            ["group:acme/ok"],
+            [],
+            ["take user:acme/ben out of group:acme/bad"],
+        ),
+        (  # reached again after leaving
+            [(f"group:acme/x{n}", "deny") for n in range(3)] + [("group:acme/ok", "allow")],
+            [
+                ("user:acme/ben", "group:acme/bad"),
+                ("group:acme/bad", "group:acme/ok"),
+                *(("group:acme/bad", f"group:acme/x{n}") for n in range(3)),
+            ],
+            ["group:acme/ok"],
+            [],
+            ["add user:acme/ben to group:acme/ok", "take user:acme/ben out of group:acme/bad"],
+        ),
+        (
+            [("user:acme/ben", "allow")],
+            [],
+            ["user:acme/ben"],
+            ["user:acme/ben"],
+            ["take user:acme/ben off the label's denied"],
+        ),
+        (  # the only row there is denies: it goes, and one comes
+            [("user:acme/ben", "deny")],
+            [],
+            ["user:acme/ben"],
+            [],
+            None,
+        ),
+    ],
+)
+def test_the_least_that_a_person_would_find(rows, members, granted, denied, expected):
+    rows = [
+        PolicyRow(subject, "corpus:retrieve", "acme/hr", "INTERNAL", "*", effect)
+        for subject, effect in rows
+    ]
+    label = make.AccessLabel(
+        tenant="acme",
+        corpus="hr",
+        classification=Classification.INTERNAL,
+        granted=frozenset(granted),
+        denied=frozenset(denied),
+    )
+    store = store_of(rows, [Membership(*pair) for pair in members], [label])
+    about = AskedAbout(principal="user:acme/ben")
+    _, found = searched(pdp_over(store), store.policy("acme"), about, label, NOW)
+    if expected is None:
+        [only] = found.found
+        assert [change.kind.value for change in only.changes] == ["add_row", "remove_row"]
+    else:
+        assert [change.text for change in found.found[0].changes] == expected
 
 
 def test_the_brute_force_saw_small_and_large_sets():

@@ -427,8 +427,8 @@ def test_through_an_application(ragward):
     [only] = found.alternatives.found
     assert {change.kind.value for change in only.changes} == {"admit_corpus", "raise_ceiling"}
     assert ragward.explainer.document(STEWARD, BEN, DocumentId(secret)).permitted
+    unknown = dataclasses.replace(through, application="app:acme/unknown")
     with pytest.raises(NotFoundError):
-        unknown = dataclasses.replace(through, application="app:acme/unknown")
         ragward.explainer.document(STEWARD, unknown, DocumentId(secret))
 
 
