@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
+from ragward.adapters.pdp_casbin.model import Ctx, Sub
+from ragward.adapters.pdp_casbin.rule_index import RuleIndex
 from ragward.domain.access import Application, Context, Deny, Subject, TenantHead
 from ragward.domain.errors import ConfigurationError, UnavailableError
 from ragward.domain.labels import AccessLabel, Classification
@@ -271,15 +273,44 @@ def test_a_model_this_installation_cannot_decide_by_is_refused_at_load(broken):
 
 
 @pytest.mark.parametrize("effect", ["some(where (p.eft == allow))", "priority(p.eft) || deny"])
-def test_another_effect_is_decided_as_casbin_decides_it(effect):
+@pytest.mark.parametrize("rows", ["deny and allow", "allow", "deny"])
+def test_another_effect_is_decided_as_casbin_decides_it(effect, rows):
     shipped = "some(where (p.eft == allow)) && !some(where (p.eft == deny))"
     text = Path(MODEL_FILE).read_text()
     assert shipped in text
     denied = PolicyRow(*ROW.fields()[:5], "deny")
-    store = Store([denied, ROW], [], [label_of(granted={"user:acme/ann"})])
+    present = {"deny and allow": [denied, ROW], "allow": [ROW], "deny": [denied]}[rows]
+    store = Store(present, [], [label_of(granted={"user:acme/ann"})])
     pdp = pdp_over(store, text.replace(shipped, effect))
     permit = pdp.decide_labels(subject("user:acme/ann"), Context(now=1))
-    assert permitted(permit) == ({1} if effect.startswith("some") else set())
+    first_is_allow = rows == "allow" or (effect.startswith("some") and rows == "deny and allow")
+    assert permitted(permit) == ({1} if first_is_allow else set())
+
+
+@pytest.mark.parametrize(
+    "term", ["in_levels(r.obj, p.levels)", "g(r.sub.id, p.sub)", "keyMatch(r.act, p.act)"]
+)
+def test_a_model_that_leaves_a_term_of_rows_out_means_what_casbin_makes_of_it(term):
+    text = Path(MODEL_FILE).read_text()
+    without = text.replace(f" && {term}", "").replace(f"m = {term} && ", "m = ")
+    assert without != text
+    other = PolicyRow("user:acme/ben", "reveal:PERSON", "acme/*", "RESTRICTED", "*", "allow")
+    for row in (ROW, other, PolicyRow(*ROW.fields()[:3], "PUBLIC", "*", "allow")):
+        store = Store(
+            [row, PolicyRow("user:acme/zoe", *ROW.fields()[1:])],
+            [],
+            [label_of(granted={"user:acme/ann"})],
+        )
+        pdp = pdp_over(store, without)
+        assert pdp._matcher is None
+        plain = pdp._policy(RuleIndex(store.policy("acme")))._enforcer
+        sub = Sub("user:acme/ann", frozenset({"user:acme/ann"}))
+        known = row.subject == "user:acme/ann"
+        expected = known and plain.enforce(
+            sub, "corpus:retrieve", store.by_id[1], Ctx(1, delegate=False, administrative=False)
+        )
+        permit = pdp.decide_labels(subject("user:acme/ann"), Context(now=1))
+        assert permitted(permit) == ({1} if expected else set())
 
 
 @pytest.mark.parametrize("text", [Path(MODEL_FILE).read_text(), EXACT], ids=["fast", "exact"])

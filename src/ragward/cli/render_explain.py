@@ -32,6 +32,7 @@ _SHOWN_CHUNKS: Final = 5
 _BECAUSE: Final = {
     Fate.LABEL: "policy or label do not permit it",
     Fate.STATE: "its version is not the one that is answered from",
+    Fate.REWRAP_PENDING: "its key is still to be wrapped for the new label",
     Fate.CORPUS: "not in the corpora asked for",
     Fate.ATTRIBUTES: "the attribute filter does not match",
     Fate.VIEW: "they are matched on another view of it",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ragward.domain.access import Permit
-from ragward.domain.corpus import DocumentState, IndexScope, StoredChunk, View
+from ragward.domain.corpus import DocumentState, IndexScope, Pending, StoredChunk, View
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Verdict
 from ragward.domain.funnel import Fate
@@ -63,6 +63,8 @@ def drop_reason(
         return Fate.STATE
     if not permit.admits(stored.label_id):
         return Fate.LABEL
+    if stored.pending is Pending.REWRAP:
+        return Fate.REWRAP_PENDING
     if request.corpora and stored.corpus not in request.corpora:
         return Fate.CORPUS
     scope = IndexScope(

@@ -15,6 +15,7 @@ class Fate(StrEnum):
 
     LABEL = "label"
     STATE = "state"
+    REWRAP_PENDING = "rewrap_pending"
     CORPUS = "corpus"
     ATTRIBUTES = "attributes"
     VIEW = "view"
@@ -40,6 +41,7 @@ STAGES: tuple[tuple[str, frozenset[Fate]], ...] = (
                 Fate.ABSENT,
                 Fate.STATE,
                 Fate.LABEL,
+                Fate.REWRAP_PENDING,
                 Fate.CORPUS,
                 Fate.VIEW,
                 Fate.QUARANTINED,

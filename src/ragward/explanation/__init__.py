@@ -34,14 +34,12 @@ from ragward.domain.explanation import (
     DocumentNamed,
     Explanation,
     Hurdle,
-    Obstacle,
     QueryExplanation,
     Reader,
     Readers,
     SubjectAccess,
     Supposition,
     Target,
-    Term,
     ViewTold,
 )
 from ragward.domain.labels import AccessLabel, administrative
@@ -131,8 +129,8 @@ class Explainer:
         question = self._question(steward, at)
         named = question.named(target)
         self._record(steward, "readers", None, {**_of(named.document), "at": question.context.now})
-        because = "" if named.is_active else f"it is {named.document.state.value}"
-        found = list(self._readers(question, named.label)) if named.is_active else []
+        answered = named.answered()
+        found = list(self._readers(question, named.label)) if answered.holds else []
         rest = [reader for reader in found if reader.principal > after]
         page = tuple(rest[: min(limit, MAX_PAGE)])
         return Readers(
@@ -141,7 +139,7 @@ class Explainer:
             total=len(found),
             readers=page,
             next_after=page[-1].principal if len(rest) > len(page) else None,
-            because=because,
+            because="" if answered.holds else answered.because,
         )
 
     def access(
@@ -207,16 +205,10 @@ class Explainer:
     def _decided(self, question: StewardQuestion, somebody: Somebody, named: Named) -> Explanation:
         """The decision point's verdict, and what the directory and the document's state add to it."""
         told = self._ports.pdp.explain(somebody.about, named.label, question.context)
-        state = named.document.state
-        hurdle = Hurdle.QUARANTINED if state is DocumentState.QUARANTINED else Hurdle.REFUSED
-        waiting = () if named.is_active else (Obstacle(hurdle, "document"),)
-        answered = Term(
-            "document", "answered from", named.is_active, f"it is {state.value}", waiting
-        )
         return Explanation(
             principal=told.principal,
-            permitted=told.permitted and named.is_active and not somebody.refused,
-            terms=(*somebody.refused, *told.terms, answered),
+            permitted=told.permitted and named.is_answered_from and not somebody.refused,
+            terms=(*somebody.refused, *told.terms, named.answered()),
         )
 
     def _explained(
@@ -243,10 +235,10 @@ class Explainer:
 
         def count(gained: frozenset[int]) -> int:
             further = sum(documents.get(i, 0) for i in gained if i in explainable)
-            return further - (named.label_id in gained and named.is_active)
+            return further - (named.label_id in gained and named.is_answered_from)
 
         policy = self._ports.catalog.policy(about.tenant)
-        start = Supposition(about=about, label=named.label, released=named.is_active)
+        start = Supposition(about=about, label=named.label, released=named.is_answered_from)
         search = AlternativeSearch(self._ports.pdp, policy, question.context, start)
         return search.run(count)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragward.domain.access import Action, Application, Context, IdSet, Subject
-from ragward.domain.corpus import DocumentRecord, DocumentState, StoredChunk, View
+from ragward.domain.corpus import DocumentRecord, DocumentState, Pending, StoredChunk, View
 from ragward.domain.errors import NotFoundError
 from ragward.domain.explanation import (
     Asked,
@@ -35,11 +35,22 @@ class Named:
     label_id: int
     chunks: tuple[StoredChunk, ...]
     """One for each point of the chunks in question."""
+    pending: Pending
 
     @property
-    def is_active(self) -> bool:
+    def is_answered_from(self) -> bool:
         """Whether answers are made from it."""
-        return self.document.state is DocumentState.ACTIVE
+        return self.document.state is DocumentState.ACTIVE and self.pending is not Pending.REWRAP
+
+    def answered(self) -> Term:
+        """The same as a term of the decision."""
+        state, because = self.document.state, f"it is {self.document.state.value}"
+        if self.pending is Pending.REWRAP:
+            because += ", its key is still to be wrapped for the new label"
+        hurdle = Hurdle.QUARANTINED if state is DocumentState.QUARANTINED else Hurdle.REFUSED
+        held = self.is_answered_from
+        obstacles = () if held else (Obstacle(hurdle, "document"),)
+        return Term("document", "answered from", held, because, obstacles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +144,11 @@ class StewardQuestion:
             chunk_id=chunk_id,
         )
         return Named(
-            document=document, label=found.label, label_id=found.label_id, chunks=tuple(chunks)
+            document=document,
+            label=found.label,
+            label_id=found.label_id,
+            chunks=tuple(chunks),
+            pending=found.pending,
         )
 
     def _application(self, principal: str | None) -> Application | None:

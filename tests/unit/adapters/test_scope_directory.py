@@ -81,6 +81,15 @@ def test_it_equals_matching_one_by_one(first, later, grants, corpora):
         assert directory.permitted("acme", permit, corpora) is found
 
 
+def test_one_permit_has_other_scopes_in_other_corpora():
+    store = Store()
+    store.add("acme", [(1, "hr", View.FULL, frozenset()), (1, "eng", View.FULL, frozenset())])
+    directory = MemoryScopeDirectory(store)
+    permit = permit_at(store, [Grant(labels=frozenset({1}), revealed=frozenset())])
+    for corpora, expected in (((), {1, 2}), (("hr",), {1}), (("eng",), {2}), (("none",), set())):
+        assert set(directory.permitted("acme", permit, corpora)) == expected
+
+
 def test_nothing_is_read_twice():
     store = Store()
     store.add("acme", [(1, "hr", View.FULL, frozenset())])

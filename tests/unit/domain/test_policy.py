@@ -7,7 +7,14 @@ import itertools
 import pytest
 
 from ragward.domain.errors import InvalidRequestError
-from ragward.domain.policy import MAX_DEPTH, Membership, PolicyRow, PolicySnapshot, parse_levels
+from ragward.domain.policy import (
+    MAX_DEPTH,
+    Membership,
+    PolicyRow,
+    PolicySnapshot,
+    Reach,
+    parse_levels,
+)
 
 ROW = ("user:acme/ann", "corpus:retrieve", "acme/hr", "PUBLIC..INTERNAL", "*", "allow")
 
@@ -109,9 +116,9 @@ def test_a_diamond_is_not_a_cycle():
         Membership("group:acme/b", "group:acme/c"),
     ]
     snapshot(memberships=diamond).validate()
-    assert {"user:acme/ann", "group:acme/a", "group:acme/b", "group:acme/c"} == snapshot(
-        memberships=diamond
-    ).closure("user:acme/ann")
+    assert {"user:acme/ann", "group:acme/a", "group:acme/b", "group:acme/c"} == Reach(diamond).of(
+        "user:acme/ann"
+    )
 
 
 def test_the_digest_names_the_content_not_the_order():
