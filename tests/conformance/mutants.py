@@ -37,6 +37,7 @@ SCOPES = ("tests/unit/adapters/test_scope_directory.py",)
 MODELS = ("tests/conformance/test_pdp_equals_casbin.py", "-k", "model or effect")
 
 PDP = "adapters/pdp_casbin/pdp.py"
+VERDICTS = "adapters/pdp_casbin/verdicts.py"
 MODEL = "adapters/pdp_casbin/model.py"
 COMPILER = "adapters/pdp_casbin/compiler.py"
 FAST = "adapters/pdp_casbin/fast.py"
@@ -445,45 +446,45 @@ MUTANTS = [
         SHAPES,
     ),
     # who takes part
-    Mutant("application-not-asked", PDP, "if not application.admits(label):", "if False:", SHAPES),
+    Mutant("application-not-asked", VERDICTS, "if not application.admits(label):", "if False:", SHAPES),
     Mutant(
         "application-ceiling-ignored",
-        PDP,
+        VERDICTS,
         "within &= index.up_to(application.ceiling)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "application-corpora-ignored",
-        PDP,
+        VERDICTS,
         "within &= index.in_corpora(application.corpora)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "application-of-another-tenant",
-        PDP,
+        VERDICTS,
         "if application.tenant != index.tenant:",
         "if False:",
         SHAPES,
     ),
     Mutant(
         "application-alone-like-a-person",
-        PDP,
+        VERDICTS,
         "within &= index.up_to(Classification.PUBLIC)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "application-denial-ignored",
-        PDP,
+        VERDICTS,
         "labels -= index.denied_to(rules.sub(about.application.principal).reached)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "first-agent-only",
-        PDP,
+        VERDICTS,
         "for agent in about.agents:",
         "for agent in about.agents[:1]:",
         SHAPES,

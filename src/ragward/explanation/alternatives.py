@@ -26,7 +26,7 @@ from ragward.domain.explanation import (
     Supposition,
 )
 from ragward.domain.labels import tenant_of
-from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot, Reach
 from ragward.ports import PolicyDecisionPoint
 
 MAX_CHANGES: Final = 4
@@ -157,7 +157,7 @@ class AlternativeSearch:
         if self._groups is None:
             self._groups = self._known_groups()
         missing = obstacle.hurdle, obstacle.what
-        reached = self._part(at).closure(obstacle.who)
+        reached = Reach(self._part(at).memberships).of(obstacle.who)
         fitting = [
             group.name
             for group in self._groups

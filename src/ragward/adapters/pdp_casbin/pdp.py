@@ -23,9 +23,17 @@ from ragward.adapters.pdp_casbin.fast import FastPolicy
 from ragward.adapters.pdp_casbin.label_index import FAR_FUTURE, LabelIndex
 from ragward.adapters.pdp_casbin.model import Ctx, enforcer, load_model
 from ragward.adapters.pdp_casbin.rule_index import RuleIndex
+from ragward.adapters.pdp_casbin.verdicts import (
+    Policy,
+    admitted,
+    asking,
+    contexts,
+    contexts_about,
+    may_read,
+    permits,
+    readable,
+)
 from ragward.domain.access import (
-    ALL_CORPORA,
-    CONTENT_ACTIONS,
     REVEAL_PREFIX,
     Action,
     Context,
@@ -51,25 +59,12 @@ class PolicyAndLabels(PolicyStore, LabelStore, Protocol):
     """What decisions are made from."""
 
 
-class _Policy(Protocol):
-    """One policy version, decided fast or exactly."""
-
-    def readable(self, principal: str, index: LabelIndex, within: BitMap, ctx: Ctx) -> BitMap:
-        """Labels, of the signatures `within`, that the principal may retrieve under."""
-
-    def signatures(self, principal: str, action: str, index: LabelIndex) -> BitMap:
-        """Signatures under which an administrative action is permitted."""
-
-    def permits(self, principal: str, action: str, label: AccessLabel, ctx: Ctx) -> bool:
-        """One decision."""
-
-
 class _Tried(NamedTuple):
     """A policy that is not in force."""
 
     snapshot: PolicySnapshot
     rules: RuleIndex
-    policy: _Policy
+    policy: Policy
 
 
 @dataclass(slots=True)
@@ -101,7 +96,7 @@ class _Tenant:
         self.index = LabelIndex(tenant)
         self.epoch = -1
         self.rules: RuleIndex
-        self.policy: _Policy
+        self.policy: Policy
         self.permits: OrderedDict[tuple[object, ...], _Remembered] = OrderedDict()
 
 
@@ -137,15 +132,15 @@ class CasbinPolicyDecisionPoint:
             return False
         known = self._current(subject.tenant)
         with known.lock:
-            ctx = _contexts(action, context)
-            return _permits(known.policy, known.rules, _about(subject), action, label, ctx)
+            ctx = contexts(action, context)
+            return permits(known.policy, known.rules, asking(subject), action, label, ctx)
 
     def decide_for(
         self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
     ) -> bool:
         """Whether a principal by itself may do `action` under `label`; an agent as the delegate it always is."""
         known = self._current(tenant)
-        own, acting = _contexts(action, context)
+        own, acting = contexts(action, context)
         ctx = acting if principal.startswith("agent:") else own
         with known.lock:
             return label.tenant == tenant and known.policy.permits(principal, action, label, ctx)
@@ -156,7 +151,7 @@ class CasbinPolicyDecisionPoint:
         head = self._store.head(about.tenant)
         with known.lock:
             head = self._catch_up(known, about.tenant, head)
-            decision = self._decided(known, about, _contexts_about(about, context))
+            decision = self._decided(known, about, contexts_about(about, context))
             made = _Remembered(
                 decision,
                 known.index.last_id,
@@ -169,7 +164,7 @@ class CasbinPolicyDecisionPoint:
         """Labels under which the subject may do an administrative action, which is the business of rows alone."""
         known = self._current(subject.tenant)
         with known.lock:
-            signatures = _admitted(known.index, _about(subject))
+            signatures = admitted(known.index, asking(subject))
             for principal in (subject.principal, *subject.agents):
                 signatures &= known.policy.signatures(principal, action, known.index)
             return FrozenBitMap(known.index.labels_of(signatures))
@@ -188,8 +183,8 @@ class CasbinPolicyDecisionPoint:
         known = self._current(snapshot.tenant)
         tried = self._tried(snapshot)
         with known.lock:
-            ctx = _contexts_about(about, context)
-            return frozenset(_readable(tried.policy, tried.rules, known.index, about, ctx))
+            ctx = contexts_about(about, context)
+            return frozenset(readable(tried.policy, tried.rules, known.index, about, ctx))
 
     def explain(
         self,
@@ -201,10 +196,10 @@ class CasbinPolicyDecisionPoint:
         """The model's terms one by one, beside the decision."""
         known = self._current(about.tenant) if policy is None else self._tenant(about.tenant)
         tried = None if policy is None else self._tried(policy)
-        own, acting = _contexts_about(about, context)
+        own, acting = contexts_about(about, context)
         with known.lock:
             rules, decides = (known.rules, known.policy) if tried is None else tried[1:]
-            permitted = _may_read(decides, rules, about, label, context)
+            permitted = may_read(decides, rules, about, label, context)
             told = terms(
                 rules,
                 about,
@@ -227,7 +222,7 @@ class CasbinPolicyDecisionPoint:
                 found = [
                     reader(rules, name, label)
                     for name in names[first : first + _READERS_AT_ONCE]
-                    if _may_read(policy, rules, AskedAbout(principal=name), label, context)
+                    if may_read(policy, rules, AskedAbout(principal=name), label, context)
                 ]
             yield from found
 
@@ -305,7 +300,7 @@ class CasbinPolicyDecisionPoint:
             raise UnavailableError(code="unavailable.policy") from error
         return snapshot
 
-    def _policy(self, rules: RuleIndex) -> _Policy:
+    def _policy(self, rules: RuleIndex) -> Policy:
         if self._matcher is not None:
             return FastPolicy(rules, self._matcher)
         try:
@@ -331,7 +326,7 @@ class CasbinPolicyDecisionPoint:
             return found
         made = _Remembered(
             decision=self._decided(
-                known, _about(subject), _contexts(Action.CORPUS_RETRIEVE, context)
+                known, asking(subject), contexts(Action.CORPUS_RETRIEVE, context)
             ),
             last_label_id=known.index.last_id,
             decided_at=context.now,
@@ -346,7 +341,7 @@ class CasbinPolicyDecisionPoint:
 
     def _decided(self, known: _Tenant, about: AskedAbout, ctx: tuple[Ctx, Ctx]) -> Decision:
         """user ∩ application ∩ every agent."""
-        labels = _readable(known.policy, known.rules, known.index, about, ctx)
+        labels = readable(known.policy, known.rules, known.index, about, ctx)
         if not labels:
             return Deny(epoch=known.epoch, reason="no label is permitted")
         return Permit(
@@ -396,87 +391,3 @@ def _split(
         if outside:
             out.append((types, outside))
     return out
-
-
-def _about(subject: Subject) -> AskedAbout:
-    return AskedAbout(
-        principal=subject.principal, application=subject.application, agents=subject.agents
-    )
-
-
-def _readable(
-    policy: _Policy, rules: RuleIndex, index: LabelIndex, about: AskedAbout, ctx: tuple[Ctx, Ctx]
-) -> BitMap:
-    """Labels that somebody may retrieve under: `_permits`, for all of them."""
-    own, acting = ctx
-    within = _admitted(index, about)
-    labels = policy.readable(about.principal, index, within, own)
-    for agent in about.agents:
-        labels &= policy.readable(agent, index, within, acting)
-    if about.application is not None:
-        labels -= index.denied_to(rules.sub(about.application.principal).reached)
-    return labels
-
-
-def _permits(
-    policy: _Policy,
-    rules: RuleIndex,
-    about: AskedAbout,
-    action: str,
-    label: AccessLabel,
-    ctx: tuple[Ctx, Ctx],
-) -> bool:
-    """One decision: user ∩ application ∩ every agent. An application needs no row or grant of its own, but a denial of
-    it, or of what it belongs to, counts."""
-    own, acting = ctx
-    application = about.application
-    if application is not None:
-        if not application.admits(label):
-            return False
-        if not own.administrative and label.denied & rules.sub(application.principal).reached:
-            return False
-    if about.is_application_alone and label.classification > Classification.PUBLIC:
-        return False
-    return policy.permits(about.principal, action, label, own) and all(
-        policy.permits(agent, action, label, acting) for agent in about.agents
-    )
-
-
-def _may_read(
-    policy: _Policy, rules: RuleIndex, about: AskedAbout, label: AccessLabel, context: Context
-) -> bool:
-    ctx = _contexts_about(about, context)
-    return label.tenant == about.tenant and _permits(
-        policy, rules, about, Action.CORPUS_RETRIEVE, label, ctx
-    )
-
-
-def _admitted(index: LabelIndex, about: AskedAbout) -> BitMap:
-    """Signatures whose content may come so far at all: what an application alone and `Application.admits` leave of them."""
-    application = about.application
-    within = index.all_signatures() if about.tenant == index.tenant else BitMap()
-    if about.is_application_alone:
-        within &= index.up_to(Classification.PUBLIC)
-    if application is None:
-        return within
-    if application.tenant != index.tenant:
-        return BitMap()
-    within &= index.up_to(application.ceiling)
-    if ALL_CORPORA not in application.corpora:
-        within &= index.in_corpora(application.corpora)
-    return within
-
-
-def _contexts(action: str, context: Context) -> tuple[Ctx, Ctx]:
-    """What the model sees of the circumstances: for the subject itself, and for who acts for it."""
-    administrative = action not in CONTENT_ACTIONS
-    return (
-        Ctx(context.now, delegate=False, administrative=administrative),
-        Ctx(context.now, delegate=True, administrative=administrative),
-    )
-
-
-def _contexts_about(about: AskedAbout, context: Context) -> tuple[Ctx, Ctx]:
-    """The same for a reading by somebody who does not ask: an agent by itself is the delegate it always is."""
-    own, acting = _contexts(Action.CORPUS_RETRIEVE, context)
-    return (acting if about.principal.startswith("agent:") else own), acting
