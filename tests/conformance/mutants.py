@@ -446,7 +446,9 @@ MUTANTS = [
         SHAPES,
     ),
     # who takes part
-    Mutant("application-not-asked", VERDICTS, "if not application.admits(label):", "if False:", SHAPES),
+    Mutant(
+        "application-not-asked", VERDICTS, "if not application.admits(label):", "if False:", SHAPES
+    ),
     Mutant(
         "application-ceiling-ignored",
         VERDICTS,
