@@ -6,18 +6,22 @@ And a steward of one corpus is told the same whatever is in the others, to the l
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import uuid
 
 import pytest
+import sqlalchemy
 
 from ragward.domain.access import Application, Deny
 from ragward.domain.corpus import DocumentState, IndexPoint, SourceDocument, View
+from ragward.domain.directory import UserProfile
 from ragward.domain.errors import NotFoundError
 from ragward.domain.explanation import Asked, ChunkId, DocumentId
 from ragward.domain.funnel import Fate
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
-from ragward.domain.policy import PolicyRow
+from ragward.domain.policy import Membership, PolicyRow
 from ragward.protection import point_id_of
 from tests import company
 from tests.installation import asked_by, initialised, opened
@@ -101,8 +105,6 @@ def test_not_near_enough(ragward):
     reading = PolicyRow(STEWARD.principal, "corpus:*", "acme/*", "PUBLIC..RESTRICTED", "*", "allow")
     ragward.catalog.change_policy("acme", author="user:acme/root", add_rows=[reading])
     assert told(ragward, far, limit=1).chunks[0].score is None  # not granted
-    from ragward.domain.policy import Membership
-
     ragward.catalog.change_policy(
         "acme",
         author="user:acme/root",
@@ -154,19 +156,85 @@ def test_the_index_offers_what_the_catalog_refuses(ragward):
     assert (checked.entered, checked.left, checked.lost) == (2, 1, {"label": 1})
 
 
+def edited(ragward, statement, **values):
+    """Something that only whoever can write the database could do."""
+    with ragward.catalog._database.write() as connection:
+        assert connection.execute(sqlalchemy.text(statement), values).rowcount > 0
+
+
+def damaged(ragward, stored):
+    blob = stored.blob[:-1] + bytes([stored.blob[-1] ^ 1])
+    edited(ragward, "UPDATE chunks SET blob = :b WHERE chunk_id = :c", b=blob, c=stored.chunk_id)
+
+
+def lost_in(found, stage):
+    return next(told.lost for told in found.stages if told.stage == stage)
+
+
 def test_damaged_content(ragward):
     mine, other = ingested(ragward, "mine"), ingested(ragward, "other", "Laboratory voltage two.")
-    [stored] = ragward.catalog.document_chunks("acme", mine)
-    with ragward.catalog._database.write() as connection:
-        from sqlalchemy import text
-
-        connection.execute(
-            text("UPDATE chunks SET blob = :b WHERE chunk_id = :c"),
-            {"b": stored.blob[:-1] + bytes([stored.blob[-1] ^ 1]), "c": stored.chunk_id},
-        )
+    damaged(ragward, ragward.catalog.document_chunks("acme", mine)[0])
     found = told(ragward, mine)
-    assert found.fate is Fate.INTEGRITY
+    assert (found.fate, lost_in(found, "decrypted and verified")) == (
+        Fate.INTEGRITY,
+        {"integrity": 1},
+    )
     assert told(ragward, other).fate is Fate.RETURNED
+
+
+def test_what_a_second_search_brought_too_many_of(ragward):
+    """One of the nearest does not verify, so there is another search; what it finds beyond the need is cut by rank."""
+    names = [
+        ingested(ragward, f"n{n}", f"The voltage laboratory number {n} {n * 7}.") for n in range(30)
+    ]
+    found = [told(ragward, name, limit=1) for name in names]
+    [first] = [each for each in found if each.fate is Fate.RETURNED]
+    damaged(
+        ragward, ragward.catalog.document_chunks("acme", first.returned[0].document.document_id)[0]
+    )
+    again = [told(ragward, name, limit=1) for name in names]
+    assert [each.fate for each in again].count(Fate.RANK) == 11
+    assert lost_in(again[0], "nearest kept") == {"rank": 11}
+
+
+def test_a_quarantined_chunk_of_an_active_document(ragward):
+    mine = ingested(ragward, "mine")
+    [stored] = ragward.catalog.document_chunks("acme", mine)
+    edited(
+        ragward, "UPDATE chunks SET verdict = 'quarantine' WHERE chunk_id = :c", c=stored.chunk_id
+    )
+    found = told(ragward, mine)
+    assert found.fate is Fate.QUARANTINED
+    assert lost_in(found, "checked against the catalog") == {"quarantined": 1}
+    chunk = ragward.explainer.document(STEWARD, BEN, ChunkId(stored.chunk_id))
+    assert not chunk.permitted
+    assert ragward.explainer.readers(STEWARD, ChunkId(stored.chunk_id)).total == 0
+
+
+def test_a_key_that_is_still_to_be_wrapped(ragward):
+    mine = ingested(ragward, "mine")
+    edited(ragward, "UPDATE versions SET pending = 'rewrap' WHERE document_id = :d", d=mine)
+    found = told(ragward, mine)
+    assert found.fate is Fate.REWRAP_PENDING
+    assert found.denied.alternatives.found == ()
+    assert "wrapped" in ragward.explainer.readers(STEWARD, DocumentId(mine)).because
+
+
+def test_points_that_nobody_knows_and_points_of_the_other_view(ragward):
+    text = "Contact the laboratory about the voltage: person7@example.com answers."
+    mine = ingested(ragward, "personal", text, corpus="hr")
+    [full, redacted] = ragward.catalog.document_chunks("acme", mine)
+    [scope] = [
+        s.scope_id
+        for s in ragward.catalog.scopes("acme")
+        if s.label_id == redacted.label_id and s.view is View.REDACTED
+    ]
+    vector = ragward.embedder.embed([text])[0]
+    for point in (full.point_id, point_id_of("nobody's", View.FULL)):
+        ragward.index.upsert([IndexPoint(point_id=point, scope_id=scope, vector=vector)])
+    found = told(ragward, mine)
+    assert lost_in(found, "checked against the catalog") == {"absent": 1, "view": 1}
+    assert found.fate is Fate.RETURNED
 
 
 def test_capped_per_document(ragward):
@@ -244,7 +312,7 @@ def test_waiting_for_the_index_is_no_hindrance(ragward):
     wide = dataclasses.replace(record.label, granted=frozenset({"group:acme/staff"}))
     run, ragward.index_sync.__class__.run = ragward.index_sync.__class__.run, lambda _self: None
     try:
-        ragward.stewardship.relabel(STEWARD, mine, wide, "a paused outbox")
+        ragward.relabelling.relabel(STEWARD, mine, wide, "a paused outbox")
     finally:
         ragward.index_sync.__class__.run = run
     assert ragward.catalog.pending_points("acme", limit=9)
@@ -397,8 +465,6 @@ def test_whom_directory_or_registration_refuse_can_see_nothing(ragward):
     assert "app:acme/kiosk" not in reading(at=now + 50)
     ghost = ragward.explainer.access(STEWARD, "app:acme/ghost")
     assert (ghost.areas, ghost.because != "") == ((), True)
-    from ragward.domain.directory import UserProfile
-
     profile = UserProfile(user_name="ben", external_id="ben", active=False)
     ragward.catalog.create_user("acme", profile, "idp")
     assert "user:acme/ben" not in reading()
@@ -501,9 +567,6 @@ def only_hr_alike(directory, change):
 
 
 def test_a_steward_of_one_corpus_learns_nothing_about_another(tmp_path, monkeypatch):
-    import itertools
-    import uuid
-
     def said_with(change, name):
         numbers = itertools.count(1)
         with monkeypatch.context() as patch:
