@@ -1,4 +1,4 @@
-"""What stewards and administrators do: list, delete, register applications, rotate, explain. Labels are `relabelling`'s.
+"""What stewards and administrators do: list, delete, register applications, rotate. Labels are `relabelling`'s.
 
 Every act is decided by the same PDP as a retrieval, recorded before it takes effect, and by-id reads pass the same
 check as an answer: what a subject may not read does not exist for them.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragward.acts import Acts
-from ragward.domain.access import KNOWING_ACTIONS, Action, Application, Explanation, Subject
+from ragward.domain.access import KNOWING_ACTIONS, Action, Application, Subject
 from ragward.domain.audit import AuditEntry, AuditVerification, EventType
 from ragward.domain.corpus import (
     DocumentRecord,
@@ -149,18 +149,6 @@ class Stewardship:
         return [key for key in status if key.tenant in ("", subject.tenant)]
 
     # Questions. -----------------------------------------------------------------------------------------------------
-
-    def explain(self, subject: Subject, principal: str, document_id: str) -> Explanation:
-        """Why `principal` may or may not read a document; for those who may ask about any document of that corpus."""
-        require_principal(principal)
-        if tenant_of(principal) != subject.tenant:
-            raise NotFoundError
-        record = self._ports.catalog.get_document(subject.tenant, document_id)
-        if not self._acts.may(subject, Action.ACCESS_EXPLAIN, record.label):
-            raise NotFoundError
-        return self._ports.pdp.explain(
-            subject.tenant, principal, record.label, self._acts.context()
-        )
 
     def audit_entries(self, subject: Subject, *, start: int, limit: int) -> Sequence[AuditEntry]:
         """This tenant's entries among the `limit` from index `start` on. Raises `access.denied`."""

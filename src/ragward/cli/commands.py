@@ -174,20 +174,6 @@ def query(
         render.answer(answer)
 
 
-def explain(
-    settings: Settings, document: str, principal: str, caller: Caller, *, as_json: bool
-) -> None:
-    """`ragward explain`."""
-    with Ragward.open(settings) as ragward:
-        subject = ragward.identify(caller.credentials(settings))
-        document = document_id(ragward, subject, document)
-        explanation = ragward.stewardship.explain(subject, principal, document)
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(explanation)))
-    else:
-        render.explanation(explanation)
-
-
 def document_id(ragward: Ragward, subject: Subject, name: str) -> str:
     """The id of a document named by its id or as CORPUS:SOURCE; a name that leads nowhere is returned as it is."""
     corpus, colon, source = name.partition(":")
