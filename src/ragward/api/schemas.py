@@ -102,10 +102,9 @@ class PassageModel(BaseModel):
 class ReceiptModel(BaseModel):
     """Evidence of an answer."""
 
-    receipt_id: str
+    receipt_id: str = Field(description="The id of the event in the audit log.")
     recorded_at: int = Field(description="Unix milliseconds.")
-    audit_index: int
-    audit_hash: str
+    audit_hash: str = Field(description="The keyed hash that chains the event into the log.")
     epoch_token: str
 
 
@@ -128,7 +127,6 @@ class RetrieveResponse(BaseModel):
             receipt=ReceiptModel(
                 receipt_id=receipt.receipt_id,
                 recorded_at=receipt.recorded_at,
-                audit_index=receipt.audit_index,
                 audit_hash=receipt.audit_hash,
                 epoch_token=receipt.epoch_token,
             ),
@@ -282,7 +280,7 @@ class DocumentPage(BaseModel):
     """Documents, and where to go on."""
 
     documents: list[DocumentModel]
-    next_offset: int | None
+    next_page_token: str | None = Field(description="Send it as `page_token`; null at the end.")
 
 
 class RelabelRequest(LabelFields):
@@ -437,10 +435,12 @@ class TermModel(BaseModel):
 
 
 class VerifyRequest(Strict):
-    """An anchor that was kept elsewhere."""
+    """What was kept elsewhere: an anchor, or the receipt of an answer."""
 
     anchor_index: Whole | None = Field(None, ge=0)
     anchor_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    receipt_id: str | None = Field(None, min_length=1, max_length=100)
+    audit_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
 
 
 class VerifyResponse(BaseModel):
