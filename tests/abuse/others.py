@@ -57,7 +57,7 @@ def put(ragward, *documents, by=STEWARD):
 
 def relabel(ragward, document_id, wanted, reason="a test of labels"):
     """A person gives a document another label."""
-    return ragward.stewardship.relabel(STEWARD, document_id, wanted, reason)
+    return ragward.relabelling.relabel(STEWARD, document_id, wanted, reason)
 
 
 def ask(ragward, name, query=QUERY, *, limit=50, cap=50, retrieval=None, **given):

@@ -43,10 +43,17 @@ def ragward(request, tmp_path):
         yield made
 
 
-def again(ragward, text=NEW, *, by=STEWARD, **fields):
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """An installation for tests that each have a document of their own."""
+    with installation(tmp_path_factory.mktemp("f21")) as made:
+        yield made
+
+
+def again(ragward, text=NEW, *, name="a", **fields):
     """The source hands the document over once more; returns it as it stands then."""
-    put(ragward, document("a", text, **fields), by=by)
-    return ragward.catalog.find_document("acme", "eng", "a")
+    put(ragward, document(name, text, **fields))
+    return ragward.catalog.find_document("acme", "eng", name)
 
 
 # F21. ---------------------------------------------------------------------------------------------------------------
@@ -81,20 +88,20 @@ NARROWINGS = [
 
 @pytest.mark.parametrize("text", [OLD, NEW], ids=["same bytes", "other bytes"])
 @pytest.mark.parametrize(("claim", "expected"), NARROWINGS, ids=lambda v: "-".join(v))
-def test_f21_what_the_source_takes_away_is_taken_away(tmp_path, claim, expected, text):
+def test_f21_what_the_source_takes_away_is_taken_away(shared, claim, expected, text):
     """The other side of a label that is kept: access revoked at the source stayed, because the steward's list was older; here
     what the source takes away is gone from the steward's label too, and what it adds waits for a person."""
-    with installation(tmp_path) as ragward:
-        record = again(ragward, OLD)
-        decided = label(granted=[*STAFF, "user:acme/ann"])
-        relabel(ragward, record.document_id, decided)
-        assert again(ragward, NEW).label == decided
-        assert again(ragward, OLD).label == decided
-        after = again(ragward, text, **claim)
-        assert after.label == dataclasses.replace(decided, **expected)
-        assert after.claimed == label(**claim)
-        assert any("another claim" in line for line in after.evidence)
-        assert again(ragward, f"{text} Daily.").label == after.label  # and does not come back
+    name = f"{claim} {text == OLD}"
+    record = again(shared, OLD, name=name)
+    decided = label(granted=[*STAFF, "user:acme/ann"])
+    relabel(shared, record.document_id, decided)
+    assert again(shared, NEW, name=name).label == decided
+    assert again(shared, OLD, name=name).label == decided
+    after = again(shared, text, name=name, **claim)
+    assert after.label == dataclasses.replace(decided, **expected)
+    assert after.claimed == label(**claim)
+    assert any("another claim" in line for line in after.evidence)
+    assert again(shared, f"{text} Daily.", name=name).label == after.label  # and does not come back
 
 
 def test_f21_a_release_is_not_a_relabelling(tmp_path):
@@ -102,7 +109,7 @@ def test_f21_a_release_is_not_a_relabelling(tmp_path):
     with installation(tmp_path) as ragward:
         record = again(ragward, POISON)
         assert record.state.value == "quarantined"
-        ragward.stewardship.release(STEWARD, record.document_id, "it was read by a person")
+        ragward.relabelling.release(STEWARD, record.document_id, "it was read by a person")
         assert "a" in sources(ask(ragward, "ben"))
         assert again(ragward, NEW, granted=["user:acme/ann"]).label.granted == {"user:acme/ann"}
         assert "a" not in sources(ask(ragward, "ben"))
@@ -308,10 +315,10 @@ def test_f25_a_hidden_document_can_be_neither_deleted_nor_relabelled(office):
         for subject in (CLERK, company.subject("stranger")):
             for act in (
                 lambda s=subject, d=document_id: office.stewardship.delete(s, d),
-                lambda s=subject, d=document_id: office.stewardship.relabel(
+                lambda s=subject, d=document_id: office.relabelling.relabel(
                     s, d, label(), "it is mine now"
                 ),
-                lambda s=subject, d=document_id: office.stewardship.release(s, d, "it is mine now"),
+                lambda s=subject, d=document_id: office.relabelling.release(s, d, "it is mine now"),
             ):
                 with pytest.raises(NotFoundError):
                     act()

@@ -118,6 +118,7 @@ def types_to_text(entity_types: frozenset[str]) -> str:
     return ",".join(sorted(entity_types))
 
 
+@lru_cache(maxsize=4096)
 def types_from_text(text: str) -> frozenset[str]:
     """The inverse of `types_to_text`."""
     return frozenset(text.split(",")) if text else frozenset()
