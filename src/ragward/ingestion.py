@@ -103,25 +103,25 @@ class Ingestion:
         """
         catalog = self._ports.catalog
         job = job or catalog.create_job(subject.tenant, subject.principal, len(items))
-        catalog.set_job_state(job.job_id, JobState.IN_PROGRESS, total=len(items))
+        catalog.set_job_state(job.tenant, job.job_id, JobState.IN_PROGRESS, total=len(items))
         failed = 0
         try:
             for item in items:
                 if is_canceled():
-                    catalog.set_job_state(job.job_id, JobState.CANCELED)
+                    catalog.set_job_state(job.tenant, job.job_id, JobState.CANCELED)
                     return catalog.get_job(subject.tenant, job.job_id)
                 result = self._ingest_item(subject, item, job.job_id)
                 failed += result.outcome is ItemOutcome.FAILED
-                catalog.record_item(job.job_id, result)
+                catalog.record_item(job.tenant, job.job_id, result)
                 progress(job, result)
             self._ports.index_sync.run()
         except BaseException:
-            catalog.set_job_state(job.job_id, JobState.INTERRUPTED)
+            catalog.set_job_state(job.tenant, job.job_id, JobState.INTERRUPTED)
             raise
         final = JobState.COMPLETED_WITH_ERRORS if failed else JobState.SUCCESS
         if items and failed == len(items):
             final = JobState.FAILED
-        catalog.set_job_state(job.job_id, final)
+        catalog.set_job_state(job.tenant, job.job_id, final)
         return catalog.get_job(subject.tenant, job.job_id)
 
     def ingest(

@@ -39,7 +39,11 @@ class RowReader:
         self._attributes: dict[str, dict[str, AttributeValue]] = {}
 
     def label(self, row: Row[Any]) -> AccessLabel:
-        """The label of a row that has label_id, label_tenant, digest and fields. Raises `integrity.envelope`."""
+        """The label of a row that has label_id, label_tenant, digest and fields. Raises `integrity.envelope`.
+
+        A label that is not there is another tenant's, which row level security does not show."""
+        if row.label_tenant is None:
+            raise IntegrityError("a document has another tenant's label")
         label = self._checked.get(row.label_id)
         if label is None:
             label = label_of(row.label_tenant, row.digest, row.fields)
@@ -213,7 +217,7 @@ def _records(tenant: str) -> Select[Any]:
             labels.c.fields,
         )
         .join(documents, IS_CURRENT)
-        .join(labels, labels.c.label_id == versions.c.label_id)
+        .outerjoin(labels, labels.c.label_id == versions.c.label_id)
         .where(
             documents.c.tenant == tenant,
             versions.c.tenant == tenant,
@@ -284,7 +288,7 @@ def _stored_chunks() -> Select[Any]:
             ),
         )
         .join(documents, documents.c.document_id == versions.c.document_id)
-        .join(labels, labels.c.label_id == versions.c.label_id)
+        .outerjoin(labels, labels.c.label_id == versions.c.label_id)
         .where(
             points.c.tenant == bindparam("of"),
             documents.c.tenant == bindparam("of"),
