@@ -12,10 +12,9 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 # set_config(..., true) is SET LOCAL with parameters: it ends with the transaction, so a pooled connection carries nothing over.
-_BIND: Final = text(
-    "SELECT set_config('ragward.tenant', :tenant, true),"
-    " set_config('ragward.maintenance', :across, true)"
-)
+# In the driver's own words: as a statement of SQLAlchemy's it would take twice as long.
+_TENANT: Final = "SELECT set_config('ragward.tenant', %s, true)"
+_ACROSS: Final = "SELECT set_config('ragward.maintenance', 'on', true)"
 _BYPASSES: Final = text(
     "SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user"
 )
@@ -29,8 +28,12 @@ _UNPROTECTED: Final = text(
 
 def bind(connection: Connection, tenant: str, *, across: bool) -> None:
     """Holds the rest of the transaction to one tenant's rows, or to everybody's."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(_BIND, {"tenant": tenant, "across": "on" if across else ""})
+    if connection.dialect.name != "postgresql":
+        return
+    if across:
+        connection.exec_driver_sql(_ACROSS)
+    else:
+        connection.exec_driver_sql(_TENANT, (tenant,))
 
 
 def separation(connection: Connection) -> tuple[bool, str]:
