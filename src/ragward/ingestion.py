@@ -142,7 +142,9 @@ class Ingestion:
                 classification=before.label.classification.name,
                 chunks=before.chunk_count,
             )
-        extracted = self._ports.extractor.extract(source.filename, source.data)
+        extracted = self._ports.extractor.extract(
+            source.filename, source.data, tenant=subject.tenant
+        )
         scanned = self._scanned(extracted)
         counts = Counter(span.entity_type for item in scanned for span in item.spans)
         label, evidence = self._label(source, before, extracted, scanned, counts)

@@ -461,8 +461,8 @@ class Chunker(Protocol):
 class TextExtractor(Protocol):
     """Reads text out of a file, away from this process."""
 
-    def extract(self, filename: str, data: bytes) -> ExtractedText:
-        """Raises `document.*`."""
+    def extract(self, filename: str, data: bytes, *, tenant: str) -> ExtractedText:
+        """Raises `document.*`. What read a file of one tenant never reads another's."""
 
 
 class Finder(Protocol):

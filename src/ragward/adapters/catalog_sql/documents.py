@@ -290,8 +290,7 @@ def _stored_chunks() -> Select[Any]:
         .join(documents, documents.c.document_id == versions.c.document_id)
         .outerjoin(labels, labels.c.label_id == versions.c.label_id)
         .where(
-            points.c.tenant == bindparam("of"),
-            documents.c.tenant == bindparam("of"),
+            *(table.c.tenant == bindparam("of") for table in (points, chunks, versions, documents)),
             versions.c.state != DocumentState.STAGED.value,
         )
     )
