@@ -18,6 +18,7 @@ TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 def upgrade() -> None:
     """Adds what 0001 lacks."""
     _epochs()
+    _relabelling()
     _policy_administration()
     _directory()
     _row_level_security()  # last: on every table there is by now
@@ -30,6 +31,13 @@ def _epochs() -> None:
         sa.Column("policy_epoch", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
     )
     op.execute("UPDATE tenants SET policy_epoch = epoch")
+
+
+def _relabelling() -> None:
+    """What is still to be done to a version whose label was changed."""
+    op.add_column("versions", sa.Column("pending", TEXT, nullable=False, server_default=""))
+    op.add_column("versions", sa.Column("bound_label_id", sa.BigInteger(), nullable=True))
+    op.create_index("versions_pending", "versions", ["pending"], unique=False)
 
 
 def _policy_administration() -> None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from ragward.domain.access import Credentials, Subject
-from ragward.domain.errors import ConfigurationError, RagwardError
+from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.jobs import JobItem
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.domain.policy_review import SeparatedDuties
@@ -39,6 +39,7 @@ from ragward.ports import (
 )
 from ragward.protection import Protection
 from ragward.provisioning import Provisioning, ProvisioningPorts
+from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.settings import Settings
 from ragward.stewardship import Stewardship, StewardshipPorts
@@ -80,6 +81,7 @@ class Ragward:
     retrieval: Retrieval
     ingestion: Ingestion
     stewardship: Stewardship
+    relabelling: Relabelling
     evaluation: Evaluation
     policy_administration: PolicyAdministration
     provisioning: Provisioning
@@ -155,6 +157,14 @@ class Ragward:
             "model": lambda: self.embedder.model_digest,
         }
         return {name: _outcome(check) for name, check in checks.items()}
+
+    def degraded(self) -> list[str]:
+        """What works only in part: `rewrap_pending` while documents wait for their key, and cannot be read."""
+        try:
+            waiting = self.catalog.count_pending()
+        except UnavailableError:
+            return []  # `readiness` says so
+        return [f"{pending.value}_pending" for pending in sorted(waiting)]
 
 
 def _outcome(check: Callable[[], object]) -> str:
@@ -242,12 +252,22 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         StewardshipPorts(
             catalog=catalog,
             pdp=pdp,
-            protection=protection,
+            keyring=keyring,
             index_sync=index_sync,
             recorder=recorder,
             audit=audit,
             clock=clock,
             new_key=new_api_key,
+        )
+    )
+    relabelling = Relabelling(
+        RelabellingPorts(
+            catalog=catalog,
+            pdp=pdp,
+            protection=protection,
+            index_sync=index_sync,
+            recorder=recorder,
+            clock=clock,
         )
     )
     evaluation = Evaluation(
@@ -280,6 +300,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "retrieval": retrieval,
         "ingestion": ingestion,
         "stewardship": stewardship,
+        "relabelling": relabelling,
         "evaluation": evaluation,
         "policy_administration": policy_administration,
         "provisioning": provisioning,

@@ -29,7 +29,10 @@ from ragward.domain.corpus import (
     IndexPoint,
     IndexScope,
     KeyReference,
+    LabelMove,
     OutboxItem,
+    Pending,
+    PendingVersion,
     StagedVersion,
     StoredChunk,
     Vector,
@@ -297,10 +300,17 @@ class DocumentStore(Protocol):
 
         Returns the epoch, which moved only if something readable may have become unreadable (ADR 2)."""
 
-    def relabel(
-        self, tenant: str, document_id: str, label: AccessLabel, key: KeyReference, note: str
-    ) -> int:
-        """Gives the current version another label, the DEK wrapped for it, and a line of evidence; returns the new epoch."""
+    def relabel(self, tenant: str, moves: Sequence[LabelMove]) -> int:
+        """Puts documents under other labels, all at once or none; returns the new epoch."""
+
+    def pending_versions(self, *, limit: int) -> Sequence[PendingVersion]:
+        """Versions of all tenants that something is still to be done to, oldest first."""
+
+    def count_pending(self) -> Mapping[Pending, int]:
+        """How many versions of all tenants wait for what."""
+
+    def finish_rewrap(self, done: PendingVersion, key: KeyReference, then: Pending) -> bool:
+        """Records that a DEK was wrapped for the label in force, and what comes next; False if that is another one by now."""
 
     def set_state(self, tenant: str, document_id: str, state: DocumentState) -> int:
         """Deletes, quarantines or releases the current version; returns the new epoch."""

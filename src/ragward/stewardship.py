@@ -1,4 +1,4 @@
-"""What stewards and administrators do: relabel, release, delete, register applications, rotate, explain.
+"""What stewards and administrators do: list, delete, register applications, rotate, explain. Labels are `relabelling`'s.
 
 Every act is decided by the same PDP as a retrieval, recorded before it takes effect, and by-id reads pass the same
 check as an answer: what a subject may not read does not exist for them.
@@ -6,27 +6,20 @@ check as an answer: what a subject may not read does not exist for them.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ragward.acts import Acts, require_reason
+from ragward.acts import Acts
 from ragward.domain.access import KNOWING_ACTIONS, Action, Application, Explanation, Subject
 from ragward.domain.audit import AuditEntry, AuditVerification, EventType
 from ragward.domain.corpus import (
-    Chunk,
     DocumentRecord,
     DocumentState,
-    ScannedChunk,
-    StagedVersion,
-    StoredChunk,
-    View,
 )
 from ragward.domain.envelope import KEKStatus
-from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
-from ragward.domain.findings import Screening, Verdict
+from ragward.domain.errors import InvalidRequestError, NotFoundError
 from ragward.domain.labels import (
     AccessLabel,
     Classification,
@@ -36,8 +29,7 @@ from ragward.domain.labels import (
 )
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
-from ragward.ports import AuditLog, Catalog, Clock, PolicyDecisionPoint
-from ragward.protection import Protection
+from ragward.ports import AuditLog, Catalog, Clock, Keyring, PolicyDecisionPoint
 
 _PAGE: Final = 500
 
@@ -48,7 +40,7 @@ class StewardshipPorts:
 
     catalog: Catalog
     pdp: PolicyDecisionPoint
-    protection: Protection
+    keyring: Keyring
     index_sync: IndexSync
     recorder: Recorder
     audit: AuditLog
@@ -108,48 +100,6 @@ class Stewardship:
         self._ports.index_sync.run()
         return epoch
 
-    def release(self, subject: Subject, document_id: str, reason: str) -> int:
-        """Lets a quarantined document be answered from. Returns the epoch."""
-        record = self.document(subject, document_id)
-        self._acts.require(subject, Action.DOCUMENT_RELABEL, record.label)
-        require_reason(reason)
-        if record.state is not DocumentState.QUARANTINED:
-            raise ConflictError("only a quarantined document can be released")
-        self._record_act(subject, "release", document_id, reason)
-        released = self._restaged(record, record.label, reason, release=True)
-        epoch = self._ports.catalog.commit_version(released)
-        self._ports.index_sync.run()
-        return epoch
-
-    def relabel(
-        self, subject: Subject, document_id: str, label: AccessLabel, reason: str
-    ) -> DocumentRecord:
-        """Gives a document another label, effective when this returns.
-
-        A change of access or a lower classification wraps the same DEK anew; a higher classification encrypts and embeds
-        under a new DEK. Needs the permission under the old label and under the new one, and a reason.
-        """
-        record = self.document(subject, document_id)
-        require_reason(reason)
-        if label.tenant != record.tenant or label.corpus != record.corpus:
-            raise InvalidRequestError("a relabelling keeps tenant and corpus", code="label.invalid")
-        for either in (record.label, label):
-            self._acts.require(subject, Action.DOCUMENT_RELABEL, either)
-        details = {
-            "document": document_id,
-            "from": record.label.digest().hex(),
-            "to": label.digest().hex(),
-            "classification": [record.label.classification.name, label.classification.name],
-            "reason": reason,
-        }
-        self._record(EventType.DOCUMENT_RELABELLED, subject, "permit", details, durable=True)
-        if label.classification > record.label.classification:
-            self._ports.catalog.commit_version(self._restaged(record, label, reason))
-        else:
-            self._rewrap(record, label, reason)
-        self._ports.index_sync.run()
-        return self._ports.catalog.get_document(subject.tenant, document_id)
-
     # Applications, keys. --------------------------------------------------------------------------------------------
 
     def register_application(
@@ -183,7 +133,7 @@ class Stewardship:
         self._acts.require(
             subject, Action.KEY_ROTATE, administrative(subject.tenant, classification)
         )
-        kek_id, version = self._ports.protection.keyring.rotate(subject.tenant, classification)
+        kek_id, version = self._ports.keyring.rotate(subject.tenant, classification)
         details = {"kek": kek_id, "version": version, "classification": classification.name}
         self._record(EventType.KEY_ROTATED, subject, "permit", details, durable=True)
         return kek_id, version
@@ -191,7 +141,7 @@ class Stewardship:
     def keys(self, subject: Subject) -> Sequence[KEKStatus]:
         """The tenant's KEK versions, without key material."""
         self._acts.require_on_tenant(subject, Action.KEY_ROTATE)
-        status = self._ports.protection.keyring.status()
+        status = self._ports.keyring.status()
         return [key for key in status if key.tenant in ("", subject.tenant)]
 
     # Questions. -----------------------------------------------------------------------------------------------------
@@ -230,63 +180,3 @@ class Stewardship:
     def _record_act(self, subject: Subject, act: str, target: str, reason: str = "") -> None:
         details = {"act": act, "target": target, "reason": reason}
         self._record(EventType.ADMIN_ACT, subject, "permit", details, durable=True)
-
-    def _rewrap(self, record: DocumentRecord, label: AccessLabel, reason: str) -> None:
-        """The same DEK under the new label: no content is touched."""
-        protection = self._ports.protection
-        stored = self._stored(record)[0]
-        dek = protection.keyring.unwrap(stored.key.wrapped_dek, stored.wrapping_context())
-        key = protection.wrap(dek, stored.key.dek_id, record.document_id, record.version, label)
-        note = f"steward: {label.classification.name}: {reason}"
-        self._ports.catalog.relabel(record.tenant, record.document_id, label, key, note)
-
-    def _restaged(
-        self, record: DocumentRecord, label: AccessLabel, reason: str, *, release: bool = False
-    ) -> StagedVersion:
-        """The same texts and findings as a new version under a new DEK."""
-        protection = self._ports.protection
-        chunks = [self._rescanned(stored, release) for stored in self._stored(record)]
-        encryption = protection.new_version(record.document_id, record.version + 1, label)
-        versions = {protection.open(stored).detector_version for stored in self._stored(record)}
-        evidence = f"steward: {'released' if release else label.classification.name}: {reason}"
-        state = DocumentState.ACTIVE if release else record.state
-        return StagedVersion(
-            document_id=record.document_id,
-            version=record.version + 1,
-            tenant=record.tenant,
-            corpus=record.corpus,
-            source=record.source,
-            source_digest=record.source_digest,
-            state=state,
-            title=record.title if label.classification <= Classification.INTERNAL else "",
-            media_type=record.media_type,
-            label=label,
-            dek_id=encryption.key.dek_id,
-            kek_id=encryption.key.kek_id,
-            kek_version=encryption.key.kek_version,
-            wrapped_dek=encryption.key.wrapped_dek,
-            attributes=record.attributes,
-            evidence=(*record.evidence, evidence),
-            model_digest=protection.embedder.model_digest,
-            job_id=None,
-            chunks=encryption.staged_chunks(chunks, next(iter(versions))),
-        )
-
-    def _stored(self, record: DocumentRecord) -> list[StoredChunk]:
-        """One stored chunk per chunk (its full view), in order."""
-        points = self._ports.catalog.document_chunks(record.tenant, record.document_id)
-        return [stored for stored in points if stored.view is View.FULL]
-
-    def _rescanned(self, stored: StoredChunk, release: bool) -> ScannedChunk:
-        content = self._ports.protection.open(stored)
-        verdict = Verdict(stored.verdict)
-        if release and verdict is Verdict.QUARANTINE:
-            verdict = Verdict.FLAG  # a person read it; it stays marked
-        chunk = Chunk(ordinal=stored.ordinal, start=0, end=len(content.text), text=content.text)
-        screening = Screening(verdict=verdict, rules=(), rule_set="")
-        return ScannedChunk(chunk=chunk, spans=content.spans, screening=screening)
-
-
-def narrowed(label: AccessLabel, **changes: object) -> AccessLabel:
-    """`label` with some fields replaced, validated."""
-    return dataclasses.replace(label, **changes)  # type: ignore[arg-type]  # the field names come from our own callers

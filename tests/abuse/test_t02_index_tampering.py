@@ -37,7 +37,7 @@ def every_point(ragward):
 
 def scopes_seen_by(ragward, name):
     permit = ragward.pdp.decide_labels(company.subject(name), ragward.clock.context())
-    return sorted(ragward.retrieval._permitted_scopes("acme", permit, ()))
+    return sorted(ragward.retrieval._ports.scopes.permitted("acme", permit, ()))
 
 
 def last_dropped(ragward):

@@ -62,7 +62,7 @@ class World:
             for stored in self.ragward.catalog.document_chunks("acme", record.document_id):
                 if stored.view is not self.view(asker, stored):
                     continue
-                content = self.ragward.stewardship._ports.protection.open(stored)
+                content = self.ragward.relabelling._ports.protection.open(stored)
                 text = content.text
                 if stored.view is View.REDACTED:
                     for span in sorted(content.spans, reverse=True):
@@ -159,10 +159,10 @@ def test_a_stranger_sees_nothing(world):
 
 def test_after_relabels_with_the_outbox_paused_nothing_is_lost_and_nothing_leaks(world):
     """Relabels committed in the catalog while the index still believes the old labels."""
-    catalog, stewardship = world.ragward.catalog, world.ragward.stewardship
-    sync = stewardship._ports.index_sync
-    paused = dataclasses.replace(stewardship._ports, index_sync=_Paused())
-    stewardship._ports = paused
+    catalog, relabelling = world.ragward.catalog, world.ragward.relabelling
+    sync = relabelling._ports.index_sync
+    paused = dataclasses.replace(relabelling._ports, index_sync=_Paused())
+    relabelling._ports = paused
     try:
         moved = 0
         for record in catalog.documents("acme", limit=10_000):
@@ -171,7 +171,7 @@ def test_after_relabels_with_the_outbox_paused_nothing_is_lost_and_nothing_leaks
                     frozenset({"user:acme/cai"}) if moved % 2 else frozenset({"group:acme/staff"})
                 )
                 label = dataclasses.replace(record.label, granted=granted, denied=frozenset())
-                stewardship.relabel(
+                relabelling.relabel(
                     company.subject("steward"), record.document_id, label, "test of the outbox"
                 )
                 moved += 1
@@ -180,7 +180,7 @@ def test_after_relabels_with_the_outbox_paused_nothing_is_lost_and_nothing_leaks
             for query in ("budget travel", "vpn incident audit", "salary contract"):
                 check(world, asker, query, 8)
     finally:
-        stewardship._ports = dataclasses.replace(paused, index_sync=sync)
+        relabelling._ports = dataclasses.replace(paused, index_sync=sync)
     sync.run()
     assert not catalog.pending_points("acme", limit=1000)
     for asker in ASKERS[:-1]:

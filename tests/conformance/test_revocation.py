@@ -68,8 +68,8 @@ def by_label(ragward):
     without = dataclasses.replace(LABEL, granted=frozenset({"user:acme/ann"}))
     steward = company.subject("steward")
     return (
-        lambda: ragward.stewardship.relabel(steward, record.document_id, without, "a revocation"),
-        lambda: ragward.stewardship.relabel(steward, record.document_id, LABEL, "given back"),
+        lambda: ragward.relabelling.relabel(steward, record.document_id, without, "a revocation"),
+        lambda: ragward.relabelling.relabel(steward, record.document_id, LABEL, "given back"),
     )
 
 

@@ -89,12 +89,12 @@ class Company:
 
     def _relabel(self, **changes):
         label = dataclasses.replace(LABEL, **changes)
-        return lambda: self.ragward.stewardship.relabel(STEWARD, self._id(), label, "a revocation")
+        return lambda: self.ragward.relabelling.relabel(STEWARD, self._id(), label, "a revocation")
 
     def _expire(self):
         end = int(time.time()) + 1
         label = dataclasses.replace(LABEL, valid_until=end)
-        self.ragward.stewardship.relabel(STEWARD, self._id(), label, "for a moment")
+        self.ragward.relabelling.relabel(STEWARD, self._id(), label, "for a moment")
         while time.time() < end:
             time.sleep(0.005)
 

@@ -22,6 +22,7 @@ from tests.contract.catalog_examples import (
     member,
     new_id,
     points,
+    relabelled,
     rewrapped,
     row,
     version,
@@ -281,9 +282,7 @@ class OutboxContract:
         staged = version()
         catalog.commit_version(staged)
         begun = catalog.next_work(limit=10)
-        catalog.relabel(
-            "acme", staged.document_id, label(granted=("boss",)), rewrapped(staged), "x"
-        )
+        relabelled(catalog, staged, label(granted=("boss",)))
         catalog.finish_work(begun)
         [later] = catalog.next_work(limit=10)
         assert later.sequence > begun[0].sequence
@@ -303,7 +302,7 @@ class OutboxContract:
             catalog.set_state("acme", staged.document_id, DocumentState.DELETED)
         else:
             boss = label(granted=("boss",))
-            catalog.relabel("acme", staged.document_id, boss, rewrapped(staged), "x")
+            relabelled(catalog, staged, boss)
         [fast] = catalog.next_work(limit=10)
         catalog.finish_work([fast])
         assert list(catalog.next_work(limit=10)) == []
@@ -316,9 +315,7 @@ class OutboxContract:
     def test_only_the_newest_entry_of_a_point_is_given_out(self, catalog):
         staged = version()
         catalog.commit_version(staged)
-        catalog.relabel(
-            "acme", staged.document_id, label(granted=("boss",)), rewrapped(staged), "x"
-        )
+        relabelled(catalog, staged, label(granted=("boss",)))
         catalog.set_state("acme", staged.document_id, DocumentState.DELETED)
         [item] = catalog.next_work(limit=10)
         assert item.scope_id is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ragward.domain.corpus import DocumentState
+from ragward.domain.corpus import DocumentState, LabelMove, Pending
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.labels import Classification
 from tests.contract.catalog_contract import NOW
@@ -18,6 +18,7 @@ from tests.contract.catalog_examples import (
     new_id,
     next_version,
     points,
+    relabelled,
     rewrapped,
     version,
 )
@@ -137,7 +138,7 @@ class DocumentContract:
             calls = (
                 lambda d: catalog.get_document("acme", d),
                 lambda d: catalog.document_chunks("acme", d),
-                lambda d: catalog.relabel("acme", d, label(), rewrapped(mine), "x"),
+                lambda d: relabelled(catalog, mine, label(), document_id=d),
                 lambda d: catalog.set_state("acme", d, DocumentState.DELETED),
             )
             for call in calls:
@@ -344,13 +345,14 @@ class RelabelContract:
         before = catalog.get_document("acme", staged.document_id)
         chunks_before = catalog.stored_chunks("acme", points(staged))
         lower = label(classification=Classification.PUBLIC)
-        epoch = catalog.relabel("acme", staged.document_id, lower, rewrapped(staged), "said so")
+        epoch = relabelled(catalog, staged, lower, note="said so")
         after = catalog.get_document("acme", staged.document_id)
         assert after.label == lower == catalog.labels("acme")[after.label_id]
         assert after == replace(
             before,
             label=lower,
             label_id=after.label_id,
+            key=rewrapped(staged),
             evidence=(*before.evidence, "said so"),
         )
         snapshot = catalog.stored_chunks("acme", points(staged))
@@ -374,7 +376,7 @@ class RelabelContract:
         catalog.commit_version(second)
         before = catalog.get_document("acme", first.document_id)
         with pytest.raises(ConflictError):
-            catalog.relabel("acme", first.document_id, label(), rewrapped(first), "late")
+            relabelled(catalog, first, label(), note="late")
         assert catalog.get_document("acme", first.document_id) == before
 
     def test_a_label_of_another_tenant_or_corpus_is_refused(self, catalog):
@@ -382,18 +384,87 @@ class RelabelContract:
         catalog.commit_version(staged)
         for wrong in (label("other"), label(corpus="elsewhere")):
             with pytest.raises(InvalidRequestError):
-                catalog.relabel("acme", staged.document_id, wrong, rewrapped(staged), "x")
+                relabelled(catalog, staged, wrong)
 
     def test_a_quarantined_document_is_relabelled_without_entering_the_index(self, catalog):
         staged = version(state=DocumentState.QUARANTINED)
         catalog.commit_version(staged)
         other = label(granted=("boss",))
-        catalog.relabel("acme", staged.document_id, other, rewrapped(staged), "x")
+        relabelled(catalog, staged, other)
         assert list(catalog.next_work(limit=10)) == []
         catalog.set_state("acme", staged.document_id, DocumentState.ACTIVE)
         [scope_id] = catalog.pending_points("acme", limit=10).values()
         [scope] = [each for each in catalog.scopes("acme") if each.scope_id == scope_id]
         assert catalog.labels("acme")[scope.label_id] == other
+
+    def test_all_of_many_are_moved_or_none(self, catalog):
+        several = [version(f"{number}.md") for number in range(5)]
+        for each in several:
+            catalog.commit_version(each)
+        ids = [each.document_id for each in several]
+        before = [catalog.get_document("acme", name) for name in ids]
+        boss = label(granted=("boss",))
+        moves = [move(each, record, boss) for each, record in zip(several, before, strict=True)]
+        for wrong in (
+            replace(moves[3], expected_label_id=before[3].label_id + 1),
+            replace(moves[3], version=2),
+            replace(moves[3], key=replace(moves[3].key, dek_id="another")),
+        ):
+            with pytest.raises(ConflictError):
+                catalog.relabel("acme", [*moves[:3], wrong, moves[4]])
+        with pytest.raises(NotFoundError):
+            catalog.relabel("acme", [*moves, replace(moves[0], document_id=new_id())])
+        assert [catalog.get_document("acme", name) for name in ids] == before
+        epoch = catalog.relabel("acme", moves)
+        assert epoch == catalog.epoch("acme")
+        assert {catalog.get_document("acme", name).label for name in ids} == {boss}
+        assert len(catalog.pending_points("acme", limit=50)) == 5
+
+    def test_what_waits_for_its_key_is_known_and_finished(self, catalog):
+        staged = version(label=label(granted=("staff",)))
+        catalog.commit_version(staged)
+        catalog.finish_work(catalog.next_work(limit=10))
+        as_it_was = catalog.get_document("acme", staged.document_id).key
+        boss, nobody = label(granted=("boss",)), label(granted=())
+        for to in (boss, nobody):  # twice, before the key is back
+            relabelled(catalog, staged, to, key=as_it_was, pending=Pending.REWRAP)
+        assert catalog.count_pending() == {Pending.REWRAP: 1}
+        [item] = catalog.pending_versions(limit=10)
+        assert (item.label, item.bound_label, item.key) == (nobody, staged.label, as_it_was)
+        [stored] = catalog.stored_chunks("acme", points(staged)).chunks.values()
+        assert stored.pending is Pending.REWRAP
+        assert list(catalog.next_work(limit=10)) == []  # it cannot be opened
+        stale = replace(item, label=boss)
+        assert not catalog.finish_rewrap(stale, rewrapped(staged), Pending.NOTHING)
+        assert catalog.finish_rewrap(item, rewrapped(staged), Pending.REENCRYPT)
+        assert not catalog.finish_rewrap(item, rewrapped(staged), Pending.NOTHING)
+        assert catalog.count_pending() == {Pending.REENCRYPT: 1}
+        assert [work.key for work in catalog.next_work(limit=10)] == [rewrapped(staged)]
+        [item] = catalog.pending_versions(limit=10)
+        assert (item.label, item.bound_label, item.pending) == (nobody, nobody, Pending.REENCRYPT)
+        catalog.commit_version(next_version(staged, label=nobody))
+        assert catalog.count_pending() == {}
+        assert list(catalog.pending_versions(limit=10)) == []
+
+    def test_a_title_goes_with_what_may_not_lie_in_clear(self, catalog):
+        staged = version(title="A merger", label=label(classification=Classification.INTERNAL))
+        catalog.commit_version(staged)
+        assert catalog.get_document("acme", staged.document_id).title == "A merger"
+        secret = label(classification=Classification.CONFIDENTIAL)
+        relabelled(catalog, staged, secret, pending=Pending.REENCRYPT)
+        assert catalog.get_document("acme", staged.document_id).title == ""
+
+
+def move(staged, record, to) -> LabelMove:
+    """A move of the document as it is."""
+    return LabelMove(
+        document_id=record.document_id,
+        version=record.version,
+        expected_label_id=record.label_id,
+        label=to,
+        key=rewrapped(staged),
+        note="x",
+    )
 
 
 class FilterContract:
@@ -491,7 +562,7 @@ class HistoryContract:
                 last[name] = new
             elif before is not None and step == "relabel":
                 other = label(corpus=corpus, granted=(new_id(),))
-                catalog.relabel("acme", before.document_id, other, rewrapped(before), "x")
+                relabelled(catalog, before, other)
             elif before is not None and step in ("quarantine", "release", "delete"):
                 state = {
                     "quarantine": DocumentState.QUARANTINED,

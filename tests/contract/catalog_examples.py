@@ -9,11 +9,14 @@ from ragward.domain.access import Application
 from ragward.domain.corpus import (
     DocumentState,
     KeyReference,
+    LabelMove,
+    Pending,
     StagedChunk,
     StagedPoint,
     StagedVersion,
     View,
 )
+from ragward.domain.errors import NotFoundError
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
 
@@ -100,6 +103,29 @@ def rewrapped(staged: StagedVersion, wrapped=b"r" * 60) -> KeyReference:
     return KeyReference(
         dek_id=staged.dek_id, kek_id=staged.kek_id, kek_version=2, wrapped_dek=wrapped
     )
+
+
+def relabelled(
+    catalog,
+    staged,
+    to,
+    *,
+    note="x",
+    document_id=None,
+    tenant="acme",
+    pending=Pending.NOTHING,
+    **given,
+):
+    """Puts the document under another label, with the DEK of `staged` wrapped again; returns the epoch."""
+    name = staged.document_id if document_id is None else document_id
+    try:
+        now = catalog.get_document(tenant, name)
+        expected = {"version": now.version, "expected_label_id": now.label_id}
+    except NotFoundError:
+        expected = {"version": 1, "expected_label_id": 1}
+    key = given.pop("key", rewrapped(staged))
+    fields = {"label": to, "key": key, "note": note, "pending": pending} | expected | given
+    return catalog.relabel(tenant, [LabelMove(document_id=name, **fields)])
 
 
 def row(subject="group:acme/staff", corpus="acme/handbook", effect="allow") -> PolicyRow:

@@ -572,3 +572,40 @@ def test_a_write_says_from_when_on_it_holds_and_a_question_can_demand_it(api, se
     asked = {"query": "voltage", "min_epoch": "A" * 43}
     refused = api.post("/v1/retrieve", json=asked, headers=served.headers("ann"))
     problem(refused, 422, "request.invalid")
+
+
+def test_a_folder_is_relabelled_in_one_call(api, served):
+    steward, name = served.headers("steward"), f"folder-{time.monotonic_ns()}"
+    for number in range(3):
+        text = f"The zeppelin hangar number {number} opens at nine."
+        made = new_document(source=f"{name}/{number}.txt", content=text)
+        assert api.post("/v1/documents", json=made, headers=steward).status_code == 201
+    body = {
+        "corpus": "hr",
+        "folder": name,
+        "classification": "CONFIDENTIAL",
+        "granted": ["user:acme/ann"],
+        "reason": "for ann alone from now on",
+    }
+    dry = api.post("/v1/relabel", json=body | {"dry_run": True}, headers=steward).json()
+    done = api.post("/v1/relabel", json=body, headers=steward)
+    assert done.json() == dry | {"dry_run": False}
+    assert done.json()["classifications"] == [["INTERNAL", "CONFIDENTIAL", 3]]
+    token = done.headers["ragward-epoch-token"]
+    asked = {"query": "zeppelin hangar", "limit": 50, "min_epoch": token}
+
+    def sources(who):
+        answer = api.post("/v1/retrieve", json=asked, headers=served.headers(who)).json()
+        return {p["source"] for p in answer["passages"] if p["source"].startswith(name)}
+
+    assert sources("ann")
+    assert not sources("ben")
+    problem(api.post("/v1/relabel", json=body, headers=served.headers("ann")), 403, "access.denied")
+    nothing = api.post("/v1/relabel", json=body | {"folder": "none/"}, headers=steward).json()
+    assert (nothing["documents"], nothing["changed"]) == (0, 0)
+    for wrong in ({"reason": "short"}, {"granted": ["ann"]}, {"color": 1}, {"folder": None}):
+        refused = api.post("/v1/relabel", json=body | wrong, headers=steward)
+        assert refused.status_code == 422, refused.text
+    metrics = api.get("/metrics", headers=steward).text
+    assert 'ragward_pending_versions{work="rewrap"} 0.0' in metrics
+    assert api.get("/readyz").json()["degraded"] == []

@@ -155,6 +155,13 @@ def test_the_whole_way(home, ragward):
         )
     )
     assert (changed["classification"], changed["granted"]) == ("RESTRICTED", ["user:acme/ann"])
+    folder = ("document", "relabel", "hr:", "--deny", "user:acme/cai", *reason, "--as", "steward")
+    dry = parsed(ragward(*folder, "--dry-run", "--json"))
+    assert dry["changed"] > 0
+    done = parsed(ragward(*folder, "--json"))
+    assert (done["changed"], done["dry_run"]) == (dry["changed"], False)
+    assert parsed(ragward(*folder, "--json"))["changed"] == 0
+    assert parsed(ragward("document", "resume", "--json")) == {"done": 0, "left": {}}
     assert ragward("document", "show", "hr:poison.txt", "--as", "ben") == (3, "access.not_found")
     assert ragward("document", "show", "hr:none.txt", "--as", "ben") == (3, "access.not_found")
     parsed(ragward("document", "delete", "hr:poison.txt", "--as", "steward", "--json"))

@@ -101,7 +101,7 @@ class Installed:
 
     def active(self, tenant):
         """What can be answered from: (stored point, vector), quarantined documents left out."""
-        protection = self.ragward.stewardship._ports.protection
+        protection = self.ragward.relabelling._ports.protection
         for record in self.ragward.catalog.documents(tenant, limit=10_000):
             if record.state is not DocumentState.ACTIVE:
                 continue
@@ -257,18 +257,18 @@ def test_the_same_holds_with_the_index_left_behind(installed, world):
     """Eight documents change hands in the catalog; the index still believes the old labels."""
     ragward = installed.ragward
     steward = installed.subject("aurora", "user:aurora/frank")
-    ports = ragward.stewardship._ports
+    ports = ragward.relabelling._ports
     readable = {name: golden_of("aurora", name) for name in ("user:aurora/bob", "user:aurora/kim")}
     moved = sorted(readable["user:aurora/bob"] - readable["user:aurora/kim"])[:4]
     given = sorted(readable["user:aurora/kim"] - readable["user:aurora/bob"])[:4]
-    ragward.stewardship._ports = dataclasses.replace(ports, index_sync=_Paused())
+    ragward.relabelling._ports = dataclasses.replace(ports, index_sync=_Paused())
     try:
         for source, person in [(s, "kim") for s in moved] + [(s, "bob") for s in given]:
             record = _record(ragward, source)
             label = dataclasses.replace(
                 record.label, granted=frozenset({f"user:aurora/{person}"}), denied=frozenset()
             )
-            ragward.stewardship.relabel(steward, record.document_id, label, "a test of the outbox")
+            ragward.relabelling.relabel(steward, record.document_id, label, "a test of the outbox")
         assert ragward.catalog.pending_points("aurora", limit=1000)
         rights = {
             name: {s for s in sources if s not in moved + given}
@@ -279,7 +279,7 @@ def test_the_same_holds_with_the_index_left_behind(installed, world):
         for name, sources in rights.items():
             check(installed, fresh, "aurora", name, sources, 30, "outbox")
     finally:
-        ragward.stewardship._ports = ports
+        ragward.relabelling._ports = ports
     ports.index_sync.run()
     for name, sources in rights.items():
         check(installed, fresh, "aurora", name, sources, 10, "afterwards")

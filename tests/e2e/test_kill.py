@@ -103,7 +103,7 @@ def opened(home):
 def state_of(ragward):
     """source -> (version, chunks, texts), every text decrypted and verified; asserts that nothing is there twice."""
     found = {}
-    protection = ragward.stewardship._ports.protection
+    protection = ragward.relabelling._ports.protection
     for record in ragward.catalog.documents("acme", limit=1000):
         assert record.source not in found
         assert record.state is DocumentState.ACTIVE

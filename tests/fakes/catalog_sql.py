@@ -21,10 +21,13 @@ from ragward.domain.corpus import (
     IndexScope,
     KeyReference,
     OutboxItem,
+    Pending,
+    PendingVersion,
     StoredChunk,
 )
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.jobs import ItemOutcome, JobRecord, JobState
+from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
 from ragward.domain.policy_change import PolicyEdit, PolicyVersion, ProposalState
 
@@ -37,6 +40,7 @@ class _Document:
     record: DocumentRecord
     key: KeyReference
     chunks: tuple
+    bound: AccessLabel | None = None
 
 
 @dataclass
@@ -315,22 +319,77 @@ class FakeCatalog:
                 return self._move(staged.tenant)
             return self._epochs[staged.tenant]
 
-    def relabel(self, tenant, document_id, label, key, note):
+    def relabel(self, tenant, moves):
         with self._lock:
-            document = self._current(tenant, document_id)
-            record = document.record
-            if (label.tenant, label.corpus) != (tenant, record.corpus):
-                raise InvalidRequestError(code="label.invalid")
-            if key.dek_id != document.key.dek_id:
-                raise ConflictError
-            label_id = self._intern(label, document.chunks)
-            if label_id != record.label_id and record.state is DocumentState.ACTIVE:
-                self._queue(document, "upsert")
-            document.record = replace(
-                record, label=label, label_id=label_id, evidence=(*record.evidence, note)
-            )
-            document.key = key
+            found = [self._movable(tenant, move) for move in moves]
+            for document, move in zip(found, moves, strict=True):
+                record = document.record
+                label_id = self._intern(move.label, document.chunks)
+                rewrap = move.pending is Pending.REWRAP
+                document.bound = (document.bound or record.label) if rewrap else None
+                if label_id != record.label_id and record.state is DocumentState.ACTIVE:
+                    self._queue(document, "upsert")
+                nameless = move.label.classification > Classification.INTERNAL
+                document.key = move.key
+                document.record = replace(
+                    record,
+                    label=move.label,
+                    label_id=label_id,
+                    key=move.key,
+                    pending=move.pending,
+                    title="" if nameless else record.title,
+                    evidence=(*record.evidence, move.note),
+                )
             return self._move(tenant)
+
+    def _movable(self, tenant, move):
+        document = self._current(tenant, move.document_id)
+        record = document.record
+        if (move.label.tenant, move.label.corpus) != (tenant, record.corpus):
+            raise InvalidRequestError(code="label.invalid")
+        expected = (move.version, move.expected_label_id, move.key.dek_id)
+        if expected != (record.version, record.label_id, record.key.dek_id):
+            raise ConflictError
+        return document
+
+    def finish_rewrap(self, done, key, then):
+        with self._lock:
+            document = self._current(done.tenant, done.document_id)
+            record = document.record
+            if (record.version, record.label, record.pending) != (
+                done.version,
+                done.label,
+                Pending.REWRAP,
+            ):
+                return False
+            document.key, document.bound = key, None
+            document.record = replace(record, key=key, pending=then)
+            return True
+
+    def pending_versions(self, *, limit):
+        with self._lock:
+            waiting = [each for each in self._documents.values() if self._waits(each.record)]
+            return [
+                PendingVersion(
+                    tenant=each.record.tenant,
+                    document_id=each.record.document_id,
+                    version=each.record.version,
+                    pending=each.record.pending,
+                    label=each.record.label,
+                    bound_label=each.bound or each.record.label,
+                    key=each.record.key,
+                )
+                for each in waiting[:limit]
+            ]
+
+    def count_pending(self):
+        with self._lock:
+            waiting = [each.record for each in self._documents.values()]
+            return dict(Counter(record.pending for record in waiting if self._waits(record)))
+
+    @staticmethod
+    def _waits(record):
+        return record.pending and record.state is not DocumentState.DELETED
 
     def set_state(self, tenant, document_id, state):
         if state in {DocumentState.STAGED, DocumentState.SUPERSEDED}:
@@ -399,7 +458,12 @@ class FakeCatalog:
 
     def next_work(self, *, limit):
         with self._lock:
-            return self._work()[:limit]
+            ready = [item for item in self._work() if not self._is_locked(item)]
+            return ready[:limit]
+
+    def _is_locked(self, item):
+        at = self._points.get(item.point_id)
+        return at is not None and at.document.record.pending is Pending.REWRAP
 
     def finish_work(self, entries):
         with self._lock:
@@ -504,6 +568,12 @@ class FakeCatalog:
         return before
 
     def _document(self, staged, label_id):
+        key = KeyReference(
+            dek_id=staged.dek_id,
+            kek_id=staged.kek_id,
+            kek_version=staged.kek_version,
+            wrapped_dek=staged.wrapped_dek,
+        )
         record = DocumentRecord(
             document_id=staged.document_id,
             version=staged.version,
@@ -520,12 +590,7 @@ class FakeCatalog:
             evidence=tuple(staged.evidence),
             chunk_count=len(staged.chunks),
             created_at=self._now(),
-        )
-        key = KeyReference(
-            dek_id=staged.dek_id,
-            kek_id=staged.kek_id,
-            kek_version=staged.kek_version,
-            wrapped_dek=staged.wrapped_dek,
+            key=key,
         )
         return _Document(record, key, tuple(staged.chunks))
 
@@ -603,4 +668,5 @@ class FakeCatalog:
             key=at.document.key,
             blob=at.chunk.blob,
             attributes=record.attributes,
+            pending=record.pending,
         )

@@ -21,6 +21,7 @@ from ragward.api import (
 )
 from ragward.api.context import ApiParts
 from ragward.api.jobs import JobRunner
+from ragward.api.maintenance import Maintenance
 from ragward.api.metrics import Metrics
 from ragward.api.middleware import RequestBoundary
 from ragward.bootstrap import Ragward
@@ -33,10 +34,12 @@ def create_app(ragward: Ragward) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         jobs = JobRunner(ragward)
+        maintenance = Maintenance(ragward)
         app.state.parts = ApiParts(ragward=ragward, jobs=jobs, metrics=metrics)
         try:
             yield
         finally:
+            maintenance.close()
             jobs.close()
 
     app = _application(lifespan)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from ragward.domain.corpus import Pending
 from ragward.domain.passages import Answer
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -49,6 +50,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._pending = Gauge(
+            "ragward_pending_versions",
+            "Document versions whose relabelling is not finished, by what is due.",
+            ["work"],
+            registry=self.registry,
+        )
+
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """One finished request."""
         self._requests.labels(route, str(status)).inc()
@@ -61,6 +69,11 @@ class Metrics:
             self._passages.labels(passage.classification.name).inc()
             for kind, count in passage.removed.items():
                 self._removed.labels(kind).inc(count)
+
+    def observe_pending(self, waiting: Mapping[Pending, int]) -> None:
+        """What is still to be done, as of now."""
+        for pending in (Pending.REWRAP, Pending.REENCRYPT):
+            self._pending.labels(pending.value).set(waiting.get(pending, 0))
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

@@ -14,6 +14,8 @@ from ragward.api.schemas import (
     DocumentModel,
     DocumentPage,
     DocumentRequest,
+    FolderRelabelRequest,
+    FolderRelabelResponse,
     ItemModel,
     JobModel,
     JobRequest,
@@ -99,9 +101,28 @@ def relabel(
     """Another access label, in force when this returns."""
     before = parts.ragward.stewardship.document(subject, document_id)
     label = body.label(subject.tenant, before.corpus, before.label.classification)
-    after = parts.ragward.stewardship.relabel(subject, document_id, label, body.reason)
+    after = parts.ragward.relabelling.relabel(subject, document_id, label, body.reason)
     stamp(response, parts, subject)
     return DocumentModel.of(after)
+
+
+@router.post("/relabel", operation_id="relabel_folder", responses=responses(403, 409))
+def relabel_folder(
+    body: FolderRelabelRequest, parts: Parts, subject: Asker, response: Response
+) -> FolderRelabelResponse:
+    """Other labels for everything below a source folder, all at once, in force when this returns."""
+    done = parts.ragward.relabelling.relabel_folder(
+        subject, body.corpus, body.folder, body.change(), body.reason, dry_run=body.dry_run
+    )
+    stamp(response, parts, subject)
+    return FolderRelabelResponse(
+        documents=done.documents,
+        changed=done.changed,
+        raised=done.raised,
+        rewrap_pending=done.rewrap_pending,
+        classifications=[list(line) for line in done.classifications],
+        dry_run=body.dry_run,
+    )
 
 
 @router.post(
@@ -114,7 +135,7 @@ def release(
     document_id: Id, body: ReasonRequest, parts: Parts, subject: Asker, response: Response
 ) -> None:
     """Lets a quarantined document be answered from."""
-    parts.ragward.stewardship.release(subject, document_id, body.reason)
+    parts.ragward.relabelling.release(subject, document_id, body.reason)
     stamp(response, parts, subject)
 
 

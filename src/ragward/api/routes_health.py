@@ -29,7 +29,8 @@ def readyz(parts: Parts) -> JSONResponse:
     """Whether every part works."""
     checks = parts.ragward.readiness()
     ready = all(state == "ok" for state in checks.values())
-    return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
+    body = {"ready": ready, "checks": checks, "degraded": parts.ragward.degraded()}
+    return JSONResponse(body, status_code=200 if ready else 503)
 
 
 @router.get("/version", operation_id="version")
@@ -48,4 +49,5 @@ def metrics(parts: Parts, subject: Asker) -> Response:
         subject, Action.METRICS_READ, administrative(subject.tenant), context
     ):
         raise DeniedError
+    parts.metrics.observe_pending(parts.ragward.catalog.count_pending())
     return PlainTextResponse(parts.metrics.text())

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.jobs import ItemResult, JobRecord
-from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.labels import AccessLabel, Classification, LabelChange
 from ragward.domain.passages import Answer, Passage
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["hr"])]
@@ -35,6 +35,10 @@ class Strict(BaseModel):
     """Unknown fields and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _set(values: list[str] | None) -> frozenset[str] | None:
+    return None if values is None else frozenset(values)
 
 
 class RetrieveRequest(Strict):
@@ -283,6 +287,46 @@ class RelabelRequest(LabelFields):
     """Another label, and why."""
 
     reason: str = Field(min_length=8, max_length=500)
+
+
+class FolderRelabelRequest(Strict):
+    """What of the labels below a source folder is to be different; what is left out stays as it is."""
+
+    corpus: Name
+    folder: str = Field(max_length=1024, description="Sources that begin so; empty: the corpus.")
+    classification: Level | None = None
+    compartments: list[Name] | None = Field(None, max_length=32)
+    granted: list[Principal] | None = Field(None, max_length=1000)
+    denied: list[Principal] | None = Field(None, max_length=1000)
+    valid_from: Seconds | None = None
+    valid_until: Seconds | None = None
+    unbounded: bool = Field(False, description="Takes both ends off the validity first.")
+    reason: str = Field(min_length=8, max_length=500)
+    dry_run: bool = False
+
+    def change(self) -> LabelChange:
+        """The change, validated by the domain when it is applied."""
+        level = Classification.parse(self.classification) if self.classification else None
+        return LabelChange(
+            classification=level,
+            compartments=_set(self.compartments),
+            granted=_set(self.granted),
+            denied=_set(self.denied),
+            valid_from=self.valid_from,
+            valid_until=self.valid_until,
+            unbounded=self.unbounded,
+        )
+
+
+class FolderRelabelResponse(BaseModel):
+    """What became, or with a dry run would become, of a folder."""
+
+    documents: int
+    changed: int
+    raised: int = Field(description="Classified higher: encrypted and embedded anew.")
+    rewrap_pending: int = Field(description="In force, and unreadable until their key is back.")
+    classifications: list[list[str | int]] = Field(description="[before, after, documents]")
+    dry_run: bool
 
 
 class ReasonRequest(Strict):

@@ -80,7 +80,9 @@ def document_show(
 @document_app.command("relabel")
 def document_relabel(
     context: typer.Context,
-    document: Annotated[str, typer.Argument(help="Document id, or CORPUS:SOURCE.")],
+    document: Annotated[
+        str, typer.Argument(help="Document id, CORPUS:SOURCE, or CORPUS:FOLDER/ for all below it.")
+    ],
     reason: Reason,
     classification: Annotated[str | None, typer.Option(help="Otherwise as it is.")] = None,
     grant: Annotated[
@@ -88,20 +90,35 @@ def document_relabel(
     ] = None,
     deny: Annotated[list[str] | None, typer.Option(help="Who may not; otherwise as it is.")] = None,
     compartment: Annotated[list[str] | None, typer.Option(help="Otherwise as it is.")] = None,
+    valid_until: Annotated[int | None, typer.Option(help="Unix seconds.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Of a folder: only say what would change.")] = False,
     tenant: Tenant = None,
     person: As = None,
     token_file: TokenFile = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Give a document another access label, in force when this returns."""
+    """Give a document, or a whole source folder, another access label, in force when this returns."""
     from ragward.cli import commands, stewarding
+    from ragward.domain.labels import Classification, LabelChange
 
     caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    change = stewarding.LabelChange(
-        classification=classification, granted=grant, denied=deny, compartments=compartment
+    change = LabelChange(
+        classification=Classification.parse(classification) if classification else None,
+        granted=frozenset(grant) if grant is not None else None,
+        denied=frozenset(deny) if deny is not None else None,
+        compartments=frozenset(compartment) if compartment is not None else None,
+        valid_until=valid_until,
     )
     settings = commands.load_settings(context.obj)
-    stewarding.relabel(settings, document, change, reason, caller, as_json=as_json)
+    stewarding.relabel(settings, document, change, reason, caller, dry_run=dry_run, as_json=as_json)
+
+
+@document_app.command("resume")
+def document_resume(context: typer.Context, as_json: AsJSON = False) -> None:
+    """Finish relabellings that waited for a key or were killed half-way; the server does so by itself."""
+    from ragward.cli import commands, stewarding
+
+    stewarding.resume(commands.load_settings(context.obj), as_json=as_json)
 
 
 @document_app.command("release")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from ragward.domain.corpus import DocumentRecord
 from ragward.domain.envelope import KEKStatus
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord
 from ragward.domain.passages import Answer, Passage
+from ragward.relabelling import FolderRelabelling
 
 COLOURS: Final = {
     "PUBLIC": "green",
@@ -169,6 +171,23 @@ def documents(found: Sequence[DocumentRecord], *, more: bool, as_json: bool) -> 
     console().print(table)
     if more:
         console().print("there are more: raise --limit or name a --corpus", style="dim")
+
+
+def folder(done: FolderRelabelling, epoch_token: str, *, dry_run: bool, as_json: bool) -> None:
+    """What became of a folder."""
+    if as_json:
+        body = asdict(done) | {"dry_run": dry_run, "epoch_token": epoch_token}
+        typer.echo(json.dumps(body))
+        return
+    table = Table("classification before", "after", "documents")
+    for before, after, count in done.classifications:
+        table.add_row(before, after, str(count))
+    verb = "would change" if dry_run else "changed"
+    console().print(f"{done.changed} of {done.documents} documents {verb}")
+    if done.classifications:
+        console().print(table)
+    if done.rewrap_pending:
+        console().print(f"{done.rewrap_pending} cannot be read until their key is there again")
 
 
 def document(record: DocumentRecord, *, as_json: bool) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ragward import installation
 from ragward.bootstrap import Ragward
@@ -14,29 +12,9 @@ from ragward.cli import render
 from ragward.cli.commands import Caller, document_id, opened
 from ragward.domain.access import Application
 from ragward.domain.corpus import DocumentState
-from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.errors import InvalidRequestError
+from ragward.domain.labels import Classification, LabelChange
 from ragward.settings import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelChange:
-    """What of a label is to be different; None keeps it."""
-
-    classification: str | None
-    granted: Sequence[str] | None
-    denied: Sequence[str] | None
-    compartments: Sequence[str] | None
-
-    def of(self, before: AccessLabel) -> AccessLabel:
-        """The label afterwards. Raises `label.*`, `principal.invalid`."""
-        changes: dict[str, Any] = {
-            name: frozenset(value)
-            for name in ("granted", "denied", "compartments")
-            if (value := getattr(self, name)) is not None
-        }
-        if self.classification is not None:
-            changes["classification"] = Classification.parse(self.classification)
-        return dataclasses.replace(before, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +61,36 @@ def relabel(
     reason: str,
     caller: Caller,
     *,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
-    """`ragward document relabel`."""
+    """`ragward document relabel`: one document, or with a name that ends in `/` all below it."""
     with opened(settings, caller) as (ragward, subject):
+        if document.endswith(("/", ":")):
+            corpus, _, folder = document.partition(":")
+            done = ragward.relabelling.relabel_folder(
+                subject, corpus, folder, change, reason, dry_run=dry_run
+            )
+            render.folder(
+                done, ragward.epoch_token(subject.tenant), dry_run=dry_run, as_json=as_json
+            )
+            return
         before = ragward.stewardship.document(subject, document_id(ragward, subject, document))
-        after = ragward.stewardship.relabel(
+        if dry_run:
+            raise InvalidRequestError("a dry run is of a folder: a name that ends in /")
+        after = ragward.relabelling.relabel(
             subject, before.document_id, change.of(before.label), reason
         )
     render.document(after, as_json=as_json)
+
+
+def resume(settings: Settings, *, as_json: bool) -> None:
+    """`ragward document resume`."""
+    with Ragward.open(settings) as ragward:
+        done = ragward.relabelling.resume()
+        left = {pending.value: n for pending, n in ragward.catalog.count_pending().items()}
+    waits = ", ".join(f"{n} to {work}" for work, n in left.items()) or "nothing is left"
+    render.result({"done": done, "left": left}, f"{done} finished; {waits}", as_json=as_json)
 
 
 def release(
@@ -100,7 +99,7 @@ def release(
     """`ragward document release`."""
     with opened(settings, caller) as (ragward, subject):
         name = document_id(ragward, subject, document)
-        ragward.stewardship.release(subject, name, reason)
+        ragward.relabelling.release(subject, name, reason)
         token = ragward.epoch_token(subject.tenant)
     result = {"document_id": name, "epoch_token": token}
     render.result(result, f"{name} is released", as_json=as_json)

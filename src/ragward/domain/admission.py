@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ragward.domain.access import Permit
-from ragward.domain.corpus import DocumentState, IndexScope, StoredChunk, View
+from ragward.domain.corpus import DocumentState, IndexScope, Pending, StoredChunk, View
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Verdict
 from ragward.domain.passages import (
@@ -60,6 +60,8 @@ def drop_reason(permit: Permit, request: RetrievalRequest, stored: StoredChunk |
         return "state"
     if not permit.admits(stored.label_id):
         return "label"
+    if stored.pending is Pending.REWRAP:
+        return "rewrap_pending"
     if request.corpora and stored.corpus not in request.corpora:
         return "corpus"
     scope = IndexScope(

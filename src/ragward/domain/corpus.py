@@ -134,6 +134,16 @@ class StagedVersion:
     chunks: tuple[StagedChunk, ...] = field(repr=False)
 
 
+class Pending(StrEnum):
+    """What is still to be done to a version whose label was changed; the label itself is in force already."""
+
+    NOTHING = ""
+    REWRAP = "rewrap"
+    """Its DEK is still wrapped for an earlier label, because the key was away: it cannot be opened."""
+    REENCRYPT = "reencrypt"
+    """It was classified higher: a new DEK, new ciphertext and vectors are due."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRecord:
     """What the catalog says about a document's current version; holds no content."""
@@ -153,6 +163,8 @@ class DocumentRecord:
     evidence: tuple[str, ...]
     chunk_count: int
     created_at: int
+    key: KeyReference = field(repr=False)
+    pending: Pending = Pending.NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +198,7 @@ class StoredChunk:
     key: KeyReference
     blob: bytes = field(repr=False)
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    pending: Pending = Pending.NOTHING
 
     def content_context(self) -> EncryptionContext:
         """What the content blob is bound to."""
@@ -260,6 +273,36 @@ class OutboxItem:
         return wrapping_context(
             self.key, self.tenant, self.document_id, self.version, self.label_digest
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelMove:
+    """A document's current version under another label.
+
+    `key` is its DEK wrapped for the new label or, with `Pending.REWRAP`, as it was. The move is refused if the version or
+    its label are no longer the expected ones.
+    """
+
+    document_id: str
+    version: int
+    expected_label_id: int
+    label: AccessLabel
+    key: KeyReference
+    note: str
+    pending: Pending = Pending.NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingVersion:
+    """A version something is still to be done to. `bound_label` is the one its DEK is wrapped for."""
+
+    tenant: str
+    document_id: str
+    version: int
+    pending: Pending
+    label: AccessLabel
+    bound_label: AccessLabel
+    key: KeyReference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

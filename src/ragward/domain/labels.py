@@ -7,7 +7,7 @@ import re
 import struct
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
@@ -147,6 +147,27 @@ class AccessLabel:
         if not self._digest:  # a label never changes, and is asked for with every chunk under it
             object.__setattr__(self, "_digest", hashlib.sha256(self.canonical()).digest())
         return self._digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelChange:
+    """What of a label is to be different; None keeps it. `unbounded` takes both ends off its validity first."""
+
+    classification: Classification | None = None
+    compartments: frozenset[str] | None = None
+    granted: frozenset[str] | None = None
+    denied: frozenset[str] | None = None
+    valid_from: int | None = None
+    valid_until: int | None = None
+    unbounded: bool = False
+
+    def of(self, before: AccessLabel) -> AccessLabel:
+        """The label afterwards. Raises `label.*`, `principal.invalid`."""
+        if self.unbounded:
+            before = replace(before, valid_from=None, valid_until=None)
+        names = ("classification", "compartments", "granted", "denied", "valid_from", "valid_until")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(before, **changes)
 
 
 def administrative(

@@ -16,6 +16,7 @@ from ragward.adapters.catalog_sql import (
     labels,
     migration,
     outbox,
+    relabelling,
     row_security,
     versions,
 )
@@ -39,7 +40,10 @@ from ragward.domain.corpus import (
     DocumentState,
     IndexScope,
     KeyReference,
+    LabelMove,
     OutboxItem,
+    Pending,
+    PendingVersion,
     StagedVersion,
     StoredChunk,
 )
@@ -229,18 +233,24 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
                 lock_tenant(connection, tenant)
                 left = versions.remove_content(connection, document_id, version)
 
-    def relabel(
-        self,
-        tenant: str,
-        document_id: str,
-        label: AccessLabel,
-        key: KeyReference,
-        note: str,
-    ) -> int:
-        """Raises `access.not_found`, and `catalog.exists` when `key` is not the current version's."""
+    def relabel(self, tenant: str, moves: Sequence[LabelMove]) -> int:
+        """Raises `access.not_found`, `label.invalid`, and `catalog.exists` when a version, label or key is not the current one."""
         with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
-            return versions.relabel(connection, tenant, document_id, label, key, note)
+            return relabelling.relabel(connection, tenant, moves)
+
+    def finish_rewrap(self, done: PendingVersion, key: KeyReference, then: Pending) -> bool:
+        with self._database.write(done.tenant) as connection:
+            lock_tenant(connection, done.tenant)
+            return relabelling.finish_rewrap(connection, done, key, then)
+
+    def pending_versions(self, *, limit: int) -> Sequence[PendingVersion]:
+        with self._database.read_across_tenants() as connection:
+            return relabelling.pending_versions(connection, limit)
+
+    def count_pending(self) -> Mapping[Pending, int]:
+        with self._database.read_across_tenants() as connection:
+            return relabelling.count_pending(connection)
 
     def set_state(self, tenant: str, document_id: str, state: DocumentState) -> int:
         """Raises `access.not_found`, also for a document that is deleted already."""

@@ -19,6 +19,7 @@ from ragward.domain.corpus import (
     DocumentRecord,
     DocumentState,
     KeyReference,
+    Pending,
     StoredChunk,
     View,
 )
@@ -247,6 +248,8 @@ def _record(row: Row[Any], reader: RowReader) -> DocumentRecord:
         evidence=tuple(json.loads(row.evidence)),
         chunk_count=row.chunk_count,
         created_at=row.created_at,
+        key=_key(row),
+        pending=Pending(row.pending),
     )
 
 
@@ -272,6 +275,7 @@ def _stored_chunks() -> Select[Any]:
             versions.c.kek_id,
             versions.c.kek_version,
             versions.c.wrapped_dek,
+            versions.c.pending,
             documents.c.corpus,
             documents.c.source,
             documents.c.current_version,
@@ -325,14 +329,19 @@ def _stored_chunk(row: Row[Any], reader: RowReader) -> StoredChunk:
         view=View(row.view),
         entity_types=types_from_text(row.entity_types),
         verdict=row.verdict,
-        key=KeyReference(
-            dek_id=row.dek_id,
-            kek_id=row.kek_id,
-            kek_version=row.kek_version,
-            wrapped_dek=row.wrapped_dek or b"",
-        ),
+        key=_key(row),
         blob=row.blob,
         attributes=reader.attributes(row.attributes),
+        pending=Pending(row.pending),
+    )
+
+
+def _key(row: Row[Any]) -> KeyReference:
+    return KeyReference(
+        dek_id=row.dek_id,
+        kek_id=row.kek_id,
+        kek_version=row.kek_version,
+        wrapped_dek=row.wrapped_dek or b"",
     )
 
 

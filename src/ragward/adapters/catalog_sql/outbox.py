@@ -15,6 +15,7 @@ from sqlalchemy import (
     delete,
     insert,
     literal,
+    or_,
     select,
 )
 
@@ -28,7 +29,7 @@ from ragward.adapters.catalog_sql.schema import (
     scopes,
     versions,
 )
-from ragward.domain.corpus import DocumentState, KeyReference, OutboxItem
+from ragward.domain.corpus import DocumentState, KeyReference, OutboxItem, Pending
 
 UPSERT: Final = "upsert"
 DELETE: Final = "delete"
@@ -81,7 +82,11 @@ def next_work(connection: Connection, limit: int) -> list[OutboxItem]:
                 versions.c.wrapped_dek,
             )
         )
-        .where(_newest())
+        .where(
+            _newest(),
+            # What cannot be opened yet waits; it is not answered from meanwhile either.
+            or_(versions.c.pending.is_(None), versions.c.pending != Pending.REWRAP.value),
+        )
         .order_by(outbox.c.sequence)
         .limit(limit)
     )

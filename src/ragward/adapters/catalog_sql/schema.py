@@ -222,6 +222,9 @@ versions: Final = Table(
     Column("job_id", _TEXT),
     Column("chunk_count", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("pending", _TEXT, nullable=False, server_default=""),
+    Column("bound_label_id", BigInteger),
+    Index("versions_pending", "pending"),
     Index("versions_tenant_state", "tenant", "state"),
     Index("versions_state", "state"),
 )

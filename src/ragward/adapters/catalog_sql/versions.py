@@ -20,12 +20,10 @@ from ragward.adapters.catalog_sql.schema import chunks, documents, points, versi
 from ragward.adapters.catalog_sql.tenants import move_epoch, read_epoch
 from ragward.domain.corpus import (
     DocumentState,
-    KeyReference,
     StagedChunk,
     StagedVersion,
 )
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
-from ragward.domain.labels import AccessLabel
 
 SLICE: Final = 200
 """Chunks written or removed in one transaction (about 1 MB, some 10 ms): a long document does not hold up answers."""
@@ -175,49 +173,6 @@ def activate(connection: Connection, staged: StagedVersion, token: str) -> int:
     if narrows:
         return move_epoch(connection, staged.tenant)
     return read_epoch(connection, staged.tenant)
-
-
-def relabel(
-    connection: Connection,
-    tenant: str,
-    document_id: str,
-    label: AccessLabel,
-    key: KeyReference,
-    note: str,
-) -> int:
-    """Another label, the same DEK wrapped for it, and a line of evidence. A key of another version is a conflict."""
-    row = _current(connection, tenant, document_id)
-    if label.tenant != tenant or label.corpus != row.corpus:
-        raise InvalidRequestError(
-            "the label is of another tenant or corpus than the document", code="label.invalid"
-        )
-    if key.dek_id != row.dek_id:
-        raise ConflictError("the key is not the current version's")
-    label_id = intern_label(connection, label)
-    if label_id != row.label_id:
-        places = connection.execute(
-            select(points.c.view, chunks.c.entity_types)
-            .distinct()
-            .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
-            .where(chunks.c.document_id == document_id, chunks.c.version == row.version)
-        )
-        intern_scopes(
-            connection, tenant, label_id, {(place.view, place.entity_types) for place in places}
-        )
-        if row.state == DocumentState.ACTIVE.value:
-            outbox.queue(connection, document_id, row.version, outbox.UPSERT)
-    connection.execute(
-        update(versions)
-        .where(*_is(document_id, row.version))
-        .values(
-            label_id=label_id,
-            kek_id=key.kek_id,
-            kek_version=key.kek_version,
-            wrapped_dek=key.wrapped_dek,
-            evidence=json.dumps([*json.loads(row.evidence), note]),
-        )
-    )
-    return move_epoch(connection, tenant)
 
 
 def set_state(

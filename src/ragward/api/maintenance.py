@@ -1,0 +1,37 @@
+"""What a server does by itself now and then: finish relabellings that waited for a key or a restart."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import structlog
+
+from ragward.bootstrap import Ragward
+from ragward.domain.errors import RagwardError
+
+_EVERY_SECONDS: Final = 30.0
+_log: Final = structlog.get_logger("ragward.maintenance")
+
+
+class Maintenance:
+    """One thread, until `close`."""
+
+    def __init__(self, ragward: Ragward, every_seconds: float = _EVERY_SECONDS) -> None:
+        self._ragward, self._every = ragward, every_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ragward-maintenance", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread after what it is at."""
+        self._stop.set()
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every):
+            try:
+                if self._ragward.catalog.count_pending():
+                    _log.info("relabellings finished", count=self._ragward.relabelling.resume())
+            except RagwardError as error:
+                _log.warning("maintenance is put off", code=error.code)
