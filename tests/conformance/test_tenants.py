@@ -426,12 +426,13 @@ def test_the_flows_check_the_tenant_themselves(half):
     document = theirs.document()
     label = ragward.catalog.get_document(theirs.tenant, document).label
     steward = half.subject()
-    stewardship, policy = ragward.stewardship, ragward.policy_administration
+    stewardship, relabelling = ragward.stewardship, ragward.relabelling
+    policy = ragward.policy_administration
     calls = [
         lambda: stewardship.document(steward, document),
         lambda: stewardship.delete(steward, document),
-        lambda: stewardship.release(steward, document, REASON),
-        lambda: stewardship.relabel(steward, document, label, REASON),
+        lambda: relabelling.release(steward, document, REASON),
+        lambda: relabelling.relabel(steward, document, label, REASON),
         lambda: stewardship.explain(steward, f"user:{theirs.tenant}/ben", document),
         lambda: policy.proposal(steward, theirs.proposal()),
         lambda: policy.approve(half.subject("second"), theirs.proposal(), reason=REASON),
@@ -446,7 +447,7 @@ def test_the_flows_check_the_tenant_themselves(half):
             call()
     mine = half.document()
     with pytest.raises(InvalidRequestError):
-        stewardship.relabel(steward, mine, label, REASON)
+        relabelling.relabel(steward, mine, label, REASON)
     application = dataclasses.replace(theirs.subject().application, client_id="x")
     with pytest.raises(InvalidRequestError):
         stewardship.register_application(steward, application, with_key=True)
@@ -787,7 +788,7 @@ def _relabel(half, number):
     before = half.world.ragward.catalog.get_document(half.tenant, document).label
     level = Classification(number % 4)
     label = dataclasses.replace(before, classification=level, denied=frozenset())
-    half.world.ragward.stewardship.relabel(half.subject(), document, label, REASON)
+    half.world.ragward.relabelling.relabel(half.subject(), document, label, REASON)
 
 
 WRITES = {

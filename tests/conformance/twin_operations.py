@@ -128,6 +128,9 @@ ASKED = {
     "get_document": Asked(_id("document"), foreign=404),
     "delete_document": Asked(_id("document"), 204, 404),
     "relabel_document": Asked(_relabelled, foreign=404),
+    "relabel_folder": Asked(
+        lambda of: _json(corpus="eng", folder=of.folder(), classification="INTERNAL", reason=REASON)
+    ),
     "release_document": Asked(
         lambda of: {"path": {"document_id": of.quarantined()}, "json": {"reason": REASON}},
         204,
