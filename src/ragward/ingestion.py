@@ -43,7 +43,7 @@ from ragward.domain.errors import (
 )
 from ragward.domain.findings import Span, Verdict
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, JobState
-from ragward.domain.labels import AccessLabel, Classification, join
+from ragward.domain.labels import AccessLabel, Classification, join, narrowed_by
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ports import (
@@ -59,7 +59,8 @@ from ragward.ports import (
 from ragward.protection import Protection
 
 MAX_CHUNKS: Final = 5_000
-_STEWARD: Final = "steward:"
+_STEWARD: Final = "steward: "
+_RELEASED: Final = f"{_STEWARD}released: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +150,8 @@ class Ingestion:
         counts = Counter(span.entity_type for item in scanned for span in item.spans)
         label, evidence = self._label(source, before, extracted, scanned, counts)
         self._require_permission(subject, label)
+        if before is not None and before.state is not DocumentState.DELETED:
+            self._require_permission(subject, before.label)  # it is theirs to replace
         staged = self._staged(source, before, extracted, scanned, label, evidence, digest, job_id)
         self._record(subject, staged, counts)
         self._ports.catalog.commit_version(staged)
@@ -211,7 +214,8 @@ class Ingestion:
         scanned: Sequence[ScannedChunk],
         counts: Mapping[str, int],
     ) -> tuple[AccessLabel, tuple[str, ...]]:
-        """The join of every opinion, and the evidence for it. A steward's own label survives a new version."""
+        """The join of every opinion, and the evidence for it. A steward's own label survives a new version; what the source
+        takes away meanwhile is taken away from it, too."""
         by_rules, evidence = self._ports.classifier.classify(
             source.source, extracted.title, extracted.text, source.attributes, counts
         )
@@ -221,9 +225,11 @@ class Ingestion:
         if before is not None:
             levels.append(before.label.classification)
             lines.append(f"before: {before.label.classification.name}")
-            if steward_lines := [line for line in before.evidence if line.startswith(_STEWARD)]:
-                claimed = before.label
-                lines += steward_lines
+            if decisions := [line for line in before.evidence if _is_relabelling(line)]:
+                claimed = narrowed_by(before.label, before.claimed or source.label, source.label)
+                lines += decisions
+                if before.claimed not in (None, source.label):
+                    lines.append("source: another claim; it narrows the steward's label only")
         if extracted.hidden:
             lines.append(f"hidden text: {len(extracted.hidden)} pieces left out")
         rules = sorted({rule for item in scanned for rule in item.screening.rules})
@@ -271,6 +277,8 @@ class Ingestion:
             title=self._title(extracted.title or source.filename, label),
             media_type=extracted.media_type,
             label=label,
+            claimed=source.label,
+            replaces_label_id=before.label_id if before else None,
             dek_id=encryption.key.dek_id,
             kek_id=encryption.key.kek_id,
             kek_version=encryption.key.kek_version,
@@ -308,6 +316,11 @@ class Ingestion:
 
 
 # Pure steps. --------------------------------------------------------------------------------------------------------
+
+
+def _is_relabelling(evidence: str) -> bool:
+    """Whether a person gave the document its label. A release is about the text that was read, not about who may read it."""
+    return evidence.startswith(_STEWARD) and not evidence.startswith(_RELEASED)
 
 
 def require_bounded(source: SourceDocument) -> None:

@@ -7,7 +7,7 @@ check as an answer: what a subject may not read does not exist for them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,20 +74,24 @@ class Stewardship:
         offset: int = 0,
         limit: int = 100,
     ) -> tuple[list[DocumentRecord], int | None]:
-        """(documents the subject may know of, by corpus and source; the offset to go on from, None at the end)."""
-        found: list[DocumentRecord] = []
+        """(documents the subject may know of, by corpus and source; the offset to go on from, None at the end).
+
+        Only those are counted: an offset must not tell how many others there are.
+        """
         known: dict[int, bool] = {}
-        while page := self._ports.catalog.documents(
-            subject.tenant, corpus=corpus, limit=_PAGE, offset=offset
-        ):
-            for record in page:
-                if len(found) >= limit:
-                    return found, offset
-                offset += 1
-                if record.label_id not in known:
-                    known[record.label_id] = self._may_know(subject, record.label)
-                if known[record.label_id] and state in (None, record.state):
-                    found.append(record)
+        found: list[DocumentRecord] = []
+        passed = 0
+        for record in self._every_document(subject.tenant, corpus):
+            if record.label_id not in known:
+                known[record.label_id] = self._may_know(subject, record.label)
+            if not known[record.label_id] or state not in (None, record.state):
+                continue
+            if passed < offset:
+                passed += 1
+            elif len(found) < limit:
+                found.append(record)
+            else:
+                return found, offset + limit
         return found, None
 
     def delete(self, subject: Subject, document_id: str) -> int:
@@ -172,6 +176,14 @@ class Stewardship:
         return self._ports.audit.verify(anchor=anchor)
 
     # How. -----------------------------------------------------------------------------------------------------------
+
+    def _every_document(self, tenant: str, corpus: str | None) -> Iterator[DocumentRecord]:
+        offset = 0
+        while page := self._ports.catalog.documents(
+            tenant, corpus=corpus, limit=_PAGE, offset=offset
+        ):
+            yield from page
+            offset += len(page)
 
     def _may_know(self, subject: Subject, label: AccessLabel) -> bool:
         """Whether a subject may learn that something under this label exists."""

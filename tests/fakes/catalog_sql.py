@@ -565,6 +565,8 @@ class FakeCatalog:
             raise ConflictError
         if staged.version != (before.record.version if before else 0) + 1:
             raise ConflictError
+        if before and staged.replaces_label_id not in (None, before.record.label_id):
+            raise ConflictError
         return before
 
     def _document(self, staged, label_id):
@@ -587,6 +589,7 @@ class FakeCatalog:
             label_id=label_id,
             label=staged.label,
             attributes=dict(staged.attributes),
+            claimed=staged.claimed,
             evidence=tuple(staged.evidence),
             chunk_count=len(staged.chunks),
             created_at=self._now(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -284,9 +285,17 @@ class DocumentPage(BaseModel):
 
 
 class RelabelRequest(LabelFields):
-    """Another label, and why."""
+    """What of a label is to be different, and why. A field that is not sent stays as it is; `null` takes a bound off."""
 
     reason: str = Field(min_length=8, max_length=500)
+
+    def changed(self, before: AccessLabel) -> AccessLabel:
+        """The label afterwards, validated by the domain."""
+        sent = self.model_fields_set
+        given = self.label(before.tenant, before.corpus, before.classification)
+        names = ("compartments", "granted", "denied", "valid_from", "valid_until")
+        kept = {name: getattr(before, name) for name in names if name not in sent}
+        return replace(given, **kept)
 
 
 class FolderRelabelRequest(Strict):

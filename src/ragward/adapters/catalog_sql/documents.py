@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
 
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.filters import AttributeFilter
-from ragward.adapters.catalog_sql.labels import label_of, types_from_text
+from ragward.adapters.catalog_sql.labels import label_from_json, label_of, types_from_text
 from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
 from ragward.adapters.catalog_sql.tenants import EPOCH, read_epoch
 from ragward.domain.corpus import (
@@ -33,25 +33,35 @@ IS_CURRENT: Final = and_(
 
 
 class RowReader:
-    """What the rows of one read have in common: each label and each set of attributes is parsed once, not once per row."""
+    """What the rows of one read have in common: labels, keys and attributes are made once, not once per row."""
 
     def __init__(self) -> None:
-        self._checked: dict[int, AccessLabel] = {}
+        self._keys: dict[tuple[str, bytes | None], KeyReference] = {}
         self._attributes: dict[str, dict[str, AttributeValue]] = {}
 
-    def label(self, row: Row[Any]) -> AccessLabel:
-        """The label of a row that has label_id, label_tenant, digest and fields. Raises `integrity.envelope`.
+    def label(
+        self, tenant: str, label_tenant: str | None, digest: bytes, fields: str
+    ) -> AccessLabel:
+        """The label of a row of `tenant`. Raises `integrity.envelope`.
 
-        A label that is not there is another tenant's, which row level security does not show."""
-        if row.label_tenant is None:
+        One that is not there is another tenant's too: row level security does not show it."""
+        if label_tenant != tenant:
             raise IntegrityError("a document has another tenant's label")
-        label = self._checked.get(row.label_id)
-        if label is None:
-            label = label_of(row.label_tenant, row.digest, row.fields)
-            self._checked[row.label_id] = label
-        if label.tenant != row.tenant:
-            raise IntegrityError("a document has another tenant's label")
-        return label
+        return label_of(label_tenant, digest, fields)
+
+    def key(
+        self, dek_id: str, kek_id: str, kek_version: int, wrapped_dek: bytes | None
+    ) -> KeyReference:
+        """The key of a row; rows of one version share it."""
+        found = self._keys.get((dek_id, wrapped_dek))
+        if found is None:
+            found = self._keys[dek_id, wrapped_dek] = KeyReference(
+                dek_id=dek_id,
+                kek_id=kek_id,
+                kek_version=kek_version,
+                wrapped_dek=wrapped_dek or b"",
+            )
+        return found
 
     def attributes(self, text: str) -> dict[str, AttributeValue]:
         """The attributes of a row; rows with the same share one mapping."""
@@ -243,12 +253,13 @@ def _record(row: Row[Any], reader: RowReader) -> DocumentRecord:
         title=row.title,
         media_type=row.media_type,
         label_id=row.label_id,
-        label=reader.label(row),
+        label=reader.label(row.tenant, row.label_tenant, row.digest, row.fields),
+        claimed=None if row.claimed is None else label_from_json(row.tenant, row.claimed),
         attributes=reader.attributes(row.attributes),
         evidence=tuple(json.loads(row.evidence)),
         chunk_count=row.chunk_count,
         created_at=row.created_at,
-        key=_key(row),
+        key=reader.key(row.dek_id, row.kek_id, row.kek_version, row.wrapped_dek),
         pending=Pending(row.pending),
     )
 
@@ -314,41 +325,60 @@ _BY_DOCUMENT: Final = (
 
 
 def _stored_chunk(row: Row[Any], reader: RowReader) -> StoredChunk:
+    """By position, in the order of `_stored_chunks`: this runs for every candidate of every answer."""
+    (
+        point_id,
+        view,
+        tenant,
+        chunk_id,
+        ordinal,
+        entity_types,
+        verdict,
+        blob,
+        document_id,
+        version,
+        state,
+        title,
+        attributes,
+        label_id,
+        dek_id,
+        kek_id,
+        kek_version,
+        wrapped_dek,
+        pending,
+        corpus,
+        source,
+        current_version,
+        label_tenant,
+        digest,
+        fields,
+    ) = cast("tuple[Any, ...]", row[:25])
     return StoredChunk(
-        point_id=row.point_id,
-        chunk_id=row.chunk_id,
-        document_id=row.document_id,
-        version=row.version,
-        corpus=row.corpus,
-        source=row.source,
-        title=row.title,
-        ordinal=row.ordinal,
-        state=_state(row),
-        label_id=row.label_id,
-        label=reader.label(row),
-        view=View(row.view),
-        entity_types=types_from_text(row.entity_types),
-        verdict=row.verdict,
-        key=_key(row),
-        blob=row.blob,
-        attributes=reader.attributes(row.attributes),
-        pending=Pending(row.pending),
+        point_id=point_id,
+        chunk_id=chunk_id,
+        document_id=document_id,
+        version=version,
+        corpus=corpus,
+        source=source,
+        title=title,
+        ordinal=ordinal,
+        state=_state(state, version, current_version),
+        label_id=label_id,
+        label=reader.label(tenant, label_tenant, digest, fields),
+        view=View(view),
+        entity_types=types_from_text(entity_types),
+        verdict=verdict,
+        key=reader.key(dek_id, kek_id, kek_version, wrapped_dek),
+        blob=blob,
+        attributes=reader.attributes(attributes),
+        pending=Pending(pending),
     )
 
 
-def _key(row: Row[Any]) -> KeyReference:
-    return KeyReference(
-        dek_id=row.dek_id,
-        kek_id=row.kek_id,
-        kek_version=row.kek_version,
-        wrapped_dek=row.wrapped_dek or b"",
-    )
-
-
-def _state(row: Row[Any]) -> DocumentState:
+def _state(text: str, version: int, current_version: int) -> DocumentState:
     """A version that is not the current one is superseded, whatever its own row says."""
-    state = DocumentState(row.state)
-    if row.version != row.current_version and state is not DocumentState.DELETED:
+    state = DocumentState(text)
+    if version != current_version and state is not DocumentState.DELETED:
         return DocumentState.SUPERSEDED
     return state
 

@@ -225,6 +225,7 @@ versions: Final = Table(
     Column("pending", _TEXT, nullable=False, server_default=""),
     Column("bound_label_id", BigInteger),
     Index("versions_pending", "pending"),
+    Column("claimed", _TEXT),
     Index("versions_tenant_state", "tenant", "state"),
     Index("versions_state", "state"),
 )
