@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ragward.domain.access import Action, Context, Subject
+from ragward.acts import Acts
+from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     Chunk,
@@ -88,6 +89,7 @@ class Ingestion:
 
     def __init__(self, ports: IngestionPorts) -> None:
         self._ports = ports
+        self._acts = Acts(pdp=ports.pdp, recorder=ports.recorder, clock=ports.clock)
 
     def run_job(
         self,
@@ -128,35 +130,42 @@ class Ingestion:
     def ingest(
         self, subject: Subject, source: SourceDocument, *, job_id: str | None = None
     ) -> ItemResult:
-        """Ingests one document. Raises `document.*`, `access.denied`, `label.*` and every `UnavailableError`."""
+        """Ingests one document. Raises `document.*`, `access.denied`, `label.*` and every `UnavailableError`.
+
+        Who may not know of the document that has the source is told what they would be told if it were new.
+        """
         require_bounded(source)
         digest = self._source_digest(source)
         before = self._ports.catalog.find_document(
             subject.tenant, source.label.corpus, source.source
         )
-        if before and before.source_digest == digest and before.state is not DocumentState.DELETED:
+        known = before is not None and self._acts.may_know(subject, before)
+        same = (
+            before is not None
+            and before.source_digest == digest
+            and before.state is not DocumentState.DELETED
+        )
+        if before and known and same:
             self._require_permission(subject, before.label)
-            return ItemResult(
-                source=source.source,
-                outcome=ItemOutcome.UNCHANGED,
-                document_id=before.document_id,
-                classification=before.label.classification.name,
-                chunks=before.chunk_count,
-            )
+            return _unchanged(source, before)
         extracted = self._ports.extractor.extract(
             source.filename, source.data, tenant=subject.tenant
         )
         scanned = self._scanned(extracted)
         counts = Counter(span.entity_type for item in scanned for span in item.spans)
         label, evidence = self._label(source, before, extracted, scanned, counts)
-        self._require_permission(subject, label)
+        told = label if known else self._label(source, None, extracted, scanned, counts)[0]
+        needed = [told, label]
         if before is not None and before.state is not DocumentState.DELETED:
-            self._require_permission(subject, before.label)  # it is theirs to replace
+            needed.append(before.label)  # it is theirs to replace
+        for each in needed:
+            self._require_permission(subject, each)
         staged = self._staged(source, before, extracted, scanned, label, evidence, digest, job_id)
-        self._record(subject, staged, counts)
-        self._ports.catalog.commit_version(staged)
-        self._ports.index_sync.run()
-        return _result(source, before, staged, counts)
+        if not same:
+            self._record(subject, staged, counts)
+            self._ports.catalog.commit_version(staged)
+            self._ports.index_sync.run()
+        return _result(source, staged, told, counts, updated=known)
 
     # The flow. ------------------------------------------------------------------------------------------------------
 
@@ -240,8 +249,7 @@ class Ingestion:
         return dataclasses.replace(claimed, classification=join(levels)), tuple(lines)
 
     def _require_permission(self, subject: Subject, label: AccessLabel) -> None:
-        context = Context(now=self._ports.clock.now())
-        if not self._ports.pdp.decide(subject, Action.DOCUMENT_INGEST, label, context):
+        if not self._acts.may(subject, Action.DOCUMENT_INGEST, label):
             raise DeniedError
 
     def _staged(
@@ -355,19 +363,31 @@ def spans_within(spans: Iterable[Span], chunk: Chunk) -> tuple[Span, ...]:
     return clipped(spans, chunk.start, chunk.end)
 
 
+def _unchanged(source: SourceDocument, before: DocumentRecord) -> ItemResult:
+    return ItemResult(
+        source=source.source,
+        outcome=ItemOutcome.UNCHANGED,
+        document_id=before.document_id,
+        classification=before.label.classification.name,
+        chunks=before.chunk_count,
+    )
+
+
 def _result(
     source: SourceDocument,
-    before: DocumentRecord | None,
     staged: StagedVersion,
+    told: AccessLabel,
     counts: Mapping[str, int],
+    *,
+    updated: bool,
 ) -> ItemResult:
     quarantined = staged.state is DocumentState.QUARANTINED
-    outcome = ItemOutcome.UPDATED if before else ItemOutcome.INGESTED
+    outcome = ItemOutcome.UPDATED if updated else ItemOutcome.INGESTED
     return ItemResult(
         source=source.source,
         outcome=ItemOutcome.QUARANTINED if quarantined else outcome,
         document_id=staged.document_id,
-        classification=staged.label.classification.name,
+        classification=told.classification.name,
         chunks=len(staged.chunks),
         entity_counts=dict(counts),
         code="document.quarantined" if quarantined else None,

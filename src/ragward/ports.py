@@ -5,7 +5,7 @@ Nothing an adapter's library raises passes through a port: adapters raise the er
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from ragward.domain.access import (
@@ -13,7 +13,6 @@ from ragward.domain.access import (
     Context,
     Credentials,
     Decision,
-    Explanation,
     IdSet,
     Permit,
     Subject,
@@ -45,6 +44,7 @@ from ragward.domain.directory import (
     UserProfile,
 )
 from ragward.domain.envelope import EncryptionContext, KEKStatus, Suite, WrappingContext
+from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.findings import Screening, Span
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
@@ -90,18 +90,38 @@ class PolicyDecisionPoint(Protocol):
     ) -> bool:
         """Whether `principal` by itself, through no application or agent, may do `action` under `label`."""
 
+    def decide_about(self, about: AskedAbout, context: Context) -> Decision:
+        """What `decide_labels` would answer them; for stewards."""
+
+    def labels_for(self, subject: Subject, action: str, context: Context) -> IdSet:
+        """The ids of the labels under which `subject` may do an administrative action: `decide`, for all of them."""
+
+    def described(self, tenant: str, label_ids: Iterable[int]) -> Mapping[int, AccessLabel]:
+        """The labels of these ids, which came out of a decision."""
+
     def explain(
-        self, tenant: str, principal: str, label: AccessLabel, context: Context
+        self,
+        about: AskedAbout,
+        label: AccessLabel,
+        context: Context,
+        policy: PolicySnapshot | None = None,
     ) -> Explanation:
-        """Why `principal` may or may not read under `label`, term by term; for stewards."""
+        """Whether they may read under `label`, interned or not, and why, term by term; for stewards.
+
+        Under the policy in force, or under `policy` if it were. Raises `policy.invalid`, `unavailable.catalog`."""
+
+    def readers(
+        self, tenant: str, label: AccessLabel, context: Context, *, after: str = ""
+    ) -> Iterator[Reader]:
+        """Everybody the policy names who may read under `label` by themselves, ordered by name, from after one on.
+
+        People as if they asked directly, applications alone, agents as far as they may act for somebody."""
 
     def permitted_under(
-        self, snapshot: PolicySnapshot, principal: str, context: Context
+        self, snapshot: PolicySnapshot, about: AskedAbout, context: Context
     ) -> frozenset[int]:
-        """The ids of the tenant's labels that `principal` may read by itself if `snapshot` were in force.
-
-        As a person would: without an application between and without agents. An agent's are those under which it may
-        act for somebody; an application alone is held to PUBLIC. Raises `policy.invalid`, `unavailable.catalog`."""
+        """The ids of the tenant's labels that somebody may read if `snapshot` were in force. Raises `policy.invalid`,
+        `unavailable.catalog`."""
 
     def check(self, snapshot: PolicySnapshot) -> None:
         """Raises `policy.invalid` unless the snapshot is valid and this model can decide it."""
@@ -224,6 +244,9 @@ class DirectoryStore(Protocol):
     def is_disabled(self, tenant: str, principal: str) -> bool:
         """Whether the directory has deactivated or deleted this person; False for whom it never knew."""
 
+    def disabled(self, tenant: str) -> frozenset[str]:
+        """Everybody of whom `is_disabled` is true."""
+
     def create_user(self, tenant: str, profile: UserProfile, author: str) -> DirectoryUser:
         """A new person; an external id that was used and deleted is theirs from now on, without what it had."""
 
@@ -277,9 +300,14 @@ class DocumentStore(Protocol):
         """The current version by id. Raises `access.not_found`."""
 
     def documents(
-        self, tenant: str, *, corpus: str | None = None, limit: int = 1000, offset: int = 0
+        self,
+        tenant: str,
+        *,
+        corpus: str | None = None,
+        limit: int = 1000,
+        after: tuple[str, str] | None = None,
     ) -> Sequence[DocumentRecord]:
-        """Current versions, ordered by corpus and source."""
+        """Current versions, ordered by corpus and source, from after such a pair on."""
 
     def documents_under(
         self,
@@ -322,9 +350,16 @@ class DocumentStore(Protocol):
         """One stored chunk per point of the current version, in order, for rebuild, explain and relabel."""
 
     def points_with_attributes(
-        self, tenant: str, filters: Mapping[str, object], *, limit: int
+        self,
+        tenant: str,
+        filters: Mapping[str, object],
+        *,
+        admits: Callable[[int], bool],
+        limit: int,
     ) -> Sequence[str]:
-        """Point ids of active documents whose attributes match. Raises `request.filter_too_broad`, `request.invalid`."""
+        """Point ids of active documents whose label id is admitted and whose attributes match.
+
+        Raises `request.invalid`, and `request.filter_too_broad` for more than `limit` chunks; what is not admitted does not count."""
 
     def recover(self) -> int:
         """Clears up after a killed process: its unfinished versions are removed (returns how many), its jobs interrupted.
@@ -572,6 +607,9 @@ class AuditLog(Protocol):
 
     def entries(self, *, start: int = 0, limit: int = 1000) -> Sequence[AuditEntry]:
         """Entries from an index on."""
+
+    def find(self, event_id: str) -> AuditEntry | None:
+        """The entry of an event, as the log says; `verify` tells whether it is so. Raises `unavailable.audit`."""
 
     def verify(self, *, anchor: tuple[int, str] | None = None) -> AuditVerification:
         """Checks the chain, and against an anchor (index, hex hash) kept elsewhere."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragward.acts import Acts, require_reason
-from ragward.domain.access import KNOWING_ACTIONS, Action, Subject
+from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     Chunk,
@@ -171,25 +171,23 @@ class Relabelling:
 
     def _known(self, subject: Subject, document_id: str) -> DocumentRecord:
         record = self._ports.catalog.get_document(subject.tenant, document_id)
-        if not self._may_know(subject, record.label):
+        if not self._acts.may_know(subject, record):
             raise NotFoundError
         return record
 
-    def _may_know(self, subject: Subject, label: AccessLabel) -> bool:
-        return any(self._acts.may(subject, action, label) for action in KNOWING_ACTIONS)
-
     def _below(self, subject: Subject, corpus: str, prefix: str) -> list[DocumentRecord]:
         found: list[DocumentRecord] = []
-        knowable: dict[int, bool] = {}
-        offset = 0
+        knowable: dict[tuple[int, DocumentState], bool] = {}
+        after: tuple[str, str] | None = None
         while page := self._ports.catalog.documents(
-            subject.tenant, corpus=corpus, limit=_PAGE, offset=offset
+            subject.tenant, corpus=corpus, limit=_PAGE, after=after
         ):
-            offset += len(page)
+            after = (page[-1].corpus, page[-1].source)
             for record in page:
-                if record.label_id not in knowable:
-                    knowable[record.label_id] = self._may_know(subject, record.label)
-                if record.source.startswith(prefix) and knowable[record.label_id]:
+                kind = (record.label_id, record.state)
+                if kind not in knowable:
+                    knowable[kind] = self._acts.may_know(subject, record)
+                if record.source.startswith(prefix) and knowable[kind]:
                     found.append(record)
             if len(found) > MAX_DOCUMENTS:
                 raise InvalidRequestError(

@@ -15,7 +15,7 @@ What the index returns is a candidate, never an answer: it may be stale, tampere
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -40,8 +40,10 @@ from ragward.domain.errors import (
     RequestRefusedError,
     UnavailableError,
 )
+from ragward.domain.explanation import AskedAbout
+from ragward.domain.funnel import Fate, Trace
 from ragward.domain.labels import Classification
-from ragward.domain.minimization import minimize
+from ragward.domain.minimization import LeftOut, minimize
 from ragward.domain.passages import (
     Answer,
     AuthorizedChunk,
@@ -64,10 +66,11 @@ from ragward.ports import (
 )
 from ragward.protection import Protection
 
-MAX_FILTERED_POINTS: Final = 10_000
+MAX_FILTERED_CHUNKS: Final = 10_000
 MAX_PENDING_POINTS: Final = 20_000
 _SLACK: Final = 10
-_REFILLS: Final = 2
+_REFILL_GROWTH: Final = 4
+_MAX_SEEN: Final = 20_000
 _REDECISIONS: Final = 2
 _EPOCH_WAIT_SECONDS: Final = 2.0
 _EPOCH_POLL_SECONDS: Final = 0.02
@@ -99,8 +102,12 @@ class _Tally:
     seconds: dict[str, float] = field(default_factory=dict)
     searches: int = 0
 
-    def drop(self, reason: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    trace: Trace = field(default_factory=Trace)
+
+    def drop(self, point_id: str, fate: Fate) -> None:
+        """What the re-check or the decryption refuses is counted in the log."""
+        self.dropped[fate.value] = self.dropped.get(fate.value, 0) + 1
+        self.trace.end(point_id, fate)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -109,6 +116,16 @@ class _Tally:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + self.clock.monotonic() - begin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What an answer to somebody would have been, and what became of every candidate. Without a permit nothing was looked at."""
+
+    permit: Permit | None
+    passages: tuple[Passage, ...]
+    trace: Trace
+    vector: Vector = field(repr=False)
 
 
 class Retrieval:
@@ -145,13 +162,56 @@ class Retrieval:
             self._record(EventType.IDENTITY_REFUSED, None, "refused", {"code": refused.code})
             raise
 
+    def rehearse(
+        self,
+        steward: Subject,
+        about: AskedAbout,
+        request: RetrievalRequest,
+        narrow: Callable[[Permit], Permit],
+    ) -> Rehearsal:
+        """The same flow for somebody else, as a steward's question: nothing is answered, counted or limited, and only labels
+        that `narrow` leaves are looked at. Raises as `retrieve`."""
+        tally = _Tally(self._ports.clock)
+        query = checked_query(request.query)
+        check_bounds(request)
+        vector = self._ports.protection.embedder.embed([query])[0]
+        for _ in range(1 + _REDECISIONS):
+            tally.trace.restart()
+            decision = self._ports.pdp.decide_about(about, Context(now=self._ports.clock.now()))
+            if isinstance(decision, Deny):
+                return Rehearsal(permit=None, passages=(), trace=tally.trace, vector=vector)
+            permit = narrow(decision)
+            chunks = self._authorized(steward, request, permit, vector, tally)
+            if chunks is not None:
+                passages, _ = self._passages(query, request, chunks, tally)
+                return Rehearsal(permit=permit, passages=passages, trace=tally.trace, vector=vector)
+        raise UnavailableError(code="unavailable.consistency")
+
+    def nearest(
+        self, steward: Subject, request: RetrievalRequest, seen: Rehearsal, limit: int
+    ) -> list[Candidate]:
+        """The candidates of a rehearsal and those that came after them: its search, further."""
+        if seen.permit is None:
+            return []
+        only = self._filtered(steward, request, seen.permit)
+        return self._search(steward, request, seen.permit, seen.vector, limit, (), only)
+
     def require_corpus(self, subject: Subject, corpus: str) -> None:
-        """Raises `access.not_found` unless something in the corpus may be read: denied and absent look the same."""
-        context = Context(now=self._ports.clock.now())
-        permit = self._ports.pdp.decide_labels(subject, context)
-        if isinstance(permit, Deny) or not self._ports.scopes.permitted(
-            subject.tenant, permit, (corpus,)
-        ):
+        """Raises `access.not_found` unless the corpus holds a chunk that would be answered: denied, absent, waiting for a
+        steward and gone look the same."""
+        request = RetrievalRequest(query="", corpora=(corpus,), limit=1)
+        any_direction = [1.0, *[0.0] * (self._ports.protection.embedder.dimension - 1)]
+        tally = _Tally(self._ports.clock)
+        for _ in range(1 + _REDECISIONS):
+            permit = self._decided(subject)
+            if isinstance(permit, Deny):
+                raise NotFoundError
+            found = self._authorized(subject, request, permit, any_direction, tally)
+            if found is not None:
+                break
+        else:
+            raise UnavailableError(code="unavailable.consistency")
+        if not found:
             raise NotFoundError
 
     # The flow. ------------------------------------------------------------------------------------------------------
@@ -169,10 +229,9 @@ class Retrieval:
             self._reach(subject, request)
         for _ in range(1 + _REDECISIONS):
             with tally.stage("decide"):
-                permit = self._ports.pdp.decide_labels(
-                    subject, Context(now=self._ports.clock.now())
-                )
+                permit = self._decided(subject)
             if isinstance(permit, Deny):
+                self._filtered(subject, request, permit)
                 return self._empty(subject, query, permit, flags, tally)
             chunks = self._authorized(subject, request, permit, vector, tally)
             if chunks is None:
@@ -181,6 +240,9 @@ class Retrieval:
             if self._still_current(subject, permit, passages):
                 return self._receipted(subject, query, permit, passages, flags, duplicates, tally)
         raise UnavailableError(code="unavailable.consistency")
+
+    def _decided(self, subject: Subject) -> Permit | Deny:
+        return self._ports.pdp.decide_labels(subject, Context(now=self._ports.clock.now()))
 
     def _reach(self, subject: Subject, request: RetrievalRequest) -> None:
         """Waits, not for long, until the catalog is at the epoch that the request asks for. Raises `access.epoch_not_reached`."""
@@ -202,15 +264,22 @@ class Retrieval:
         vector: Vector,
         tally: _Tally,
     ) -> list[AuthorizedChunk] | None:
-        """The best chunks the permit admits; None when the epoch moved. Searches again when re-checks left too few."""
-        wanted = request.limit * 2 + _SLACK
+        """The best chunks the permit admits; None when the epoch moved.
+
+        While re-checks leave too few, searches again and wider without those seen: points that the index has in a wrong
+        place must not shorten an answer, or their number would show in it.
+        """
+        wanted = size = request.limit * 2 + _SLACK
+        with tally.stage("search"):
+            only = self._filtered(subject, request, permit)
         seen: set[str] = set()
         chunks: list[AuthorizedChunk] = []
-        for _ in range(1 + _REFILLS):
+        while len(chunks) < wanted and len(seen) < _MAX_SEEN:
             with tally.stage("search"):
-                found = self._search(subject, request, permit, vector, wanted, seen)
+                found = self._search(subject, request, permit, vector, size, seen, only)
             tally.searches += 1
             fresh = [candidate for candidate in found if candidate.point_id not in seen]
+            tally.trace.found(fresh)
             seen.update(candidate.point_id for candidate in fresh)
             with tally.stage("read"):
                 snapshot = self._ports.catalog.stored_chunks(
@@ -219,11 +288,32 @@ class Retrieval:
             if snapshot.epoch != permit.epoch:
                 return None
             with tally.stage("decrypt"):
-                opened = self._open(subject, request, permit, fresh, snapshot, tally)
-            chunks.extend(opened)
-            if len(chunks) >= wanted or len(fresh) < wanted or len(opened) == len(fresh):
+                for chunk in self._open(subject, request, permit, fresh, snapshot, tally):
+                    chunks.append(chunk)
+                    if len(chunks) == wanted:
+                        break
+            if len(fresh) < size:
                 break
-        return sorted(chunks, key=lambda chunk: (-chunk.score, chunk.stored.point_id))[:wanted]
+            size *= _REFILL_GROWTH
+        chunks.sort(key=lambda chunk: (-chunk.score, chunk.stored.point_id))
+        tally.trace.end_missing(
+            seen - tally.trace.ended.keys(), _points(chunks), Fate.RANK
+        )  # enough were opened before them
+        return chunks
+
+    def _filtered(
+        self, subject: Subject, request: RetrievalRequest, permit: Permit | Deny
+    ) -> Collection[str] | None:
+        """The points that the request's filter leaves, None without one. What may not be read is not even counted; a
+        malformed filter is refused whatever was decided."""
+        if request.filters is None:
+            return None
+        return self._ports.catalog.points_with_attributes(
+            subject.tenant,
+            request.filters,
+            admits=permit.admits if isinstance(permit, Permit) else lambda _label_id: False,
+            limit=MAX_FILTERED_CHUNKS,
+        )
 
     def _search(
         self,
@@ -231,21 +321,17 @@ class Retrieval:
         request: RetrievalRequest,
         permit: Permit,
         vector: Vector,
-        wanted: int,
+        size: int,
         seen: Collection[str],
+        only: Collection[str] | None,
     ) -> list[Candidate]:
         """Candidates within the permit: the index by its own copy, and points it has not caught up with by the catalog's."""
         ports = self._ports
         scopes = ports.scopes.permitted(subject.tenant, permit, request.corpora)
-        only: Collection[str] | None = None
-        if request.filters is not None:
-            only = ports.catalog.points_with_attributes(
-                subject.tenant, request.filters, limit=MAX_FILTERED_POINTS
-            )
         found = {
             candidate.point_id: candidate
             for candidate in ports.index.search(
-                vector, scopes=scopes, limit=wanted, excluding=seen, only_points=only
+                vector, scopes=scopes, limit=size, excluding=seen, only_points=only
             )
         }
         if permit.head.has_pending:
@@ -260,7 +346,7 @@ class Retrieval:
             for candidate in ports.index.score_points(vector, late) if late else ():
                 found[candidate.point_id] = candidate
         best = sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.point_id))
-        return best[:wanted]
+        return best[:size]
 
     def _open(
         self,
@@ -270,19 +356,18 @@ class Retrieval:
         candidates: Sequence[Candidate],
         snapshot: CatalogSnapshot,
         tally: _Tally,
-    ) -> list[AuthorizedChunk]:
+    ) -> Iterator[AuthorizedChunk]:
         """Re-decides every candidate on its authoritative label, then decrypts and verifies; the rest is dropped and counted."""
-        opened = []
         for candidate in candidates:
             stored = snapshot.chunks.get(candidate.point_id)
-            reason = drop_reason(permit, request, stored)
-            if stored is None or reason:
-                tally.drop(reason or "absent")
+            fate = drop_reason(permit, request, stored)
+            if stored is None or fate:
+                tally.drop(candidate.point_id, fate or Fate.ABSENT)
                 continue
             try:
                 content = self._ports.protection.open(stored)
             except IntegrityError as damaged:
-                tally.drop("integrity")
+                tally.drop(candidate.point_id, Fate.INTEGRITY)
                 self._record(
                     EventType.INTEGRITY_FAILURE,
                     subject,
@@ -295,35 +380,33 @@ class Retrieval:
                 )
                 continue
             revealed = permit.revealed_under(stored.label_id)
-            opened.append(
-                AuthorizedChunk(
-                    stored=stored,
-                    score=candidate.score,
-                    text=content.text,
-                    spans=content.spans,
-                    revealed=revealed,
-                )
+            yield AuthorizedChunk(
+                stored=stored,
+                score=candidate.score,
+                text=content.text,
+                spans=content.spans,
+                revealed=revealed,
             )
-        return opened
 
     def _passages(
         self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: _Tally
     ) -> tuple[tuple[Passage, ...], int]:
         """Redacts, then minimizes what is left; both near-duplicates and budgets are judged on the redacted text."""
         with tally.stage("redact"):
-            chunks = capped_per_document(chunks, request.max_passages_per_document)
+            capped = capped_per_document(chunks, request.max_passages_per_document)
+            tally.trace.end_missing(_points(chunks), _points(capped), Fate.PER_DOCUMENT)
             redacted = [
                 self._ports.protection.redactor.redact(chunk.text, chunk.spans, chunk.revealed)
-                for chunk in chunks
+                for chunk in capped
             ]
         with tally.stage("minimize"):
             safe = [self._ports.screener.neutralise(text.text) for text in redacted]
-            levels = [chunk.stored.label.classification for chunk in chunks]
+            levels = [chunk.stored.label.classification for chunk in capped]
             budgets: dict[int, int] = {
                 level: profile.budget_tokens
                 for level, profile in self._ports.protection.handling.items()
             }
-            minimal, duplicates = minimize(
+            minimal = minimize(
                 safe,
                 query,
                 levels=levels,
@@ -331,15 +414,20 @@ class Retrieval:
                 limit=request.limit,
                 cut=request.minimize,
             )
-        ranked = enumerate(
-            (
-                (chunk, text, kept)
-                for chunk, text, kept in zip(chunks, redacted, minimal, strict=True)
-                if kept
-            ),
-            start=1,
-        )
-        return tuple(passage(rank, *parts) for rank, parts in ranked), duplicates
+        passages: list[Passage] = []
+        duplicates = 0
+        handling = self._ports.protection.handling
+        for chunk, text, kept in zip(capped, redacted, minimal, strict=True):
+            if isinstance(kept, LeftOut):
+                duplicates += kept.fate is Fate.NEAR_DUPLICATE
+                other = None if kept.other is None else capped[kept.other].stored.point_id
+                tally.trace.end(chunk.stored.point_id, kept.fate, other)
+            else:
+                tally.trace.end(chunk.stored.point_id, Fate.RETURNED)
+                raw = handling[chunk.stored.label.classification].raw_scores
+                made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw)
+                passages.append(made)
+        return tuple(passages), duplicates
 
     def _still_current(self, subject: Subject, permit: Permit, passages: Sequence[Passage]) -> bool:
         """For classifications whose handling says so, the epoch is compared once more immediately before sending."""
@@ -422,7 +510,10 @@ class Retrieval:
         return Receipt(
             receipt_id=receipt_id,
             recorded_at=entry.at,
-            audit_index=entry.index,
             audit_hash=entry.chain_hash.hex(),
             epoch_token=self._ports.epoch_tokens.issue(subject.tenant, epoch),
         )
+
+
+def _points(chunks: Sequence[AuthorizedChunk]) -> list[str]:
+    return [chunk.stored.point_id for chunk in chunks]

@@ -36,7 +36,10 @@ CATALOG = ("tests/contract/test_catalog.py", "-k", "sqlite and (Head or Relabel 
 SCOPES = ("tests/unit/adapters/test_scope_directory.py",)
 MODELS = ("tests/conformance/test_pdp_equals_casbin.py", "-k", "model or effect")
 
+CASES = ("tests/conformance/test_no_oracle_cases.py",)
+
 PDP = "adapters/pdp_casbin/pdp.py"
+VERDICTS = "adapters/pdp_casbin/verdicts.py"
 MODEL = "adapters/pdp_casbin/model.py"
 COMPILER = "adapters/pdp_casbin/compiler.py"
 FAST = "adapters/pdp_casbin/fast.py"
@@ -445,54 +448,56 @@ MUTANTS = [
         SHAPES,
     ),
     # who takes part
-    Mutant("application-not-asked", PDP, "or not subject.application.admits(label)", "", SHAPES),
+    Mutant(
+        "application-not-asked", VERDICTS, "if not application.admits(label):", "if False:", SHAPES
+    ),
     Mutant(
         "application-ceiling-ignored",
-        PDP,
-        "within = index.up_to(application.ceiling)",
-        "within = index.all_signatures()",
+        VERDICTS,
+        "within &= index.up_to(application.ceiling)",
+        "pass",
         SHAPES,
     ),
     Mutant(
         "application-corpora-ignored",
-        PDP,
+        VERDICTS,
         "within &= index.in_corpora(application.corpora)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "application-of-another-tenant",
-        PDP,
+        VERDICTS,
         "if application.tenant != index.tenant:",
         "if False:",
         SHAPES,
     ),
     Mutant(
         "application-alone-like-a-person",
-        PDP,
+        VERDICTS,
         "within &= index.up_to(Classification.PUBLIC)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "application-denial-ignored",
-        PDP,
-        "labels -= index.denied_to(_reached(known, subject.application))",
+        VERDICTS,
+        "labels -= index.denied_to(rules.sub(about.application.principal).reached)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "first-agent-only",
-        PDP,
-        "for agent in subject.agents:",
-        "for agent in subject.agents[:1]:",
+        VERDICTS,
+        "for agent in about.agents:",
+        "for agent in about.agents[:1]:",
         SHAPES,
     ),
     Mutant(
         "reveal-by-the-person-alone",
         PDP,
-        "principals = (subject.principal, *subject.agents)",
-        "principals = (subject.principal,)",
+        "principals = (about.principal, *about.agents)",
+        "principals = (about.principal,)",
         SHAPES,
     ),
     Mutant(
@@ -560,6 +565,70 @@ MUTANTS = [
         "if head.last_label_id > known.index.last_id:",
         "if not known.index.last_id:",
         MACHINE,
+    ),
+    # what would show that something is hidden
+    Mutant(
+        "filter-counts-the-hidden",
+        "adapters/catalog_sql/documents.py",
+        "if admits(row.label_id) and wanted.matches(_attributes(row.attributes))",
+        "if wanted.matches(_attributes(row.attributes))",
+        (*CASES, "-k", "filter_counts"),
+    ),
+    Mutant(
+        "filter-counts-views",
+        "adapters/catalog_sql/documents.py",
+        "counted += sum(row.view == View.FULL for row in rows)",
+        "counted += len(rows)",
+        (*CASES, "-k", "filter_counts"),
+    ),
+    Mutant(
+        "readers-know-of-quarantine",
+        "domain/admission.py",
+        "return STEWARDING_ACTIONS if state is DocumentState.QUARANTINED else ()",
+        "return KNOWING_ACTIONS",
+        (*CASES, "-k", "waits_for_a_steward"),
+    ),
+    Mutant(
+        "quarantine-is-found-by-search",
+        "evaluation/asking.py",
+        "waiting = self._stewarded(labels) if states != _ANSWERED else frozenset()",
+        "waiting = frozenset(labels)",
+        (*CASES, "-k", "does_not_tell"),
+    ),
+    Mutant(
+        "stale-points-shorten-answers",
+        "retrieval.py",
+        "while len(chunks) < wanted and len(seen) < _MAX_SEEN:",
+        "while len(chunks) < wanted and len(seen) < 3 * wanted:",
+        (*CASES, "-k", "still_holds"),
+    ),
+    Mutant(
+        "ingest-tells-of-others",
+        "ingestion.py",
+        "known = before is not None and self._acts.may_know(subject, before)",
+        "known = before is not None",
+        (*CASES, "-k", "may_only_ingest"),
+    ),
+    Mutant(
+        "ingest-tells-of-what-was-there",
+        "ingestion.py",
+        "told = label if known else self._label(source, None, extracted, scanned, counts)[0]",
+        "told = label",
+        (*CASES, "-k", "may_only_ingest"),
+    ),
+    Mutant(
+        "pages-end-where-the-hidden-begins",
+        "stewardship.py",
+        "if len(found) <= limit:",
+        "if len(found) < limit:",
+        (*CASES, "-k", "pages_say_nothing"),
+    ),
+    Mutant(
+        "page-tokens-for-everybody",
+        "domain/tokens.py",
+        'return "|".join(chain)',
+        'return ""',
+        (*CASES, "-k", "page_token"),
     ),
 ]
 

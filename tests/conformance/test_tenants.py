@@ -25,6 +25,7 @@ from ragward.domain.errors import (
     NotFoundError,
     RagwardError,
 )
+from ragward.domain.explanation import Asked, DocumentId
 from ragward.domain.jobs import JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
@@ -103,7 +104,8 @@ def test_equal_tenants_get_equal_answers_and_nothing_of_each_other(world, operat
             half.ended(response.json()["job_id"])
         assert crossed(half, shown(response)) == []
         lines = "\n".join(world.lines.taken())
-        assert f"'route': '{OPERATIONS[operation][1]}'" in lines, "no line of ours was looked at"
+        route = f"'route': '{OPERATIONS[operation][1]}'"
+        assert route in lines.replace(":path}", "}"), "no line of ours was looked at"
         assert crossed(half, lines) == []
         assert half.other.stored() == before
         assert set().union(*world.index.asked) <= half.scopes()
@@ -277,6 +279,18 @@ class TestIdentity:
         assert half.other.send("search_resources", json=body | page).status_code == 200
         refused(half.send("search_resources", json=body | page), 400, "request.invalid")
 
+    def test_the_others_page_of_documents_is_none(self, half):
+        first = half.other.send("list_documents", params={"limit": 1}).json()
+        page = {"limit": 1, "page_token": first["next_page_token"]}
+        assert half.other.send("list_documents", params=page).status_code == 200
+        refused(half.send("list_documents", params=page), 422, "request.invalid")
+
+    def test_the_others_receipt_proves_nothing_here(self, half):
+        theirs = half.other.receipt()
+        assert half.other.send("verify_audit", json=theirs).json()["complete"]
+        found = half.send("verify_audit", json=theirs).json()
+        assert (found["consistent"], found["complete"]) == (False, False)
+
 
 class TestNamesOfTheOther:
     @pytest.mark.parametrize("field", ["granted", "denied"])
@@ -427,6 +441,7 @@ def test_the_flows_check_the_tenant_themselves(half):
     document = theirs.document()
     label = ragward.catalog.get_document(theirs.tenant, document).label
     steward = half.subject()
+    asked = Asked(principal=f"user:{half.tenant}/ben")
     stewardship, relabelling = ragward.stewardship, ragward.relabelling
     policy = ragward.policy_administration
     calls = [
@@ -434,7 +449,10 @@ def test_the_flows_check_the_tenant_themselves(half):
         lambda: stewardship.delete(steward, document),
         lambda: relabelling.release(steward, document, REASON),
         lambda: relabelling.relabel(steward, document, label, REASON),
-        lambda: stewardship.explain(steward, f"user:{theirs.tenant}/ben", document),
+        lambda: ragward.explainer.document(steward, asked, DocumentId(document)),
+        lambda: ragward.explainer.readers(steward, DocumentId(document)),
+        lambda: ragward.explainer.access(steward, f"user:{theirs.tenant}/ben"),
+        lambda: stewardship.audit_entry(steward, theirs.event()),
         lambda: policy.proposal(steward, theirs.proposal()),
         lambda: policy.approve(half.subject("second"), theirs.proposal(), reason=REASON),
         lambda: policy.reject(steward, theirs.proposal(), reason=REASON),

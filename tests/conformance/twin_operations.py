@@ -169,8 +169,12 @@ ASKED = {
     "explain": Asked(
         lambda of: _json(principal=f"user:{of.tenant}/ben", document_id=of.document()), foreign=404
     ),
+    "get_readers": Asked(_id("document"), foreign=404),
+    "get_subject_access": Asked(lambda of: {"path": {"principal": of.person()}}, foreign=404),
+    "get_own_access": Asked(lambda of: {"by": "ben"}),
+    "get_audit_entry": Asked(lambda of: {"path": {"event_id": of.event()}}, foreign=404),
     "get_audit_entries": Asked(lambda of: {"params": {"limit": 1000}}, twins=False),
-    "verify_audit": Asked(lambda of: _json()),
+    "verify_audit": Asked(lambda of: _json(**of.receipt()), foreign=200),
     "evaluate_access": Asked(lambda of: _asking(of, "subject", "action", "resource"), foreign=200),
     "evaluate_accesses": Asked(_evaluations, foreign=200),
     "search_subjects": Asked(lambda of: _asking(of, "subject", "action", "resource"), foreign=200),

@@ -277,6 +277,19 @@ class Half:
         assert made.status_code == 202, made.text
         return self._named("proposal", made.json()["proposal_id"])
 
+    def person(self):
+        """The principal of somebody."""
+        return f"user:{self.tenant}/ben"
+
+    def receipt(self):
+        """What `verify_audit` takes of an answer."""
+        found = self.send("retrieve", by="ann", json={"query": "voltage"}).json()["receipt"]
+        return {"receipt_id": found["receipt_id"], "audit_hash": found["audit_hash"]}
+
+    def event(self):
+        """The id of an entry of the log."""
+        return self._named("event", self.receipt()["receipt_id"])
+
     def user(self):
         self.count += 1
         body = scim.user(f"person {self.count}", externalId=f"p-{self.count}", displayName="P")
@@ -332,14 +345,23 @@ class Half:
         return self.ids("scopes", "scope_id")
 
 
+_MADE = ("document", "event", "group", "job", "open_job", "proposal", "quarantined", "user")
+
+
 class Ghost:
     """A tenant that has nothing: every id it gives is one that nobody has."""
 
     def __init__(self, half):
         self._half = half
 
+    def person(self):
+        return "user:nowhere/ben"
+
+    def receipt(self):
+        return {"receipt_id": str(uuid.uuid4()), "audit_hash": uuid.uuid4().hex * 2}
+
     def __getattr__(self, name):
-        if name in ("document", "quarantined", "job", "open_job", "proposal", "user", "group"):
+        if name in _MADE:
             return lambda: str(uuid.uuid4())
         return getattr(self._half, name)
 

@@ -326,6 +326,7 @@ def reads(half):
         tenant = half.tenant
         return {
             "applications": lambda: catalog.applications(tenant),
+            "disabled": lambda: catalog.disabled(tenant),
             "document_chunks": lambda: catalog.document_chunks(tenant, document),
             "documents": lambda: catalog.documents(tenant),
             "documents_per_label": lambda: catalog.documents_per_label(tenant),
@@ -346,7 +347,10 @@ def reads(half):
             "list_users": lambda: catalog.list_users(tenant, [], offset=0, limit=100),
             "pending_points": lambda: catalog.pending_points(tenant, limit=100),
             "points_with_attributes": lambda: catalog.points_with_attributes(
-                tenant, {"type": "eq", "key": "number", "value": 1}, limit=100
+                tenant,
+                {"type": "eq", "key": "number", "value": 1},
+                admits=lambda _: True,
+                limit=100,
             ),
             "policy": lambda: catalog.policy(tenant),
             "policy_version": lambda: catalog.policy_version(tenant, 1),

@@ -259,8 +259,8 @@ class FakeCatalog:
     def get_document(self, tenant, document_id):
         return self._current(tenant, document_id).record
 
-    def documents(self, tenant, *, corpus=None, limit=1000, offset=0):
-        if limit < 0 or offset < 0:
+    def documents(self, tenant, *, corpus=None, limit=1000, after=None):
+        if limit < 0:
             raise InvalidRequestError
         found = [
             each.record
@@ -268,9 +268,9 @@ class FakeCatalog:
             if each.record.tenant == tenant
             and each.record.state is not DocumentState.DELETED
             and corpus in (None, each.record.corpus)
+            and (after is None or (each.record.corpus, each.record.source) > after)
         ]
-        ordered = sorted(found, key=lambda record: (record.corpus, record.source))
-        return ordered[offset : offset + limit]
+        return sorted(found, key=lambda record: (record.corpus, record.source))[:limit]
 
     def documents_under(self, tenant, label_ids, *, states, after="", limit):
         if limit < 0 or not is_storable(after):
@@ -423,20 +423,21 @@ class FakeCatalog:
             document = self._current(tenant, document_id)
             return [self._stored(each) for each in self._points_of(document)]
 
-    def points_with_attributes(self, tenant, filters, *, limit):
+    def points_with_attributes(self, tenant, filters, *, admits, limit):
         wanted = parse_filter(filters)
         with self._lock:
             found = [
-                point.point.point_id
+                point
                 for document in self._documents.values()
                 if document.record.tenant == tenant
                 and document.record.state is DocumentState.ACTIVE
+                and admits(document.record.label_id)
                 and wanted.matches(document.record.attributes)
                 for point in self._points_of(document)
             ]
-        if len(found) > limit:
+        if len({point.chunk.chunk_id for point in found}) > limit:
             raise InvalidRequestError(code="request.filter_too_broad")
-        return sorted(found)
+        return sorted(point.point.point_id for point in found)
 
     def recover(self):
         running = {JobState.NOT_STARTED, JobState.IN_PROGRESS}

@@ -58,18 +58,20 @@ def list_documents(
     subject: Asker,
     corpus: Annotated[Name | None, Query()] = None,
     state: State | None = None,
-    offset: Annotated[int, Query(ge=0, le=2**40)] = 0,
+    page_token: Annotated[str | None, Query(max_length=8192)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> DocumentPage:
-    """The documents this subject may know of."""
-    found, next_offset = parts.ragward.stewardship.documents(
+    """The documents this subject may know of, by corpus and source."""
+    found, next_page_token = parts.ragward.stewardship.documents(
         subject,
         corpus=corpus,
         state=DocumentState(state) if state else None,
-        offset=offset,
+        untrusted_page_token=page_token,
         limit=limit,
     )
-    return DocumentPage(documents=[DocumentModel.of(r) for r in found], next_offset=next_offset)
+    return DocumentPage(
+        documents=[DocumentModel.of(r) for r in found], next_page_token=next_page_token
+    )
 
 
 @router.get("/documents/{document_id}", operation_id="get_document", responses=responses(404))

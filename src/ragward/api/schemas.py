@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ragward.domain.corpus import DocumentRecord
+from ragward.domain.explanation import Term
 from ragward.domain.jobs import ItemResult, JobRecord
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
 from ragward.domain.passages import Answer, Passage
@@ -87,7 +88,7 @@ class PassageModel(BaseModel):
             corpus=passage.corpus,
             source=passage.source,
             title=passage.title,
-            classification=_level(passage.classification),
+            classification=level_of(passage.classification),
             text=passage.text,
             rank=passage.rank,
             score=passage.score,
@@ -101,10 +102,9 @@ class PassageModel(BaseModel):
 class ReceiptModel(BaseModel):
     """Evidence of an answer."""
 
-    receipt_id: str
+    receipt_id: str = Field(description="The id of the event in the audit log.")
     recorded_at: int = Field(description="Unix milliseconds.")
-    audit_index: int
-    audit_hash: str
+    audit_hash: str = Field(description="The keyed hash that chains the event into the log.")
     epoch_token: str
 
 
@@ -123,11 +123,10 @@ class RetrieveResponse(BaseModel):
         receipt = answer.receipt
         return cls(
             passages=[PassageModel.of(passage) for passage in answer.passages],
-            classification=_level(answer.classification),
+            classification=level_of(answer.classification),
             receipt=ReceiptModel(
                 receipt_id=receipt.receipt_id,
                 recorded_at=receipt.recorded_at,
-                audit_index=receipt.audit_index,
                 audit_hash=receipt.audit_hash,
                 epoch_token=receipt.epoch_token,
             ),
@@ -232,7 +231,7 @@ class ItemModel(BaseModel):
             source=item.source,
             outcome=item.outcome.value,
             document_id=item.document_id,
-            classification=_level(Classification.parse(item.classification))
+            classification=level_of(Classification.parse(item.classification))
             if item.classification
             else None,
             chunks=item.chunks,
@@ -269,7 +268,7 @@ class DocumentModel(BaseModel):
             title=record.title,
             state=record.state.value,
             media_type=record.media_type,
-            classification=_level(record.label.classification),
+            classification=level_of(record.label.classification),
             compartments=sorted(record.label.compartments),
             attributes=dict(record.attributes),
             chunks=record.chunk_count,
@@ -281,7 +280,7 @@ class DocumentPage(BaseModel):
     """Documents, and where to go on."""
 
     documents: list[DocumentModel]
-    next_offset: int | None
+    next_page_token: str | None = Field(description="Send it as `page_token`; null at the end.")
 
 
 class RelabelRequest(LabelFields):
@@ -421,34 +420,27 @@ class KeyModel(BaseModel):
     created_at: int
 
 
-class ExplainRequest(Strict):
-    """Whose access to which document."""
-
-    principal: Principal
-    document_id: str = Field(min_length=1, max_length=100)
-
-
 class TermModel(BaseModel):
-    """One term of the decision."""
+    """One term of a decision, and whom it is about."""
 
+    who: str
     term: str
     holds: bool
     because: str
 
-
-class ExplainResponse(BaseModel):
-    """The decision, term by term."""
-
-    principal: str
-    permitted: bool
-    terms: list[TermModel]
+    @classmethod
+    def of(cls, term: Term) -> TermModel:
+        """From the domain's."""
+        return cls(who=term.who, term=term.term, holds=term.holds, because=term.because)
 
 
 class VerifyRequest(Strict):
-    """An anchor that was kept elsewhere."""
+    """What was kept elsewhere: an anchor, or the receipt of an answer."""
 
     anchor_index: Whole | None = Field(None, ge=0)
     anchor_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    receipt_id: str | None = Field(None, min_length=1, max_length=100)
+    audit_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
 
 
 class VerifyResponse(BaseModel):
@@ -470,7 +462,8 @@ class EntryModel(BaseModel):
     event: dict[str, Any]
 
 
-def _level(level: Classification) -> Level:
+def level_of(level: Classification) -> Level:
+    """A classification as it goes over the wire."""
     names: dict[Classification, Level] = {
         Classification.PUBLIC: "PUBLIC",
         Classification.INTERNAL: "INTERNAL",

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ragward.domain.access import Explanation
 from ragward.domain.audit import AuditEntry
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.envelope import KEKStatus
@@ -65,7 +64,6 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "receipt": {
             "receipt_id": answer.receipt.receipt_id,
             "recorded_at": answer.receipt.recorded_at,
-            "audit_index": answer.receipt.audit_index,
             "audit_hash": answer.receipt.audit_hash,
             "epoch_token": answer.receipt.epoch_token,
         },
@@ -106,11 +104,9 @@ def answer(given: Answer) -> None:
         )
     out = console()
     out.print(table if given.passages else "nothing that you may read answers this")
-    out.print(
-        f"receipt {given.receipt.receipt_id}  log entry {given.receipt.audit_index}  "
-        f"near-duplicates left out {given.near_duplicates_removed}",
-        style="dim",
-    )
+    receipt = f"receipt {given.receipt.receipt_id}:{given.receipt.audit_hash}"
+    out.print(receipt, style="dim", soft_wrap=True)  # to be copied
+    out.print(f"near-duplicates left out {given.near_duplicates_removed}", style="dim")
 
 
 def job_json(job: JobRecord, results: Sequence[ItemResult]) -> dict[str, Any]:
@@ -153,10 +149,15 @@ def job(done: JobRecord, results: Sequence[ItemResult]) -> None:
             )
 
 
-def documents(found: Sequence[DocumentRecord], *, more: bool, as_json: bool) -> None:
+def documents(
+    found: Sequence[DocumentRecord], *, next_page_token: str | None, as_json: bool
+) -> None:
     """Documents in a table."""
     if as_json:
-        body = {"documents": [document_json(record) for record in found], "more": more}
+        body = {
+            "documents": [document_json(record) for record in found],
+            "next_page_token": next_page_token,
+        }
         typer.echo(json.dumps(body))
         return
     table = Table("document", "source", "classification", "state", "chunks")
@@ -169,8 +170,8 @@ def documents(found: Sequence[DocumentRecord], *, more: bool, as_json: bool) -> 
             str(record.chunk_count),
         )
     console().print(table)
-    if more:
-        console().print("there are more: raise --limit or name a --corpus", style="dim")
+    if next_page_token is not None:
+        typer.echo(f"there are more: --page-token {next_page_token}")
 
 
 def folder(done: FolderRelabelling, epoch_token: str, *, dry_run: bool, as_json: bool) -> None:
@@ -224,19 +225,6 @@ def document_json(record: DocumentRecord) -> dict[str, Any]:
         "attributes": dict(record.attributes),
         "evidence": list(record.evidence),
     }
-
-
-def explanation(given: Explanation) -> None:
-    """Term by term."""
-    table = Table(
-        "term",
-        "holds",
-        "because",
-        title=f"{given.principal}: {'may read' if given.permitted else 'may not read'}",
-    )
-    for term, held, because in given.terms:
-        table.add_row(term, Text("yes", "green") if held else Text("no", "bold red"), because)
-    console().print(table)
 
 
 def checks(findings: Sequence[tuple[str, bool, str]], *, as_json: bool) -> None:

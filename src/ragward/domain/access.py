@@ -32,8 +32,10 @@ class Action(StrEnum):
 
 #: Actions on content: the label's own grants, denials and compartments count, also for administrators.
 CONTENT_ACTIONS = frozenset({Action.CORPUS_RETRIEVE})
-#: Whoever may do one of these under a label may learn that something under it exists.
-KNOWING_ACTIONS = (Action.CORPUS_RETRIEVE, Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE)
+#: Whoever may do one of these under a label is a steward of it: knows also of what waits for one.
+STEWARDING_ACTIONS = (Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE)
+#: Whoever may do one of these under a label may learn that something active under it exists.
+KNOWING_ACTIONS = (Action.CORPUS_RETRIEVE, *STEWARDING_ACTIONS)
 REVEAL_PREFIX = "reveal:"
 
 ALL_CORPORA = "*"
@@ -183,13 +185,3 @@ class Deny:
 
 
 Decision = Permit | Deny
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Why one subject may or may not read under one label: the terms in the order they are checked, for stewards only."""
-
-    principal: str
-    permitted: bool
-    terms: tuple[tuple[str, bool, str], ...]
-    """(term, held, what decided it)"""

@@ -6,10 +6,11 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-from ragward.domain.access import Permit
+from ragward.domain.access import KNOWING_ACTIONS, STEWARDING_ACTIONS, Action, Permit
 from ragward.domain.corpus import DocumentState, IndexScope, Pending, StoredChunk, View
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Verdict
+from ragward.domain.funnel import Fate
 from ragward.domain.passages import (
     AuthorizedChunk,
     MinimalText,
@@ -44,6 +45,14 @@ def check_bounds(request: RetrievalRequest) -> None:
         raise InvalidRequestError(f"max_passages_per_document is between 1 and {MAX_LIMIT}")
 
 
+def knowing_actions(state: DocumentState) -> tuple[Action, ...]:
+    """One of these a subject must be permitted to learn that a document in this state exists: readers do not know of what
+    waits for a steward, and nobody of what is gone."""
+    if state is DocumentState.ACTIVE:
+        return KNOWING_ACTIONS
+    return STEWARDING_ACTIONS if state is DocumentState.QUARANTINED else ()
+
+
 def matches_view(permit: Permit, scope: IndexScope) -> bool:
     """Whether a point of this scope answers this permit's holder."""
     if not permit.admits(scope.label_id):
@@ -52,18 +61,20 @@ def matches_view(permit: Permit, scope: IndexScope) -> bool:
     return entitled if scope.view is View.FULL else not entitled
 
 
-def drop_reason(permit: Permit, request: RetrievalRequest, stored: StoredChunk | None) -> str:
-    """Why a candidate may not be opened, judged on the catalog's row alone; empty if it may."""
+def drop_reason(
+    permit: Permit, request: RetrievalRequest, stored: StoredChunk | None
+) -> Fate | None:
+    """Why a candidate may not be opened, judged on the catalog's row alone; None if it may."""
     if stored is None:
-        return "absent"
+        return Fate.ABSENT
     if stored.state is not DocumentState.ACTIVE:
-        return "state"
+        return Fate.STATE
     if not permit.admits(stored.label_id):
-        return "label"
+        return Fate.LABEL
     if stored.pending is Pending.REWRAP:
-        return "rewrap_pending"
+        return Fate.REWRAP_PENDING
     if request.corpora and stored.corpus not in request.corpora:
-        return "corpus"
+        return Fate.CORPUS
     scope = IndexScope(
         scope_id=0,
         label_id=stored.label_id,
@@ -72,10 +83,10 @@ def drop_reason(permit: Permit, request: RetrievalRequest, stored: StoredChunk |
         entity_types=stored.entity_types,
     )
     if not matches_view(permit, scope):
-        return "view"
+        return Fate.VIEW
     if stored.verdict == Verdict.QUARANTINE:
-        return "quarantined"
-    return ""
+        return Fate.QUARANTINED
+    return None
 
 
 def capped_per_document(chunks: Sequence[AuthorizedChunk], limit: int) -> list[AuthorizedChunk]:
@@ -91,9 +102,9 @@ def capped_per_document(chunks: Sequence[AuthorizedChunk], limit: int) -> list[A
 
 
 def passage(
-    rank: int, chunk: AuthorizedChunk, redacted: RedactedText, kept: MinimalText
+    rank: int, chunk: AuthorizedChunk, redacted: RedactedText, kept: MinimalText, *, raw_score: bool
 ) -> Passage:
-    """What leaves of one chunk."""
+    """What leaves of one chunk; with `raw_score` its similarity to the question, otherwise a score made of the rank."""
     stored = chunk.stored
     return Passage(
         document_id=stored.document_id,
@@ -104,9 +115,7 @@ def passage(
         classification=stored.label.classification,
         text=kept.text,
         rank=rank,
-        score=round(
-            1 / rank, 4
-        ),  # by rank: raw similarities tell about texts that were not returned
+        score=round(chunk.score if raw_score else 1 / rank, 4),
         share=kept.share,
         removed=redacted.removed,
         flagged=stored.verdict == Verdict.FLAG,

@@ -23,6 +23,7 @@ class EventType(StrEnum):
     """What is recorded, sorted. Append only."""
 
     ACCESS_EVALUATED = "access.evaluated"
+    ACCESS_EXPLAINED = "access.explained"
     ADMIN_ACT = "admin.act"
     DIRECTORY_GROUP_CHANGED = "directory.group_changed"
     DIRECTORY_GROUP_CREATED = "directory.group_created"

@@ -39,6 +39,11 @@ class SQLDirectory:
         with self._database.read(tenant) as connection:
             return rows.is_disabled(connection, tenant, principal.removeprefix(prefix))
 
+    def disabled(self, tenant: str) -> frozenset[str]:
+        with self._database.read(tenant) as connection:
+            names = rows.disabled_external_ids(connection, tenant)
+        return frozenset(user_principal(tenant, name) for name in names)
+
     # People
 
     def create_user(self, tenant: str, profile: UserProfile, author: str) -> DirectoryUser:  # noqa: ARG002 - a new person is in no group, so no policy version names its author
