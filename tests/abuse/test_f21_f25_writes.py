@@ -43,10 +43,17 @@ def ragward(request, tmp_path):
         yield made
 
 
-def again(ragward, text=NEW, *, by=STEWARD, **fields):
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """An installation for tests that each have a document of their own."""
+    with installation(tmp_path_factory.mktemp("f21")) as made:
+        yield made
+
+
+def again(ragward, text=NEW, *, name="a", **fields):
     """The source hands the document over once more; returns it as it stands then."""
-    put(ragward, document("a", text, **fields), by=by)
-    return ragward.catalog.find_document("acme", "eng", "a")
+    put(ragward, document(name, text, **fields))
+    return ragward.catalog.find_document("acme", "eng", name)
 
 
 # F21. ---------------------------------------------------------------------------------------------------------------
@@ -81,20 +88,20 @@ NARROWINGS = [
 
 @pytest.mark.parametrize("text", [OLD, NEW], ids=["same bytes", "other bytes"])
 @pytest.mark.parametrize(("claim", "expected"), NARROWINGS, ids=lambda v: "-".join(v))
-def test_f21_what_the_source_takes_away_is_taken_away(tmp_path, claim, expected, text):
+def test_f21_what_the_source_takes_away_is_taken_away(shared, claim, expected, text):
     """The other side of a label that is kept: access revoked at the source stayed, because the steward's list was older; here
     what the source takes away is gone from the steward's label too, and what it adds waits for a person."""
-    with installation(tmp_path) as ragward:
-        record = again(ragward, OLD)
-        decided = label(granted=[*STAFF, "user:acme/ann"])
-        relabel(ragward, record.document_id, decided)
-        assert again(ragward, NEW).label == decided
-        assert again(ragward, OLD).label == decided
-        after = again(ragward, text, **claim)
-        assert after.label == dataclasses.replace(decided, **expected)
-        assert after.claimed == label(**claim)
-        assert any("another claim" in line for line in after.evidence)
-        assert again(ragward, f"{text} Daily.").label == after.label  # and does not come back
+    name = f"{claim} {text == OLD}"
+    record = again(shared, OLD, name=name)
+    decided = label(granted=[*STAFF, "user:acme/ann"])
+    relabel(shared, record.document_id, decided)
+    assert again(shared, NEW, name=name).label == decided
+    assert again(shared, OLD, name=name).label == decided
+    after = again(shared, text, name=name, **claim)
+    assert after.label == dataclasses.replace(decided, **expected)
+    assert after.claimed == label(**claim)
+    assert any("another claim" in line for line in after.evidence)
+    assert again(shared, f"{text} Daily.", name=name).label == after.label  # and does not come back
 
 
 def test_f21_a_release_is_not_a_relabelling(tmp_path):

@@ -141,7 +141,7 @@ class DocumentContract:
         catalog.commit_version(staged)
         record = catalog.get_document("acme", staged.document_id)
         assert (record.claimed, record.label) == (claim, staged.label)
-        catalog.relabel("acme", staged.document_id, label(), rewrapped(staged), "steward: x")
+        relabelled(catalog, staged, label())
         assert catalog.get_document("acme", staged.document_id).claimed == claim
         catalog.commit_version(next_version(staged))
         assert catalog.get_document("acme", staged.document_id).claimed is None
@@ -151,7 +151,7 @@ class DocumentContract:
         catalog.commit_version(staged)
         seen = catalog.get_document("acme", staged.document_id).label_id
         narrow = label(granted=("few",))
-        catalog.relabel("acme", staged.document_id, narrow, rewrapped(staged), "steward: x")
+        relabelled(catalog, staged, narrow)
         with pytest.raises(ConflictError):
             catalog.commit_version(next_version(staged, replaces_label_id=seen))
         assert catalog.get_document("acme", staged.document_id).label == narrow
