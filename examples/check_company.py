@@ -16,7 +16,7 @@ from ragward.adapters.extractor_process import ProcessTextExtractor
 from ragward.adapters.finder_presidio import PresidioFinder
 from ragward.adapters.screener_rules import RuleScreener
 from ragward.domain.findings import Verdict
-from ragward.domain.minimization import remove_near_duplicates
+from ragward.domain.minimization import near_duplicates
 
 HERE = Path(__file__).parent
 _ROW = re.compile(
@@ -75,7 +75,7 @@ def counted(tenant: str, extractor: ProcessTextExtractor) -> list[str]:
     for kind, number in sorted(kinds.items()):
         lines.append(f"  {kind}: {number} in {holding[kind]} documents")
     for one, other in combinations(texts, 2):
-        if len(remove_near_duplicates([texts[one], texts[other]])) == 1:
+        if near_duplicates([texts[one], texts[other]]):
             lines.append(f"  near-duplicates: {one} {other}")
     return [*lines, *(f"  {verdict}: {uri}" for uri, verdict in verdicts.items()), ""]
 

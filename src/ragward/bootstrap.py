@@ -19,6 +19,7 @@ from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.domain.policy_review import SeparatedDuties
 from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.evidence import Recorder
+from ragward.explanation import Explainer, ExplainerPorts
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion, IngestionPorts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
@@ -83,6 +84,7 @@ class Ragward:
     stewardship: Stewardship
     relabelling: Relabelling
     evaluation: Evaluation
+    explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
     catalog: Catalog
@@ -283,6 +285,18 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             entity_types=_entity_types(),
         )
     )
+    explainer = Explainer(
+        ExplainerPorts(
+            pdp=pdp,
+            catalog=catalog,
+            index=index,
+            retrieval=retrieval,
+            keyring=keyring,
+            limiter=held.limiter,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
     policy_administration = PolicyAdministration(
         PolicyAdministrationPorts(
             catalog=catalog,
@@ -302,6 +316,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "stewardship": stewardship,
         "relabelling": relabelling,
         "evaluation": evaluation,
+        "explainer": explainer,
         "policy_administration": policy_administration,
         "provisioning": provisioning,
         "catalog": catalog,

@@ -44,7 +44,7 @@ from ragward.domain.errors import (
 )
 from ragward.domain.findings import Span, Verdict
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, JobState
-from ragward.domain.labels import AccessLabel, Classification, join
+from ragward.domain.labels import AccessLabel, Classification, join, narrowed_by
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ports import (
@@ -60,7 +60,8 @@ from ragward.ports import (
 from ragward.protection import Protection
 
 MAX_CHUNKS: Final = 5_000
-_STEWARD: Final = "steward:"
+_STEWARD: Final = "steward: "
+_RELEASED: Final = f"{_STEWARD}released: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,25 +106,25 @@ class Ingestion:
         """
         catalog = self._ports.catalog
         job = job or catalog.create_job(subject.tenant, subject.principal, len(items))
-        catalog.set_job_state(job.job_id, JobState.IN_PROGRESS, total=len(items))
+        catalog.set_job_state(job.tenant, job.job_id, JobState.IN_PROGRESS, total=len(items))
         failed = 0
         try:
             for item in items:
                 if is_canceled():
-                    catalog.set_job_state(job.job_id, JobState.CANCELED)
+                    catalog.set_job_state(job.tenant, job.job_id, JobState.CANCELED)
                     return catalog.get_job(subject.tenant, job.job_id)
                 result = self._ingest_item(subject, item, job.job_id)
                 failed += result.outcome is ItemOutcome.FAILED
-                catalog.record_item(job.job_id, result)
+                catalog.record_item(job.tenant, job.job_id, result)
                 progress(job, result)
             self._ports.index_sync.run()
         except BaseException:
-            catalog.set_job_state(job.job_id, JobState.INTERRUPTED)
+            catalog.set_job_state(job.tenant, job.job_id, JobState.INTERRUPTED)
             raise
         final = JobState.COMPLETED_WITH_ERRORS if failed else JobState.SUCCESS
         if items and failed == len(items):
             final = JobState.FAILED
-        catalog.set_job_state(job.job_id, final)
+        catalog.set_job_state(job.tenant, job.job_id, final)
         return catalog.get_job(subject.tenant, job.job_id)
 
     def ingest(
@@ -147,13 +148,18 @@ class Ingestion:
         if before and known and same:
             self._require_permission(subject, before.label)
             return _unchanged(source, before)
-        extracted = self._ports.extractor.extract(source.filename, source.data)
+        extracted = self._ports.extractor.extract(
+            source.filename, source.data, tenant=subject.tenant
+        )
         scanned = self._scanned(extracted)
         counts = Counter(span.entity_type for item in scanned for span in item.spans)
         label, evidence = self._label(source, before, extracted, scanned, counts)
         told = label if known else self._label(source, None, extracted, scanned, counts)[0]
-        for needed in (told, label):
-            self._require_permission(subject, needed)
+        needed = [told, label]
+        if before is not None and before.state is not DocumentState.DELETED:
+            needed.append(before.label)  # it is theirs to replace
+        for each in needed:
+            self._require_permission(subject, each)
         staged = self._staged(source, before, extracted, scanned, label, evidence, digest, job_id)
         if not same:
             self._record(subject, staged, counts)
@@ -217,7 +223,8 @@ class Ingestion:
         scanned: Sequence[ScannedChunk],
         counts: Mapping[str, int],
     ) -> tuple[AccessLabel, tuple[str, ...]]:
-        """The join of every opinion, and the evidence for it. A steward's own label survives a new version."""
+        """The join of every opinion, and the evidence for it. A steward's own label survives a new version; what the source
+        takes away meanwhile is taken away from it, too."""
         by_rules, evidence = self._ports.classifier.classify(
             source.source, extracted.title, extracted.text, source.attributes, counts
         )
@@ -227,9 +234,11 @@ class Ingestion:
         if before is not None:
             levels.append(before.label.classification)
             lines.append(f"before: {before.label.classification.name}")
-            if steward_lines := [line for line in before.evidence if line.startswith(_STEWARD)]:
-                claimed = before.label
-                lines += steward_lines
+            if decisions := [line for line in before.evidence if _is_relabelling(line)]:
+                claimed = narrowed_by(before.label, before.claimed or source.label, source.label)
+                lines += decisions
+                if before.claimed not in (None, source.label):
+                    lines.append("source: another claim; it narrows the steward's label only")
         if extracted.hidden:
             lines.append(f"hidden text: {len(extracted.hidden)} pieces left out")
         rules = sorted({rule for item in scanned for rule in item.screening.rules})
@@ -276,6 +285,8 @@ class Ingestion:
             title=self._title(extracted.title or source.filename, label),
             media_type=extracted.media_type,
             label=label,
+            claimed=source.label,
+            replaces_label_id=before.label_id if before else None,
             dek_id=encryption.key.dek_id,
             kek_id=encryption.key.kek_id,
             kek_version=encryption.key.kek_version,
@@ -313,6 +324,11 @@ class Ingestion:
 
 
 # Pure steps. --------------------------------------------------------------------------------------------------------
+
+
+def _is_relabelling(evidence: str) -> bool:
+    """Whether a person gave the document its label. A release is about the text that was read, not about who may read it."""
+    return evidence.startswith(_STEWARD) and not evidence.startswith(_RELEASED)
 
 
 def require_bounded(source: SourceDocument) -> None:

@@ -16,6 +16,7 @@ from ragward.acts import Acts, require_reason
 from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.errors import ConflictError, DeniedError
+from ragward.domain.explanation import AskedAbout
 from ragward.domain.labels import Classification
 from ragward.domain.policy import PolicySnapshot
 from ragward.domain.policy_change import (
@@ -366,8 +367,8 @@ class PolicyAdministration:
         changes = (
             AccessChange.of(
                 name,
-                pdp.permitted_under(before, name, context),
-                pdp.permitted_under(after, name, context),
+                pdp.permitted_under(before, AskedAbout(principal=name), context),
+                pdp.permitted_under(after, AskedAbout(principal=name), context),
                 documents,
                 levels,
             )

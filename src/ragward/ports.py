@@ -5,7 +5,7 @@ Nothing an adapter's library raises passes through a port: adapters raise the er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from ragward.domain.access import (
@@ -13,7 +13,6 @@ from ragward.domain.access import (
     Context,
     Credentials,
     Decision,
-    Explanation,
     IdSet,
     Permit,
     Subject,
@@ -45,6 +44,7 @@ from ragward.domain.directory import (
     UserProfile,
 )
 from ragward.domain.envelope import EncryptionContext, KEKStatus, Suite, WrappingContext
+from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.findings import Screening, Span
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
@@ -90,18 +90,38 @@ class PolicyDecisionPoint(Protocol):
     ) -> bool:
         """Whether `principal` by itself, through no application or agent, may do `action` under `label`."""
 
+    def decide_about(self, about: AskedAbout, context: Context) -> Decision:
+        """What `decide_labels` would answer them; for stewards."""
+
+    def labels_for(self, subject: Subject, action: str, context: Context) -> IdSet:
+        """The ids of the labels under which `subject` may do an administrative action: `decide`, for all of them."""
+
+    def described(self, tenant: str, label_ids: Iterable[int]) -> Mapping[int, AccessLabel]:
+        """The labels of these ids, which came out of a decision."""
+
     def explain(
-        self, tenant: str, principal: str, label: AccessLabel, context: Context
+        self,
+        about: AskedAbout,
+        label: AccessLabel,
+        context: Context,
+        policy: PolicySnapshot | None = None,
     ) -> Explanation:
-        """Why `principal` may or may not read under `label`, term by term; for stewards."""
+        """Whether they may read under `label`, interned or not, and why, term by term; for stewards.
+
+        Under the policy in force, or under `policy` if it were. Raises `policy.invalid`, `unavailable.catalog`."""
+
+    def readers(
+        self, tenant: str, label: AccessLabel, context: Context, *, after: str = ""
+    ) -> Iterator[Reader]:
+        """Everybody the policy names who may read under `label` by themselves, ordered by name, from after one on.
+
+        People as if they asked directly, applications alone, agents as far as they may act for somebody."""
 
     def permitted_under(
-        self, snapshot: PolicySnapshot, principal: str, context: Context
+        self, snapshot: PolicySnapshot, about: AskedAbout, context: Context
     ) -> frozenset[int]:
-        """The ids of the tenant's labels that `principal` may read by itself if `snapshot` were in force.
-
-        As a person would: without an application between and without agents. An agent's are those under which it may
-        act for somebody; an application alone is held to PUBLIC. Raises `policy.invalid`, `unavailable.catalog`."""
+        """The ids of the tenant's labels that somebody may read if `snapshot` were in force. Raises `policy.invalid`,
+        `unavailable.catalog`."""
 
     def check(self, snapshot: PolicySnapshot) -> None:
         """Raises `policy.invalid` unless the snapshot is valid and this model can decide it."""
@@ -223,6 +243,9 @@ class DirectoryStore(Protocol):
 
     def is_disabled(self, tenant: str, principal: str) -> bool:
         """Whether the directory has deactivated or deleted this person; False for whom it never knew."""
+
+    def disabled(self, tenant: str) -> frozenset[str]:
+        """Everybody of whom `is_disabled` is true."""
 
     def create_user(self, tenant: str, profile: UserProfile, author: str) -> DirectoryUser:
         """A new person; an external id that was used and deleted is theirs from now on, without what it had."""
@@ -366,11 +389,13 @@ class JobStore(Protocol):
     def create_job(self, tenant: str, requested_by: str, total: int) -> JobRecord:
         """A new job, not started."""
 
-    def record_item(self, job_id: str, result: ItemResult) -> None:
-        """Adds one file's outcome."""
+    def record_item(self, tenant: str, job_id: str, result: ItemResult) -> None:
+        """Adds one file's outcome. Raises `access.not_found`."""
 
-    def set_job_state(self, job_id: str, state: JobState, *, total: int | None = None) -> None:
-        """Moves the job."""
+    def set_job_state(
+        self, tenant: str, job_id: str, state: JobState, *, total: int | None = None
+    ) -> None:
+        """Moves the job. Raises `access.not_found`, `job.not_cancellable`."""
 
     def get_job(self, tenant: str, job_id: str) -> JobRecord:
         """Raises `access.not_found`."""
@@ -397,6 +422,9 @@ class Catalog(
 
     def set_meta(self, key: str, value: str) -> None:
         """Records such a fact."""
+
+    def separation(self) -> tuple[bool, str]:
+        """(whether nothing takes it away, in words) how the database itself keeps tenants apart."""
 
     def close(self) -> None:
         """Releases connections."""
@@ -478,8 +506,8 @@ class Chunker(Protocol):
 class TextExtractor(Protocol):
     """Reads text out of a file, away from this process."""
 
-    def extract(self, filename: str, data: bytes) -> ExtractedText:
-        """Raises `document.*`."""
+    def extract(self, filename: str, data: bytes, *, tenant: str) -> ExtractedText:
+        """Raises `document.*`. What read a file of one tenant never reads another's."""
 
 
 class Finder(Protocol):

@@ -306,6 +306,8 @@ class Relabelling:
             title=record.title if label.classification <= Classification.INTERNAL else "",
             media_type=record.media_type,
             label=label,
+            claimed=record.claimed,
+            replaces_label_id=record.label_id,
             dek_id=encryption.key.dek_id,
             kek_id=encryption.key.kek_id,
             kek_version=encryption.key.kek_version,

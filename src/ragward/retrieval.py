@@ -15,7 +15,7 @@ What the index returns is a candidate, never an answer: it may be stale, tampere
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -40,8 +40,10 @@ from ragward.domain.errors import (
     RequestRefusedError,
     UnavailableError,
 )
+from ragward.domain.explanation import AskedAbout
+from ragward.domain.funnel import Fate, Trace
 from ragward.domain.labels import Classification
-from ragward.domain.minimization import minimize
+from ragward.domain.minimization import LeftOut, minimize
 from ragward.domain.passages import (
     Answer,
     AuthorizedChunk,
@@ -100,8 +102,12 @@ class _Tally:
     seconds: dict[str, float] = field(default_factory=dict)
     searches: int = 0
 
-    def drop(self, reason: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    trace: Trace = field(default_factory=Trace)
+
+    def drop(self, point_id: str, fate: Fate) -> None:
+        """What the re-check or the decryption refuses is counted in the log."""
+        self.dropped[fate.value] = self.dropped.get(fate.value, 0) + 1
+        self.trace.end(point_id, fate)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -110,6 +116,16 @@ class _Tally:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + self.clock.monotonic() - begin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What an answer to somebody would have been, and what became of every candidate. Without a permit nothing was looked at."""
+
+    permit: Permit | None
+    passages: tuple[Passage, ...]
+    trace: Trace
+    vector: Vector = field(repr=False)
 
 
 class Retrieval:
@@ -145,6 +161,40 @@ class Retrieval:
         except RequestRefusedError as refused:
             self._record(EventType.IDENTITY_REFUSED, None, "refused", {"code": refused.code})
             raise
+
+    def rehearse(
+        self,
+        steward: Subject,
+        about: AskedAbout,
+        request: RetrievalRequest,
+        narrow: Callable[[Permit], Permit],
+    ) -> Rehearsal:
+        """The same flow for somebody else, as a steward's question: nothing is answered, counted or limited, and only labels
+        that `narrow` leaves are looked at. Raises as `retrieve`."""
+        tally = _Tally(self._ports.clock)
+        query = checked_query(request.query)
+        check_bounds(request)
+        vector = self._ports.protection.embedder.embed([query])[0]
+        for _ in range(1 + _REDECISIONS):
+            tally.trace.restart()
+            decision = self._ports.pdp.decide_about(about, Context(now=self._ports.clock.now()))
+            if isinstance(decision, Deny):
+                return Rehearsal(permit=None, passages=(), trace=tally.trace, vector=vector)
+            permit = narrow(decision)
+            chunks = self._authorized(steward, request, permit, vector, tally)
+            if chunks is not None:
+                passages, _ = self._passages(query, request, chunks, tally)
+                return Rehearsal(permit=permit, passages=passages, trace=tally.trace, vector=vector)
+        raise UnavailableError(code="unavailable.consistency")
+
+    def nearest(
+        self, steward: Subject, request: RetrievalRequest, seen: Rehearsal, limit: int
+    ) -> list[Candidate]:
+        """The candidates of a rehearsal and those that came after them: its search, further."""
+        if seen.permit is None:
+            return []
+        only = self._filtered(steward, request, seen.permit)
+        return self._search(steward, request, seen.permit, seen.vector, limit, (), only)
 
     def require_corpus(self, subject: Subject, corpus: str) -> None:
         """Raises `access.not_found` unless the corpus holds a chunk that would be answered: denied, absent, waiting for a
@@ -229,6 +279,7 @@ class Retrieval:
                 found = self._search(subject, request, permit, vector, size, seen, only)
             tally.searches += 1
             fresh = [candidate for candidate in found if candidate.point_id not in seen]
+            tally.trace.found(fresh)
             seen.update(candidate.point_id for candidate in fresh)
             with tally.stage("read"):
                 snapshot = self._ports.catalog.stored_chunks(
@@ -244,7 +295,11 @@ class Retrieval:
             if len(fresh) < size:
                 break
             size *= _REFILL_GROWTH
-        return sorted(chunks, key=lambda chunk: (-chunk.score, chunk.stored.point_id))
+        chunks.sort(key=lambda chunk: (-chunk.score, chunk.stored.point_id))
+        tally.trace.end_missing(
+            seen - tally.trace.ended.keys(), _points(chunks), Fate.RANK
+        )  # enough were opened before them
+        return chunks
 
     def _filtered(
         self, subject: Subject, request: RetrievalRequest, permit: Permit | Deny
@@ -305,14 +360,14 @@ class Retrieval:
         """Re-decides every candidate on its authoritative label, then decrypts and verifies; the rest is dropped and counted."""
         for candidate in candidates:
             stored = snapshot.chunks.get(candidate.point_id)
-            reason = drop_reason(permit, request, stored)
-            if stored is None or reason:
-                tally.drop(reason or "absent")
+            fate = drop_reason(permit, request, stored)
+            if stored is None or fate:
+                tally.drop(candidate.point_id, fate or Fate.ABSENT)
                 continue
             try:
                 content = self._ports.protection.open(stored)
             except IntegrityError as damaged:
-                tally.drop("integrity")
+                tally.drop(candidate.point_id, Fate.INTEGRITY)
                 self._record(
                     EventType.INTEGRITY_FAILURE,
                     subject,
@@ -338,19 +393,20 @@ class Retrieval:
     ) -> tuple[tuple[Passage, ...], int]:
         """Redacts, then minimizes what is left; both near-duplicates and budgets are judged on the redacted text."""
         with tally.stage("redact"):
-            chunks = capped_per_document(chunks, request.max_passages_per_document)
+            capped = capped_per_document(chunks, request.max_passages_per_document)
+            tally.trace.end_missing(_points(chunks), _points(capped), Fate.PER_DOCUMENT)
             redacted = [
                 self._ports.protection.redactor.redact(chunk.text, chunk.spans, chunk.revealed)
-                for chunk in chunks
+                for chunk in capped
             ]
         with tally.stage("minimize"):
             safe = [self._ports.screener.neutralise(text.text) for text in redacted]
-            levels = [chunk.stored.label.classification for chunk in chunks]
+            levels = [chunk.stored.label.classification for chunk in capped]
             budgets: dict[int, int] = {
                 level: profile.budget_tokens
                 for level, profile in self._ports.protection.handling.items()
             }
-            minimal, duplicates = minimize(
+            minimal = minimize(
                 safe,
                 query,
                 levels=levels,
@@ -358,23 +414,20 @@ class Retrieval:
                 limit=request.limit,
                 cut=request.minimize,
             )
-        ranked = enumerate(
-            (
-                (chunk, text, kept)
-                for chunk, text, kept in zip(chunks, redacted, minimal, strict=True)
-                if kept
-            ),
-            start=1,
-        )
+        passages: list[Passage] = []
+        duplicates = 0
         handling = self._ports.protection.handling
-        return tuple(
-            passage(
-                rank,
-                *parts,
-                raw_score=handling[parts[0].stored.label.classification].raw_scores,
-            )
-            for rank, parts in ranked
-        ), duplicates
+        for chunk, text, kept in zip(capped, redacted, minimal, strict=True):
+            if isinstance(kept, LeftOut):
+                duplicates += kept.fate is Fate.NEAR_DUPLICATE
+                other = None if kept.other is None else capped[kept.other].stored.point_id
+                tally.trace.end(chunk.stored.point_id, kept.fate, other)
+            else:
+                tally.trace.end(chunk.stored.point_id, Fate.RETURNED)
+                raw = handling[chunk.stored.label.classification].raw_scores
+                made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw)
+                passages.append(made)
+        return tuple(passages), duplicates
 
     def _still_current(self, subject: Subject, permit: Permit, passages: Sequence[Passage]) -> bool:
         """For classifications whose handling says so, the epoch is compared once more immediately before sending."""
@@ -398,7 +451,7 @@ class Retrieval:
             self._ports.protection.handling[p.classification].durable_audit for p in passages
         )
         details = {
-            "query_tag": query_tag(self._ports.protection.keyring.mac_key("query-tag"), query),
+            "query_tag": self._query_tag(subject, query),
             "query_flags": list(flags),
             "epoch": permit.epoch,
             "policy": permit.policy_digest,
@@ -435,7 +488,7 @@ class Retrieval:
     ) -> Answer:
         """Nothing is permitted: the same shape as nothing found."""
         details = {
-            "query_tag": query_tag(self._ports.protection.keyring.mac_key("query-tag"), query),
+            "query_tag": self._query_tag(subject, query),
             "reason": deny.reason,
             "epoch": deny.epoch,
         }
@@ -450,6 +503,9 @@ class Retrieval:
             stage_seconds=tally.seconds,
         )
 
+    def _query_tag(self, subject: Subject, query: str) -> str:
+        return query_tag(self._ports.protection.keyring.mac_key("query-tag"), subject.tenant, query)
+
     def _receipt(self, subject: Subject, receipt_id: str, entry: AuditEntry, epoch: int) -> Receipt:
         return Receipt(
             receipt_id=receipt_id,
@@ -457,3 +513,7 @@ class Retrieval:
             audit_hash=entry.chain_hash.hex(),
             epoch_token=self._ports.epoch_tokens.issue(subject.tenant, epoch),
         )
+
+
+def _points(chunks: Sequence[AuthorizedChunk]) -> list[str]:
+    return [chunk.stored.point_id for chunk in chunks]

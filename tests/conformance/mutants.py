@@ -39,6 +39,7 @@ MODELS = ("tests/conformance/test_pdp_equals_casbin.py", "-k", "model or effect"
 CASES = ("tests/conformance/test_no_oracle_cases.py",)
 
 PDP = "adapters/pdp_casbin/pdp.py"
+VERDICTS = "adapters/pdp_casbin/verdicts.py"
 MODEL = "adapters/pdp_casbin/model.py"
 COMPILER = "adapters/pdp_casbin/compiler.py"
 FAST = "adapters/pdp_casbin/fast.py"
@@ -447,54 +448,56 @@ MUTANTS = [
         SHAPES,
     ),
     # who takes part
-    Mutant("application-not-asked", PDP, "or not subject.application.admits(label)", "", SHAPES),
+    Mutant(
+        "application-not-asked", VERDICTS, "if not application.admits(label):", "if False:", SHAPES
+    ),
     Mutant(
         "application-ceiling-ignored",
-        PDP,
-        "within = index.up_to(application.ceiling)",
-        "within = index.all_signatures()",
+        VERDICTS,
+        "within &= index.up_to(application.ceiling)",
+        "pass",
         SHAPES,
     ),
     Mutant(
         "application-corpora-ignored",
-        PDP,
+        VERDICTS,
         "within &= index.in_corpora(application.corpora)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "application-of-another-tenant",
-        PDP,
+        VERDICTS,
         "if application.tenant != index.tenant:",
         "if False:",
         SHAPES,
     ),
     Mutant(
         "application-alone-like-a-person",
-        PDP,
+        VERDICTS,
         "within &= index.up_to(Classification.PUBLIC)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "application-denial-ignored",
-        PDP,
-        "labels -= index.denied_to(_reached(known, subject.application))",
+        VERDICTS,
+        "labels -= index.denied_to(rules.sub(about.application.principal).reached)",
         "pass",
         SHAPES,
     ),
     Mutant(
         "first-agent-only",
-        PDP,
-        "for agent in subject.agents:",
-        "for agent in subject.agents[:1]:",
+        VERDICTS,
+        "for agent in about.agents:",
+        "for agent in about.agents[:1]:",
         SHAPES,
     ),
     Mutant(
         "reveal-by-the-person-alone",
         PDP,
-        "principals = (subject.principal, *subject.agents)",
-        "principals = (subject.principal,)",
+        "principals = (about.principal, *about.agents)",
+        "principals = (about.principal,)",
         SHAPES,
     ),
     Mutant(

@@ -135,6 +135,30 @@ class DocumentContract:
             with pytest.raises(InvalidRequestError):
                 found(wide, **bad)
 
+    def test_what_the_source_claimed_is_kept_beside_what_was_decided(self, catalog):
+        claim = label(granted=("staff", "few"), classification=Classification.PUBLIC)
+        staged = version(claimed=claim)
+        catalog.commit_version(staged)
+        record = catalog.get_document("acme", staged.document_id)
+        assert (record.claimed, record.label) == (claim, staged.label)
+        relabelled(catalog, staged, label())
+        assert catalog.get_document("acme", staged.document_id).claimed == claim
+        catalog.commit_version(next_version(staged))
+        assert catalog.get_document("acme", staged.document_id).claimed is None
+
+    def test_a_version_does_not_undo_a_relabelling_that_it_did_not_see(self, catalog):
+        staged = version()
+        catalog.commit_version(staged)
+        seen = catalog.get_document("acme", staged.document_id).label_id
+        narrow = label(granted=("few",))
+        relabelled(catalog, staged, narrow)
+        with pytest.raises(ConflictError):
+            catalog.commit_version(next_version(staged, replaces_label_id=seen))
+        assert catalog.get_document("acme", staged.document_id).label == narrow
+        now = catalog.get_document("acme", staged.document_id).label_id
+        catalog.commit_version(next_version(staged, replaces_label_id=now))
+        assert catalog.get_document("acme", staged.document_id).version == 2
+
     def test_absent_malformed_deleted_and_foreign_ids_look_the_same(self, catalog):
         mine, deleted = version("a.md"), version("b.md")
         foreign = version("a.md", label=label("other"))

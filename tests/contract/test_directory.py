@@ -89,6 +89,8 @@ class TestPeople:
         for active, disabled in ((False, True), (True, False), (None, True), (True, False)):
             changed(catalog, made, active=active)
             assert catalog.is_disabled("acme", "user:acme/ann") is disabled
+            assert catalog.disabled("acme") == ({"user:acme/ann"} if disabled else set())
+        assert catalog.disabled("globex") == frozenset()
         changed(catalog, made, active=False)
         for tenant, principal in (
             ("acme", "user:acme/ANN"),
@@ -108,6 +110,7 @@ class TestPeople:
         made = person(catalog, "ann", display_name="Ann")
         catalog.delete_user(made, "idp")
         assert catalog.is_disabled("acme", "user:acme/ann")
+        assert catalog.disabled("acme") == {"user:acme/ann"}
         assert catalog.list_users("acme", [], offset=0, limit=10) == (0, [])
         with pytest.raises(NotFoundError):
             catalog.get_user("acme", made.user_id)

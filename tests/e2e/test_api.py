@@ -268,7 +268,7 @@ def finished(api, served, job):
 
 
 def test_a_job_reports_every_file_and_goes_on(api, served):
-    inbox = served.ragward.settings.ingest_roots["inbox"]
+    inbox = served.ragward.settings.ingest_roots["acme/inbox"]
     (inbox / "good.txt").write_text("Travel budget and safety training.")
     (inbox / "empty.txt").write_text("")
     (inbox / "binary.bin").write_bytes(bytes(range(256)))
@@ -394,8 +394,9 @@ def test_explanations_are_for_stewards(api, served):
     item = api.post("/v1/documents", json=new_document(), headers=served.headers("steward")).json()
     body = {"principal": "user:acme/ben", "document_id": item["document_id"]}
     found = api.post("/v1/explain", json=body, headers=served.headers("steward")).json()
-    assert found["permitted"]
-    assert found["terms"][0]["term"] == "an allow row"
+    assert found["decision"]["permitted"]
+    assert found["decision"]["terms"][0]["term"] == "an allow row"
+    assert found["funnel"] is None
     problem(
         api.post("/v1/explain", json=body, headers=served.headers("ben")), 404, "access.not_found"
     )

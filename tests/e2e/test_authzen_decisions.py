@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ragward.adapters.finder_presidio import ENTITY_TYPES
+from ragward.domain.explanation import Asked, DocumentId
 from ragward.domain.policy import PolicyRow
 from tests import company
 from tests.e2e.authzen_world import (
@@ -43,8 +44,10 @@ def test_evaluation_says_what_casbin_says(world, oracle):
 def test_a_persons_verdict_is_the_steward_explanations(world):
     for record in world.records()[:10]:
         for name in PEOPLE:
-            explained = world.ragward.stewardship.explain(
-                company.subject("steward"), f"user:acme/{name}", record.document_id
+            explained = world.ragward.explainer.document(
+                company.subject("steward"),
+                Asked(principal=f"user:acme/{name}"),
+                DocumentId(record.document_id),
             )
             found = world.decision(f"user:{name}", READ, f"document:{record.document_id}")
             assert found == explained.permitted

@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from ragward.domain.corpus import DocumentState
+from ragward.domain.explanation import Asked, DocumentId
 from ragward.domain.policy import Membership
 from tests import company
 from tests.e2e.authzen_world import (
@@ -169,12 +170,14 @@ def test_who_may_ask_explain_is_told_why(world):
     denied = unreadable(world, "ben")
     body = question("user:ben", READ, f"document:{denied.document_id}")
     told = world.post("evaluation", body, by="steward").json()
-    expected = world.ragward.stewardship.explain(
-        company.subject("steward"), "user:acme/ben", denied.document_id
-    )
+    asked, document = Asked(principal="user:acme/ben"), DocumentId(denied.document_id)
+    expected = world.ragward.explainer.document(company.subject("steward"), asked, document)
     terms = told["context"]["reason_admin"]["terms"]
-    assert [tuple(term.values()) for term in terms[:-1]] == list(expected.terms)
-    assert terms[-1] == {"term": "answered from", "holds": True, "because": "it is active"}
+    assert terms == [
+        {"who": term.who, "term": term.term, "holds": term.holds, "because": term.because}
+        for term in expected.terms
+    ]
+    assert (terms[-1]["term"], terms[-1]["holds"]) == ("answered from", True)
     assert set(told["context"]) == {"reason_admin"}
     for by in ("pep", "ben"):
         assert world.post("evaluation", body, by=by).json() == {"decision": False}
@@ -195,7 +198,12 @@ def test_what_waits_for_a_steward_is_not_answered_from_but_can_be_acted_on(world
     steward = question("user:steward", "document:relabel", name)
     assert record.document_id in world.found("resource", steward)
     told = world.post("evaluation", body, by="steward").json()["context"]["reason_admin"]["terms"]
-    assert told[-1] == {"term": "answered from", "holds": False, "because": "it is quarantined"}
+    assert told[-1] == {
+        "who": "document",
+        "term": "answered from",
+        "holds": False,
+        "because": "it is quarantined",
+    }
     assert all(term["holds"] for term in told[:-1])
     world.ragward.catalog.set_state("acme", record.document_id, DocumentState.DELETED)
 

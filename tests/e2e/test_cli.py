@@ -125,18 +125,20 @@ def test_the_whole_way(home, ragward):
     assert answers["ann"] != answers["ben"]
     shown = parsed(ragward("document", "list", "--quarantined", "--as", "steward", "--json"))
     assert [d["source"] for d in shown["documents"]] == ["poison.txt"]
-    explained = parsed(
-        ragward(
-            "explain", "hr:poison.txt", "--principal", "user:acme/ann", "--as", "steward", "--json"
-        )
-    )
-    assert explained["permitted"] is True
+    why = ("explain", "hr:poison.txt", "--principal", "user:acme/ann", "--as", "steward", "--json")
+    code, out = ragward(*why)
+    assert code == 3
+    explained = json.loads(out)["decision"]
+    assert [term["term"] for term in explained["terms"] if not term["holds"]] == ["answered from"]
+    [only] = explained["alternatives"]["found"]
+    assert [change["kind"] for change in only["changes"]] == ["release"]
     reason = ("--reason", "read it, it is a training text")
     assert ragward("document", "release", "hr:poison.txt", *reason, "--as", "ben") == (
         3,
         "access.not_found",
     )
     parsed(ragward("document", "release", "hr:poison.txt", *reason, "--as", "steward", "--json"))
+    assert parsed(ragward(*why))["decision"]["permitted"] is True
     found = parsed(ragward("query", "previous instructions system prompt", "--as", "ann", "--json"))
     assert any(p["source"] == "poison.txt" and p["flagged"] for p in found["passages"])
     changed = parsed(
@@ -169,6 +171,52 @@ def test_the_whole_way(home, ragward):
         3,
         "access.not_found",
     )
+
+
+def test_why_who_and_what(home, ragward):
+    """Exit 3 is "not permitted", nobody, nothing; `--json` is what the API gives."""
+    steward = ("--as", "steward")
+    records = parsed(ragward("document", "list", *steward, "--json"))["documents"]
+    verdicts = set()
+    for record in records:
+        name = f"{record['corpus']}:{record['source']}"
+        code, out = ragward("explain", name, "--principal", "user:acme/ben", *steward, "--json")
+        told = json.loads(out)["decision"]
+        assert code == (0 if told["permitted"] else 3)
+        code, out = ragward("who-can-see", record["document_id"], *steward, "--json")
+        readers = json.loads(out)
+        assert code == (0 if readers["total"] else 3)
+        names = {reader["principal"] for reader in readers["readers"]}
+        assert ("user:acme/ben" in names) == told["permitted"]
+        verdicts.add(told["permitted"])
+    assert verdicts == {True, False}
+    asked = ("--query", "budget salary", "--principal", "user:acme/ben", *steward)
+    assert parsed(ragward("explain", *asked, "--json"))["funnel"]["returned"]
+    mine = parsed(ragward("what-can-see", "user:acme/ben", *steward, "--json"))
+    own = parsed(ragward("my-access", "--as", "ben", "--json"))
+    assert {area["corpus"] for area in own["corpora"]} == {a["corpus"] for a in mine["areas"]}
+    assert ragward("what-can-see", "user:acme/none", *steward)[0] == 3
+    for at in ("2027-01-31", "2027-01-31T08:00Z", "1800000000"):
+        assert ragward("what-can-see", "user:acme/ben", "--at", at, *steward)[0] == 0
+    assert ragward("what-can-see", "user:acme/ben", "--at", "soon", *steward) == (
+        2,
+        "request.invalid",
+    )
+    for refused in (
+        ("explain", "hr:none", "--principal", "user:acme/ben", "--as", "ben"),
+        ("who-can-see", records[0]["document_id"], "--as", "ben"),
+        ("what-can-see", "user:acme/ben", "--as", "ben"),
+    ):
+        assert ragward(*refused) == (3, "access.not_found")
+    for shown in (
+        ("explain", *asked),
+        ("explain", records[0]["document_id"], *asked),
+        ("who-can-see", records[0]["document_id"], *steward),
+        ("what-can-see", "user:acme/ben", *steward),
+        ("my-access", "--as", "ben"),
+    ):
+        _, out = ragward(*shown)
+        assert len(out.splitlines()) > 1
 
 
 def test_policy_keys_applications_and_tenants(home, ragward):
@@ -308,7 +356,9 @@ def test_access_takes_names_and_hypothetical_labels(home, ragward):
 def test_backup_restore_rebuild_and_doctor(home, ragward):
     question = ("query", "budget salary contract", "--as", "ann", "--limit", 50, "--json")
     before = parsed(ragward(*question))["passages"]
-    assert {c["check"] for c in parsed(ragward("doctor", "--json")) if not c["ok"]} == set()
+    checks = {c["check"]: c for c in parsed(ragward("doctor", "--json"))}
+    assert {name for name, check in checks.items() if not check["ok"]} == set()
+    assert "SQLite" in checks["tenants apart"]["detail"]
     assert parsed(ragward("backup", home / "backup", "--json"))["copied"] == [
         "catalog.db",
         "audit.db",

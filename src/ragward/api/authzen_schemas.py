@@ -278,10 +278,7 @@ def _context(verdict: Verdict) -> DecisionContext | None:
     if verdict.epoch_token:
         parts["epoch_token"] = verdict.epoch_token
     if verdict.reason is not None:
-        terms = [
-            TermModel(term=term, holds=held, because=because)
-            for term, held, because in verdict.reason.terms
-        ]
+        terms = [TermModel.of(term) for term in verdict.reason.terms]
         parts["reason_admin"] = ReasonModel(terms=terms)
     if verdict.error:
         parts["error"] = ErrorModel(status=400, message=verdict.error)

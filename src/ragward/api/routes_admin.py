@@ -1,4 +1,4 @@
-"""Applications, keys, explanations, the log."""
+"""Applications, keys, the log."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ from ragward.api.schemas import (
     ApplicationModel,
     ApplicationRequest,
     EntryModel,
-    ExplainRequest,
-    ExplainResponse,
     KeyModel,
     RotateRequest,
     RotateResponse,
-    TermModel,
     VerifyRequest,
     VerifyResponse,
 )
@@ -77,16 +74,6 @@ def rotate_key(body: RotateRequest, parts: Parts, subject: Asker) -> RotateRespo
     level = Classification.parse(body.classification)
     kek_id, version = parts.ragward.stewardship.rotate_key(subject, level)
     return RotateResponse(kek_id=kek_id, version=version)
-
-
-@router.post("/explain", operation_id="explain", responses=responses(403, 404))
-def explain(body: ExplainRequest, parts: Parts, subject: Asker) -> ExplainResponse:
-    """Why somebody may or may not read a document; for stewards."""
-    found = parts.ragward.stewardship.explain(subject, body.principal, body.document_id)
-    terms = [
-        TermModel(term=term, holds=held, because=because) for term, held, because in found.terms
-    ]
-    return ExplainResponse(principal=found.principal, permitted=found.permitted, terms=terms)
 
 
 @router.get("/audit/entries", operation_id="get_audit_entries", responses=responses(403))

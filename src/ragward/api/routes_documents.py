@@ -100,9 +100,9 @@ def delete(document_id: Id, parts: Parts, subject: Asker, response: Response) ->
 def relabel(
     document_id: Id, body: RelabelRequest, parts: Parts, subject: Asker, response: Response
 ) -> DocumentModel:
-    """Another access label, in force when this returns."""
+    """Another access label, in force when this returns. What the request does not name stays as it is."""
     before = parts.ragward.stewardship.document(subject, document_id)
-    label = body.label(subject.tenant, before.corpus, before.label.classification)
+    label = body.changed(before.label)
     after = parts.ragward.relabelling.relabel(subject, document_id, label, body.reason)
     stamp(response, parts, subject)
     return DocumentModel.of(after)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ragward.domain.corpus import DocumentRecord
+from ragward.domain.explanation import Term
 from ragward.domain.jobs import ItemResult, JobRecord
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
 from ragward.domain.passages import Answer, Passage
@@ -86,7 +88,7 @@ class PassageModel(BaseModel):
             corpus=passage.corpus,
             source=passage.source,
             title=passage.title,
-            classification=_level(passage.classification),
+            classification=level_of(passage.classification),
             text=passage.text,
             rank=passage.rank,
             score=passage.score,
@@ -121,7 +123,7 @@ class RetrieveResponse(BaseModel):
         receipt = answer.receipt
         return cls(
             passages=[PassageModel.of(passage) for passage in answer.passages],
-            classification=_level(answer.classification),
+            classification=level_of(answer.classification),
             receipt=ReceiptModel(
                 receipt_id=receipt.receipt_id,
                 recorded_at=receipt.recorded_at,
@@ -229,7 +231,7 @@ class ItemModel(BaseModel):
             source=item.source,
             outcome=item.outcome.value,
             document_id=item.document_id,
-            classification=_level(Classification.parse(item.classification))
+            classification=level_of(Classification.parse(item.classification))
             if item.classification
             else None,
             chunks=item.chunks,
@@ -266,7 +268,7 @@ class DocumentModel(BaseModel):
             title=record.title,
             state=record.state.value,
             media_type=record.media_type,
-            classification=_level(record.label.classification),
+            classification=level_of(record.label.classification),
             compartments=sorted(record.label.compartments),
             attributes=dict(record.attributes),
             chunks=record.chunk_count,
@@ -282,9 +284,17 @@ class DocumentPage(BaseModel):
 
 
 class RelabelRequest(LabelFields):
-    """Another label, and why."""
+    """What of a label is to be different, and why. A field that is not sent stays as it is; `null` takes a bound off."""
 
     reason: str = Field(min_length=8, max_length=500)
+
+    def changed(self, before: AccessLabel) -> AccessLabel:
+        """The label afterwards, validated by the domain."""
+        sent = self.model_fields_set
+        given = self.label(before.tenant, before.corpus, before.classification)
+        names = ("compartments", "granted", "denied", "valid_from", "valid_until")
+        kept = {name: getattr(before, name) for name in names if name not in sent}
+        return replace(given, **kept)
 
 
 class FolderRelabelRequest(Strict):
@@ -410,27 +420,18 @@ class KeyModel(BaseModel):
     created_at: int
 
 
-class ExplainRequest(Strict):
-    """Whose access to which document."""
-
-    principal: Principal
-    document_id: str = Field(min_length=1, max_length=100)
-
-
 class TermModel(BaseModel):
-    """One term of the decision."""
+    """One term of a decision, and whom it is about."""
 
+    who: str
     term: str
     holds: bool
     because: str
 
-
-class ExplainResponse(BaseModel):
-    """The decision, term by term."""
-
-    principal: str
-    permitted: bool
-    terms: list[TermModel]
+    @classmethod
+    def of(cls, term: Term) -> TermModel:
+        """From the domain's."""
+        return cls(who=term.who, term=term.term, holds=term.holds, because=term.because)
 
 
 class VerifyRequest(Strict):
@@ -461,7 +462,8 @@ class EntryModel(BaseModel):
     event: dict[str, Any]
 
 
-def _level(level: Classification) -> Level:
+def level_of(level: Classification) -> Level:
+    """A classification as it goes over the wire."""
     names: dict[Classification, Level] = {
         Classification.PUBLIC: "PUBLIC",
         Classification.INTERNAL: "INTERNAL",

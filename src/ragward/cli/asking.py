@@ -10,7 +10,7 @@ import typer
 
 from ragward.api.authzen_schemas import DecisionModel, next_page
 from ragward.bootstrap import Ragward
-from ragward.cli import render
+from ragward.cli import render, render_explain
 from ragward.cli.commands import Caller, document_id
 from ragward.domain.access import Subject
 from ragward.domain.errors import InvalidRequestError
@@ -72,7 +72,7 @@ def evaluate(settings: Settings, asked: Asked, caller: Caller, *, as_json: bool)
         for obligation in verdict.obligations:
             typer.echo(f"  {obligation.id} {json.dumps(dict(obligation.values))}")
         if verdict.reason is not None:
-            render.explanation(verdict.reason)
+            render_explain.terms(verdict.reason.terms)
     return 0 if verdict.decision else 3
 
 

@@ -181,20 +181,6 @@ def query(
         render.answer(answer)
 
 
-def explain(
-    settings: Settings, document: str, principal: str, caller: Caller, *, as_json: bool
-) -> None:
-    """`ragward explain`."""
-    with Ragward.open(settings) as ragward:
-        subject = ragward.identify(caller.credentials(settings))
-        document = document_id(ragward, subject, document)
-        explanation = ragward.stewardship.explain(subject, principal, document)
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(explanation)))
-    else:
-        render.explanation(explanation)
-
-
 def document_id(ragward: Ragward, subject: Subject, name: str) -> str:
     """The id of a document named by its id or as CORPUS:SOURCE; a name that leads nowhere is returned as it is."""
     corpus, colon, source = name.partition(":")
@@ -222,6 +208,7 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
                 if ragward.catalog.pending_points(t, limit=1)
             ]
             findings.append(("index up to date", not owed, "yes" if not owed else f"owed: {owed}"))
+            findings.append(("tenants apart", *ragward.catalog.separation()))
             verified = ragward.audit.verify()
             findings.append(("audit log", verified.consistent, verified.problem or "consistent"))
     except RagwardError as error:

@@ -22,7 +22,8 @@ from ragward.bootstrap import Ragward, development_token, manifest_items
 from ragward.cli import render
 from ragward.cli.commands import ingest_with_progress
 from ragward.cli.serving import serve_api
-from ragward.domain.access import Credentials, Explanation
+from ragward.domain.access import Credentials
+from ragward.domain.explanation import Asked, DocumentExplanation, DocumentId
 from ragward.domain.passages import Answer, Passage, RetrievalRequest
 from ragward.settings import Settings
 
@@ -208,13 +209,15 @@ def _whys(ragward: Ragward, company: Company, answers: Sequence[Answer]) -> list
             lines.append(Text("why: sees what the others see here", style="dim"))
             continue
         principal = f"agent:{company.tenant}/{agent}" if agent else f"user:{company.tenant}/{name}"
-        found = ragward.stewardship.explain(steward, principal, missed.document_id)
+        found = ragward.explainer.document(
+            steward, Asked(principal=principal), DocumentId(missed.document_id)
+        )
         lines.append(Text(f"why not {Path(missed.source).name}: {_because(found)}", style="dim"))
     return lines
 
 
-def _because(found: Explanation) -> str:
-    failed = [f"{term}: {because}" for term, held, because in found.terms if not held]
+def _because(found: DocumentExplanation) -> str:
+    failed = [f"{term.term}: {term.because}" for term in found.terms if not term.holds]
     return failed[0] if failed else "ranked below what is shown"
 
 

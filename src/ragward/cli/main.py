@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ragward.cli import groups
-from ragward.cli.options import As, AsJSON, SettingsFile, TokenFile
+from ragward.cli.options import After, As, AsJSON, At, SettingsFile, Tenant, TokenFile
 from ragward.domain.errors import (
     CODES,
     ConfigurationError,
@@ -148,20 +148,100 @@ def query(
 @app.command()
 def explain(
     context: typer.Context,
-    document: Annotated[str, typer.Argument(help="Document id, or CORPUS:SOURCE.")],
     principal: Annotated[str, typer.Option(help="Whose access: user:TENANT/NAME.")],
-    tenant: Annotated[str | None, typer.Option(help="With --as: the tenant.")] = None,
+    document: Annotated[
+        str | None, typer.Argument(help="Document id, or CORPUS:SOURCE; none with --query alone.")
+    ] = None,
+    question: Annotated[
+        str | None, typer.Option("--query", help="How far it comes in their answer to this.")
+    ] = None,
+    chunk: Annotated[str | None, typer.Option(help="A chunk's id instead of a document.")] = None,
+    application: Annotated[
+        str | None, typer.Option(help="Through this one: app:TENANT/NAME.")
+    ] = None,
+    agent: Annotated[
+        list[str] | None, typer.Option(help="And this agent: agent:TENANT/NAME; may be repeated.")
+    ] = None,
+    corpus: Annotated[list[str] | None, typer.Option(help="With --query: only here.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="With --query.")] = 10,
+    tenant: Tenant = None,
     person: As = None,
     token_file: TokenFile = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Why somebody may or may not read a document; for stewards."""
-    from ragward.cli import commands
+    """Why somebody may or may not read a document, or where an answer lost it; for stewards. Exit 3 if not permitted."""
+    from ragward.cli import commands, explaining
 
     caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    commands.explain(
-        commands.load_settings(context.obj), document, principal, caller, as_json=as_json
+    wanted = explaining.Wanted(
+        principal=principal,
+        document=document,
+        chunk=chunk,
+        query=question,
+        application=application,
+        agents=agent or [],
+        corpora=corpus or [],
+        limit=limit,
     )
+    settings = commands.load_settings(context.obj)
+    raise typer.Exit(explaining.explain(settings, wanted, caller, as_json=as_json))
+
+
+@app.command("who-can-see")
+def who_can_see(
+    context: typer.Context,
+    document: Annotated[str, typer.Argument(help="Document id, CORPUS:SOURCE, or chunk:ID.")],
+    at: At = None,
+    after: After = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Who may read a document, and through what; for stewards. Exit 3 if nobody."""
+    from ragward.cli import commands, explaining
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    page = explaining.Page(at=at, after=after, limit=limit)
+    settings = commands.load_settings(context.obj)
+    raise typer.Exit(explaining.who_can_see(settings, document, page, caller, as_json=as_json))
+
+
+@app.command("what-can-see")
+def what_can_see(
+    context: typer.Context,
+    principal: Annotated[str, typer.Argument(help="user:TENANT/NAME, app:... or agent:...")],
+    at: At = None,
+    after: After = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Documents at most.")] = 20,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """What somebody may read and do; for stewards. Exit 3 if nothing can be read."""
+    from ragward.cli import commands, explaining
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    page = explaining.Page(at=at, after=after, limit=limit)
+    settings = commands.load_settings(context.obj)
+    raise typer.Exit(explaining.what_can_see(settings, principal, page, caller, as_json=as_json))
+
+
+@app.command("my-access")
+def my_access(
+    context: typer.Context,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """The corpora and classifications in which you can read something already."""
+    from ragward.cli import commands, explaining
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    explaining.my_access(commands.load_settings(context.obj), caller, as_json=as_json)
 
 
 @app.command()

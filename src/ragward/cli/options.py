@@ -20,3 +20,8 @@ SettingsFile = Annotated[
 ]
 Tenant = Annotated[str | None, typer.Option(help="With --as: the tenant.")]
 Reason = Annotated[str, typer.Option(help="Why, for the log: 8 to 500 characters.")]
+At = Annotated[
+    str | None,
+    typer.Option(help="As it will be, or was, then: 2027-01-31, 2027-01-31T08:00Z, Unix seconds."),
+]
+After = Annotated[str, typer.Option(help="Go on after this, the last of the page before.")]

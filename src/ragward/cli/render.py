@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ragward.domain.access import Explanation
 from ragward.domain.audit import AuditEntry
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.envelope import KEKStatus
@@ -226,19 +225,6 @@ def document_json(record: DocumentRecord) -> dict[str, Any]:
         "attributes": dict(record.attributes),
         "evidence": list(record.evidence),
     }
-
-
-def explanation(given: Explanation) -> None:
-    """Term by term."""
-    table = Table(
-        "term",
-        "holds",
-        "because",
-        title=f"{given.principal}: {'may read' if given.permitted else 'may not read'}",
-    )
-    for term, held, because in given.terms:
-        table.add_row(term, Text("yes", "green") if held else Text("no", "bold red"), because)
-    console().print(table)
 
 
 def checks(findings: Sequence[tuple[str, bool, str]], *, as_json: bool) -> None:

@@ -185,13 +185,3 @@ class Deny:
 
 
 Decision = Permit | Deny
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Why one subject may or may not read under one label: the terms in the order they are checked, for stewards only."""
-
-    principal: str
-    permitted: bool
-    terms: tuple[tuple[str, bool, str], ...]
-    """(term, held, what decided it)"""

@@ -10,6 +10,7 @@ from ragward.domain.access import KNOWING_ACTIONS, STEWARDING_ACTIONS, Action, P
 from ragward.domain.corpus import DocumentState, IndexScope, Pending, StoredChunk, View
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Verdict
+from ragward.domain.funnel import Fate
 from ragward.domain.passages import (
     AuthorizedChunk,
     MinimalText,
@@ -60,18 +61,20 @@ def matches_view(permit: Permit, scope: IndexScope) -> bool:
     return entitled if scope.view is View.FULL else not entitled
 
 
-def drop_reason(permit: Permit, request: RetrievalRequest, stored: StoredChunk | None) -> str:
-    """Why a candidate may not be opened, judged on the catalog's row alone; empty if it may."""
+def drop_reason(
+    permit: Permit, request: RetrievalRequest, stored: StoredChunk | None
+) -> Fate | None:
+    """Why a candidate may not be opened, judged on the catalog's row alone; None if it may."""
     if stored is None:
-        return "absent"
+        return Fate.ABSENT
     if stored.state is not DocumentState.ACTIVE:
-        return "state"
+        return Fate.STATE
     if not permit.admits(stored.label_id):
-        return "label"
+        return Fate.LABEL
     if stored.pending is Pending.REWRAP:
-        return "rewrap_pending"
+        return Fate.REWRAP_PENDING
     if request.corpora and stored.corpus not in request.corpora:
-        return "corpus"
+        return Fate.CORPUS
     scope = IndexScope(
         scope_id=0,
         label_id=stored.label_id,
@@ -80,10 +83,10 @@ def drop_reason(permit: Permit, request: RetrievalRequest, stored: StoredChunk |
         entity_types=stored.entity_types,
     )
     if not matches_view(permit, scope):
-        return "view"
+        return Fate.VIEW
     if stored.verdict == Verdict.QUARANTINE:
-        return "quarantined"
-    return ""
+        return Fate.QUARANTINED
+    return None
 
 
 def capped_per_document(chunks: Sequence[AuthorizedChunk], limit: int) -> list[AuthorizedChunk]:

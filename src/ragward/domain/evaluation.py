@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from ragward.domain.access import Explanation
 from ragward.domain.errors import InvalidRequestError
+from ragward.domain.explanation import Explanation
 from ragward.domain.handling import HandlingProfile
 from ragward.domain.labels import AccessLabel, Classification, require_principal
 

@@ -11,8 +11,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Final
 
+from ragward.domain.funnel import Fate
 from ragward.domain.passages import MinimalText
 
 CUT_MARK: Final = " […] "
@@ -91,6 +93,14 @@ _STOP: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Why nothing is left of a text: `NEAR_DUPLICATE` of text `other`, past the `LIMIT`, or no room in the `BUDGET`."""
+
+    fate: Fate
+    other: int | None = None
+
+
 def minimize(
     texts: Sequence[str],
     query: str,
@@ -99,28 +109,33 @@ def minimize(
     budgets: Mapping[int, int],
     limit: int,
     cut: bool = True,
-) -> tuple[list[MinimalText | None], int]:
-    """(per text, in rank order: what is left of it or None, and how many near-duplicates went).
+) -> list[MinimalText | LeftOut]:
+    """What is left of each text, in rank order.
 
-    `levels` are the texts' classifications, `budgets` the tokens all texts of one level may have together. None stands for
-    a near-duplicate of an earlier text, a text past `limit`, or one for which its level's budget has no room.
+    `levels` are the texts' classifications, `budgets` the tokens all texts of one level may have together. A text is left
+    out that is a near-duplicate of an earlier one, that is past `limit`, or for which its level's budget has no room.
     """
-    kept = set(remove_near_duplicates(texts))
+    repeated = near_duplicates(texts)
     weights = _weights(texts, query)
     spent: Counter[int] = Counter()
-    out: list[MinimalText | None] = []
+    out: list[MinimalText | LeftOut] = []
     given = 0
     for index, (text, level) in enumerate(zip(texts, levels, strict=True)):
         room = budgets[level] - spent[level]
-        if index not in kept or given >= limit or room <= 0:
-            out.append(None)
+        if index in repeated:
+            out.append(LeftOut(Fate.NEAR_DUPLICATE, repeated[index]))
             continue
-        minimal = minimal_text(text, weights if cut else {}, room)
-        if minimal is not None:
-            spent[level] += tokens_of(minimal.text)
-            given += 1
+        if given >= limit:
+            out.append(LeftOut(Fate.LIMIT))
+            continue
+        minimal = minimal_text(text, weights if cut else {}, room) if room > 0 else None
+        if minimal is None:
+            out.append(LeftOut(Fate.BUDGET))
+            continue
+        spent[level] += tokens_of(minimal.text)
+        given += 1
         out.append(minimal)
-    return out, len(texts) - len(kept)
+    return out
 
 
 def minimal_text(text: str, weights: dict[str, float], budget_tokens: int) -> MinimalText | None:
@@ -159,24 +174,28 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
     return bounds
 
 
-def remove_near_duplicates(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts to keep: those whose shingles' Jaccard similarity to every earlier kept text is below 0.8.
+def near_duplicates(texts: Sequence[str]) -> dict[int, int]:
+    """Index of each text to leave out -> the earlier kept text that it repeats: the Jaccard similarity of their shingles is
+    0.8 or more.
 
     Sets that similar share one of their first shingles in any common order (prefix filtering, Chaudhuri et al. 2006), so
     only such pairs are compared.
     """
+    repeated: dict[int, int] = {}
     kept: dict[int, frozenset[int]] = {}
     holders: dict[int, list[int]] = {}
     for index, text in enumerate(texts):
         own = _shingles(text)
         first = sorted(own)[: len(own) - math.ceil(_NEAR * len(own)) + 1]
         near = {other for shingle in first for other in holders.get(shingle, ())}
-        if any(_jaccard(own, kept[other]) >= _NEAR for other in near):
+        alike = [other for other in sorted(near) if _jaccard(own, kept[other]) >= _NEAR]
+        if alike:
+            repeated[index] = alike[0]
             continue
         kept[index] = own
         for shingle in first:
             holders.setdefault(shingle, []).append(index)
-    return list(kept)
+    return repeated
 
 
 def tokens_of(text: str) -> int:

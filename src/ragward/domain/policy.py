@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -147,6 +147,22 @@ class Reach:
                         frontier.append(group)
             known = self._known[principal] = frozenset(reached)
         return known
+
+    def path(self, principal: str, goals: Collection[str]) -> tuple[str, ...]:
+        """The shortest chain of memberships to one of the goals, both ends included; the first by name of several, empty if none."""
+        ways: dict[str, tuple[str, ...]] = {principal: (principal,)}
+        level = [principal]
+        while level:
+            if arrived := sorted(name for name in level if name in goals):
+                return ways[arrived[0]]
+            following: list[str] = []
+            for name in sorted(level):
+                for group in sorted(self._parents.get(name, ())):
+                    if group not in ways:
+                        ways[group] = (*ways[name], group)
+                        following.append(group)
+            level = following
+        return ()
 
 
 def parse_levels(text: str) -> tuple[Classification, Classification]:

@@ -13,13 +13,13 @@ from ragward.domain.access import (
     STEWARDING_ACTIONS,
     Action,
     Context,
-    Explanation,
     Subject,
 )
 from ragward.domain.admission import knowing_actions
 from ragward.domain.corpus import DocumentState, View
 from ragward.domain.errors import DeniedError, NotFoundError
 from ragward.domain.evaluation import SUBJECT_TYPES, ResourceName, ResourceType, SubjectName
+from ragward.domain.explanation import AskedAbout, Explanation, Term
 from ragward.domain.handling import Handling
 from ragward.domain.labels import AccessLabel
 from ragward.evidence import Recorder
@@ -190,10 +190,10 @@ class Asking:
             return None
         if not self.caller_may(Action.ACCESS_EXPLAIN, found.label):
             return None
-        explanation = self.ports.pdp.explain(
-            self.caller.tenant, principal, found.label, self.context
-        )
-        state = ("answered from", found.state in _ANSWERED, f"it is {found.state.value}")
+        about = AskedAbout(principal=principal)
+        explanation = self.ports.pdp.explain(about, found.label, self.context)
+        active = found.state in _ANSWERED
+        state = Term("document", "answered from", active, f"it is {found.state.value}")
         return replace(explanation, permitted=False, terms=(*explanation.terms, state))
 
     def _may_know(self, label: AccessLabel, by: tuple[Action, ...] = KNOWING_ACTIONS) -> bool:

@@ -192,7 +192,7 @@ def test_what_a_permit_reveals_under_another_label_does_not_count():
 @pytest.mark.parametrize("verdict", ["allow", "flag"])
 def test_what_is_permitted_may_be_opened(corpora, verdict):
     stored = replace(STORED, verdict=verdict)
-    assert drop_reason(permit(), replace(REQUEST, corpora=corpora), stored) == ""
+    assert drop_reason(permit(), replace(REQUEST, corpora=corpora), stored) is None
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_each_reason_not_to_open(stored, reason):
 
 def test_the_view_of_who_is_not_entitled_may_be_opened():
     stored = replace(STORED, view=View.REDACTED, entity_types=frozenset({"PERSON"}))
-    assert drop_reason(permit("AGE"), REQUEST, stored) == ""
+    assert drop_reason(permit("AGE"), REQUEST, stored) is None
 
 
 def test_the_earliest_reason_is_given():

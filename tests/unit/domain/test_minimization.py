@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ragward.domain.funnel import Fate
 from ragward.domain.minimization import (
     CUT_MARK,
+    LeftOut,
     minimal_text,
     minimize,
-    remove_near_duplicates,
+    near_duplicates,
     split_sentences,
     stem,
     tokens_of,
 )
+from ragward.domain.passages import MinimalText
 
 UNLIMITED = 10**9
 FILLER = "The canteen serves soup and bread at noon on most working days. "
@@ -36,8 +39,8 @@ PROSE = st.lists(
 
 
 def one(text, query="notice period", budget=UNLIMITED, cut=True):
-    kept, _ = minimize([text], query, levels=[0], budgets={0: budget}, limit=1, cut=cut)
-    return kept[0]
+    [kept] = minimize([text], query, levels=[0], budgets={0: budget}, limit=1, cut=cut)
+    return kept if isinstance(kept, MinimalText) else None
 
 
 def distinct(count, words=40):
@@ -162,11 +165,14 @@ def test_no_room_for_one_sentence_means_nothing():
 def test_the_budget_of_a_level_is_shared_by_its_texts_and_no_others():
     texts = [text + "." for text in distinct(4)]
     cost = tokens_of(texts[0])
-    kept, removed = minimize(
-        texts, "q", levels=[1, 1, 2, 1], budgets={1: cost + 5, 2: cost + 5}, limit=9
-    )
-    assert [item is not None for item in kept] == [True, False, True, False]
-    assert removed == 0
+    kept = minimize(texts, "q", levels=[1, 1, 2, 1], budgets={1: cost + 5, 2: cost + 5}, limit=9)
+    full = LeftOut(Fate.BUDGET)
+    assert [item if isinstance(item, LeftOut) else True for item in kept] == [
+        True,
+        full,
+        True,
+        full,
+    ]
 
 
 @settings(max_examples=100)
@@ -179,7 +185,7 @@ def test_the_budget_of_a_level_is_shared_by_its_texts_and_no_others():
 def test_budgets_and_limit_hold(items, budgets, limit, cut):
     levels = [level for _, level in items]
     texts = [text for text, _ in items]
-    kept, removed = minimize(
+    told = minimize(
         texts,
         "notice canteen",
         levels=levels,
@@ -187,9 +193,14 @@ def test_budgets_and_limit_hold(items, budgets, limit, cut):
         limit=limit,
         cut=cut,
     )
+    kept = [None if isinstance(item, LeftOut) else item for item in told]
     assert len(kept) == len(texts)
     assert sum(item is not None for item in kept) <= limit
-    assert removed == len(texts) - len(remove_near_duplicates(texts))
+    repeated = near_duplicates(texts)
+    for index, item in enumerate(told):
+        is_repeated = isinstance(item, LeftOut) and item.fate is Fate.NEAR_DUPLICATE
+        assert is_repeated == (index in repeated)
+        assert not is_repeated or item.other == repeated[index] < index
     for level, budget in enumerate(budgets):
         spent = [
             tokens_of(i.text) for i, own in zip(kept, levels, strict=True) if i and own == level
@@ -199,15 +210,14 @@ def test_budgets_and_limit_hold(items, budgets, limit, cut):
 
 def test_the_limit_counts_what_is_given_not_what_is_skipped():
     texts = [*distinct(1), *distinct(4)]
-    kept, removed = minimize(texts, "q", levels=[0] * 5, budgets={0: UNLIMITED}, limit=3)
-    assert [item.text if item else None for item in kept] == [
+    kept = minimize(texts, "q", levels=[0] * 5, budgets={0: UNLIMITED}, limit=3)
+    assert [item if isinstance(item, LeftOut) else item.text for item in kept] == [
         texts[0],
-        None,
+        LeftOut(Fate.NEAR_DUPLICATE, 0),
         texts[2],
         texts[3],
-        None,
+        LeftOut(Fate.LIMIT),
     ]
-    assert removed == 1
 
 
 def test_near_duplicates_of_an_earlier_text_go():
@@ -219,17 +229,17 @@ def test_near_duplicates_of_an_earlier_text_go():
         .replace("w0x70", "c")
         .replace("w0x40", "d")
     )
-    assert remove_near_duplicates([first, other, nearly, first.upper(), half]) == [0, 1, 4]
-    assert remove_near_duplicates([nearly, first]) == [0]
+    assert near_duplicates([first, other, nearly, first.upper(), half]) == {2: 0, 3: 0}
+    assert near_duplicates([nearly, first]) == {1: 0}
 
 
 def test_short_texts_are_duplicates_only_when_their_words_are_equal():
-    assert remove_near_duplicates(["Yes, we do", "yes we do!", "no we do", "", "..."]) == [0, 2, 3]
+    assert near_duplicates(["Yes, we do", "yes we do!", "no we do", "", "..."]) == {1: 0, 4: 3}
 
 
 @given(PROSE)
 def test_a_text_is_a_duplicate_of_itself(text):
-    assert remove_near_duplicates([text, text]) == [0]
+    assert near_duplicates([text, text]) == {1: 0}
 
 
 @given(st.text(max_size=60))
@@ -253,7 +263,5 @@ def test_the_rarer_word_decides():
     common = "Every page names the handbook of the company in a line. "
     rare = "Sabbatical leave is granted after seven years of service here. "
     texts = [common * 1 + FILLER * 5 + rare, *(f"{common} {text}" for text in distinct(30))]
-    kept, _ = minimize(
-        texts, "handbook sabbatical", levels=[0] * 31, budgets={0: UNLIMITED}, limit=1
-    )
+    kept = minimize(texts, "handbook sabbatical", levels=[0] * 31, budgets={0: UNLIMITED}, limit=1)
     assert kept[0].text == f"[…] {rare}".strip()

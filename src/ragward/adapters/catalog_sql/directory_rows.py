@@ -50,6 +50,17 @@ def is_disabled(connection: Connection, tenant: str, external_id: str) -> bool:
     return bool(connection.execute(_DISABLED, {"of": tenant, "who": external_id}).scalar())
 
 
+def disabled_external_ids(connection: Connection, tenant: str) -> list[str]:
+    """External ids of people who were deactivated or deleted."""
+    users = directory_users.c
+    found = connection.execute(
+        select(users.external_id).where(
+            users.tenant == tenant, users.disabled.is_(True), users.external_id.is_not(None)
+        )
+    )
+    return list(found.scalars())
+
+
 def read_user(connection: Connection, tenant: str, user_id: str) -> DirectoryUser:
     """Raises `access.not_found`."""
     users = directory_users.c

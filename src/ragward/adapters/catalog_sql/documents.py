@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.filters import AttributeFilter
-from ragward.adapters.catalog_sql.labels import label_of, types_from_text
+from ragward.adapters.catalog_sql.labels import label_from_json, label_of, types_from_text
 from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
 from ragward.adapters.catalog_sql.tenants import EPOCH, read_epoch
 from ragward.domain.corpus import (
@@ -50,8 +50,12 @@ class RowReader:
         self._keys: dict[tuple[str, bytes | None], KeyReference] = {}
         self._attributes: dict[str, dict[str, AttributeValue]] = {}
 
-    def label(self, tenant: str, label_tenant: str, digest: bytes, fields: str) -> AccessLabel:
-        """The label of a row of `tenant`. Raises `integrity.envelope`."""
+    def label(
+        self, tenant: str, label_tenant: str | None, digest: bytes, fields: str
+    ) -> AccessLabel:
+        """The label of a row of `tenant`. Raises `integrity.envelope`.
+
+        One that is not there is another tenant's too: row level security does not show it."""
         if label_tenant != tenant:
             raise IntegrityError("a document has another tenant's label")
         return label_of(label_tenant, digest, fields)
@@ -258,7 +262,7 @@ def _records(tenant: str) -> Select[Any]:
             labels.c.fields,
         )
         .join(documents, IS_CURRENT)
-        .join(labels, labels.c.label_id == versions.c.label_id)
+        .outerjoin(labels, labels.c.label_id == versions.c.label_id)
         .where(
             documents.c.tenant == tenant,
             versions.c.tenant == tenant,
@@ -284,6 +288,7 @@ def _record(row: Row[Any], reader: RowReader) -> DocumentRecord:
         media_type=row.media_type,
         label_id=row.label_id,
         label=reader.label(row.tenant, row.label_tenant, row.digest, row.fields),
+        claimed=None if row.claimed is None else label_from_json(row.tenant, row.claimed),
         attributes=reader.attributes(row.attributes),
         evidence=tuple(json.loads(row.evidence)),
         chunk_count=row.chunk_count,
@@ -332,10 +337,9 @@ def _stored_chunks() -> Select[Any]:
             ),
         )
         .join(documents, documents.c.document_id == versions.c.document_id)
-        .join(labels, labels.c.label_id == versions.c.label_id)
+        .outerjoin(labels, labels.c.label_id == versions.c.label_id)
         .where(
-            points.c.tenant == bindparam("of"),
-            documents.c.tenant == bindparam("of"),
+            *(table.c.tenant == bindparam("of") for table in (points, chunks, versions, documents)),
             versions.c.state != DocumentState.STAGED.value,
         )
     )

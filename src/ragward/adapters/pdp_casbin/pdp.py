@@ -10,57 +10,61 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pyroaring import BitMap, FrozenBitMap
 
 from ragward.adapters.pdp_casbin.compiler import compile_matcher
 from ragward.adapters.pdp_casbin.exact import ExactPolicy
-from ragward.adapters.pdp_casbin.explain import terms
+from ragward.adapters.pdp_casbin.explain import reader, terms
 from ragward.adapters.pdp_casbin.fast import FastPolicy
 from ragward.adapters.pdp_casbin.label_index import FAR_FUTURE, LabelIndex
 from ragward.adapters.pdp_casbin.model import Ctx, enforcer, load_model
 from ragward.adapters.pdp_casbin.rule_index import RuleIndex
+from ragward.adapters.pdp_casbin.verdicts import (
+    Policy,
+    admitted,
+    asking,
+    contexts,
+    contexts_about,
+    may_read,
+    permits,
+    readable,
+)
 from ragward.domain.access import (
-    ALL_CORPORA,
-    CONTENT_ACTIONS,
     REVEAL_PREFIX,
     Action,
-    Application,
     Context,
     Decision,
     Deny,
-    Explanation,
     Grant,
     Permit,
     Subject,
     TenantHead,
 )
 from ragward.domain.errors import InvalidRequestError, UnavailableError
+from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
 from ragward.ports import LabelStore, PolicyStore
 
 _MAX_TENANTS: Final = 256
 _MAX_PERMITS_PER_TENANT: Final = 4096
+_READERS_AT_ONCE: Final = 256
 
 
 class PolicyAndLabels(PolicyStore, LabelStore, Protocol):
     """What decisions are made from."""
 
 
-class _Policy(Protocol):
-    """One policy version, decided fast or exactly."""
+class _Tried(NamedTuple):
+    """A policy that is not in force."""
 
-    def readable(self, principal: str, index: LabelIndex, within: BitMap, ctx: Ctx) -> BitMap:
-        """Labels, of the signatures `within`, that the principal may retrieve under."""
-
-    def signatures(self, principal: str, action: str, index: LabelIndex) -> BitMap:
-        """Signatures under which an administrative action is permitted."""
-
-    def permits(self, principal: str, action: str, label: AccessLabel, ctx: Ctx) -> bool:
-        """One decision."""
+    snapshot: PolicySnapshot
+    rules: RuleIndex
+    policy: Policy
 
 
 @dataclass(slots=True)
@@ -92,7 +96,7 @@ class _Tenant:
         self.index = LabelIndex(tenant)
         self.epoch = -1
         self.rules: RuleIndex
-        self.policy: _Policy
+        self.policy: Policy
         self.permits: OrderedDict[tuple[object, ...], _Remembered] = OrderedDict()
 
 
@@ -111,7 +115,7 @@ class CasbinPolicyDecisionPoint:
         self._matcher = compile_matcher(load_model(model_text))
         self._entity_types = sorted(entity_types)
         self._tenants: OrderedDict[str, _Tenant] = OrderedDict()
-        self._last_tried: tuple[tuple[PolicySnapshot, _Policy], ...] = ()
+        self._last_tried: tuple[_Tried, ...] = ()
         self._lock = threading.Lock()
 
     def decide_labels(self, subject: Subject, context: Context) -> Decision:
@@ -124,62 +128,114 @@ class CasbinPolicyDecisionPoint:
 
     def decide(self, subject: Subject, action: str, label: AccessLabel, context: Context) -> bool:
         """Whether `subject`, through its application and agents, may do `action` on things under `label`."""
-        if label.tenant != subject.tenant or not subject.application.admits(label):
-            return False
-        if subject.is_application_alone and label.classification > Classification.PUBLIC:
+        if label.tenant != subject.tenant:
             return False
         known = self._current(subject.tenant)
         with known.lock:
-            own, acting = _contexts(action, context)
-            if not own.administrative and label.denied & _reached(known, subject.application):
-                return False
-            return known.policy.permits(subject.principal, action, label, own) and all(
-                known.policy.permits(agent, action, label, acting) for agent in subject.agents
-            )
+            ctx = contexts(action, context)
+            return permits(known.policy, known.rules, asking(subject), action, label, ctx)
 
     def decide_for(
         self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
     ) -> bool:
         """Whether a principal by itself may do `action` under `label`; an agent as the delegate it always is."""
         known = self._current(tenant)
-        own, acting = _contexts(action, context)
+        own, acting = contexts(action, context)
         ctx = acting if principal.startswith("agent:") else own
         with known.lock:
             return label.tenant == tenant and known.policy.permits(principal, action, label, ctx)
 
-    def permitted_under(
-        self, snapshot: PolicySnapshot, principal: str, context: Context
-    ) -> frozenset[int]:
-        """Labels the principal by itself could read if `snapshot` were the policy; an agent as far as it may act for somebody."""
-        known = self._current(snapshot.tenant)
-        policy = self._tried(snapshot)
-        ctx = Ctx(context.now, delegate=principal.startswith("agent:"), administrative=False)
+    def decide_about(self, about: AskedAbout, context: Context) -> Decision:
+        """What `decide_labels` would say if they asked; not remembered."""
+        known = self._tenant(about.tenant)
+        head = self._store.head(about.tenant)
         with known.lock:
-            within = known.index.all_signatures()
-            if principal.startswith("app:"):  # no person behind it
-                within &= known.index.up_to(Classification.PUBLIC)
-            return frozenset(policy.readable(principal, known.index, within, ctx))
+            head = self._catch_up(known, about.tenant, head)
+            decision = self._decided(known, about, contexts_about(about, context))
+            made = _Remembered(
+                decision,
+                known.index.last_id,
+                context.now,
+                known.index.validity.next_boundary(context.now),
+            )
+            return made.as_of(head, FAR_FUTURE)
 
-    def _tried(self, snapshot: PolicySnapshot) -> _Policy:
-        """A policy that is not in force. The last two are kept: a dry run asks of one before and one after, by turns."""
-        for kept, policy in self._last_tried:
-            if kept is snapshot:
-                return policy
-        snapshot.validate()
-        policy = self._policy(RuleIndex(snapshot))
-        self._last_tried = (*self._last_tried[-1:], (snapshot, policy))
-        return policy
+    def labels_for(self, subject: Subject, action: str, context: Context) -> FrozenBitMap:  # noqa: ARG002 - rows have no clock
+        """Labels under which the subject may do an administrative action, which is the business of rows alone."""
+        known = self._current(subject.tenant)
+        with known.lock:
+            signatures = admitted(known.index, asking(subject))
+            for principal in (subject.principal, *subject.agents):
+                signatures &= known.policy.signatures(principal, action, known.index)
+            return FrozenBitMap(known.index.labels_of(signatures))
+
+    def described(self, tenant: str, label_ids: Iterable[int]) -> dict[int, AccessLabel]:
+        """Labels by id, as they were taken in."""
+        known = self._tenant(tenant)
+        with known.lock:
+            labels = known.index.labels
+            return {label_id: labels[label_id] for label_id in label_ids if label_id in labels}
+
+    def permitted_under(
+        self, snapshot: PolicySnapshot, about: AskedAbout, context: Context
+    ) -> frozenset[int]:
+        """Labels that somebody could read if `snapshot` were the policy."""
+        known = self._current(snapshot.tenant)
+        tried = self._tried(snapshot)
+        with known.lock:
+            ctx = contexts_about(about, context)
+            return frozenset(readable(tried.policy, tried.rules, known.index, about, ctx))
 
     def explain(
-        self, tenant: str, principal: str, label: AccessLabel, context: Context
+        self,
+        about: AskedAbout,
+        label: AccessLabel,
+        context: Context,
+        policy: PolicySnapshot | None = None,
     ) -> Explanation:
         """The model's terms one by one, beside the decision."""
-        known = self._current(tenant)
-        ctx = Ctx(context.now, delegate=principal.startswith("agent:"), administrative=False)
+        known = self._current(about.tenant) if policy is None else self._tenant(about.tenant)
+        tried = None if policy is None else self._tried(policy)
+        own, acting = contexts_about(about, context)
         with known.lock:
-            permitted = known.policy.permits(principal, Action.CORPUS_RETRIEVE, label, ctx)
-            told = terms(known.rules, known.rules.sub(principal), label, ctx)
-        return Explanation(principal=principal, permitted=permitted, terms=told)
+            rules, decides = (known.rules, known.policy) if tried is None else tried[1:]
+            permitted = may_read(decides, rules, about, label, context)
+            told = terms(
+                rules,
+                about,
+                label,
+                context.now,
+                lambda who: own if who == about.principal else acting,
+            )
+        return Explanation(principal=about.principal, permitted=permitted, terms=told)
+
+    def readers(
+        self, tenant: str, label: AccessLabel, context: Context, *, after: str = ""
+    ) -> Iterator[Reader]:
+        """Everybody the policy names who may read by themselves, with the way each has to it; by name, from after one on."""
+        known = self._current(tenant)
+        with known.lock:  # one policy for the whole list
+            policy, rules = known.policy, known.rules
+        names = [name for name in rules.asking() if name > after]
+        for first in range(0, len(names), _READERS_AT_ONCE):
+            with known.lock:  # not for long: answers wait for it
+                found = [
+                    reader(rules, name, label)
+                    for name in names[first : first + _READERS_AT_ONCE]
+                    if may_read(policy, rules, AskedAbout(principal=name), label, context)
+                ]
+            yield from found
+
+    def _tried(self, snapshot: PolicySnapshot) -> _Tried:
+        """A policy that is not in force. The last two are kept: a dry run asks of one before and one after, by turns."""
+        for tried in self._last_tried:
+            if tried.snapshot is snapshot:
+                return tried
+        snapshot.validate()
+        rules = RuleIndex(snapshot)
+        made = _Tried(snapshot, rules, self._policy(rules))
+        self._last_tried = (*self._last_tried[-1:], made)
+        return made
 
     def check(self, snapshot: PolicySnapshot) -> None:
         """Raises `policy.invalid` unless Casbin itself takes these rows and can decide by them."""
@@ -244,7 +300,7 @@ class CasbinPolicyDecisionPoint:
             raise UnavailableError(code="unavailable.policy") from error
         return snapshot
 
-    def _policy(self, rules: RuleIndex) -> _Policy:
+    def _policy(self, rules: RuleIndex) -> Policy:
         if self._matcher is not None:
             return FastPolicy(rules, self._matcher)
         try:
@@ -269,7 +325,9 @@ class CasbinPolicyDecisionPoint:
             known.permits.move_to_end(key)
             return found
         made = _Remembered(
-            decision=self._decided(known, subject, context),
+            decision=self._decided(
+                known, asking(subject), contexts(Action.CORPUS_RETRIEVE, context)
+            ),
             last_label_id=known.index.last_id,
             decided_at=context.now,
             not_after=known.index.validity.next_boundary(context.now),
@@ -281,31 +339,23 @@ class CasbinPolicyDecisionPoint:
 
     # Deciding. ------------------------------------------------------------------------------------------------------
 
-    def _decided(self, known: _Tenant, subject: Subject, context: Context) -> Decision:
+    def _decided(self, known: _Tenant, about: AskedAbout, ctx: tuple[Ctx, Ctx]) -> Decision:
         """user ∩ application ∩ every agent."""
-        index, policy = known.index, known.policy
-        within = _admitted(index, subject.application)
-        if subject.is_application_alone:
-            within &= index.up_to(Classification.PUBLIC)
-        own, acting = _contexts(Action.CORPUS_RETRIEVE, context)
-        labels = policy.readable(subject.principal, index, within, own)
-        for agent in subject.agents:
-            labels &= policy.readable(agent, index, within, acting)
-        labels -= index.denied_to(_reached(known, subject.application))
+        labels = readable(known.policy, known.rules, known.index, about, ctx)
         if not labels:
             return Deny(epoch=known.epoch, reason="no label is permitted")
         return Permit(
             head=TenantHead(epoch=known.epoch),
             not_after=0,
-            grants=self._grants(known, subject, labels),
+            grants=self._grants(known, about, labels),
             policy_digest=known.rules.digest,
-            reason=f"{len(labels)} of {len(index.labels)} labels",
+            reason=f"{len(labels)} of {len(known.index.labels)} labels",
         )
 
-    def _grants(self, known: _Tenant, subject: Subject, labels: BitMap) -> tuple[Grant, ...]:
+    def _grants(self, known: _Tenant, about: AskedAbout, labels: BitMap) -> tuple[Grant, ...]:
         """The labels parted by what is revealed under them, which rows decide by signature."""
         parts: list[tuple[frozenset[str], BitMap]] = [(frozenset(), known.index.all_signatures())]
-        principals = (subject.principal, *subject.agents)
+        principals = (about.principal, *about.agents)
         if all(known.rules.has_action(known.rules.sub(p), REVEAL_PREFIX) for p in principals):
             for entity_type in self._entity_types:
                 parts = list(
@@ -341,27 +391,3 @@ def _split(
         if outside:
             out.append((types, outside))
     return out
-
-
-def _admitted(index: LabelIndex, application: Application) -> BitMap:
-    """Signatures whose content may pass through the application: `Application.admits`, for all of them."""
-    if application.tenant != index.tenant:
-        return BitMap()
-    within = index.up_to(application.ceiling)
-    if ALL_CORPORA not in application.corpora:
-        within &= index.in_corpora(application.corpora)
-    return within
-
-
-def _reached(known: _Tenant, application: Application) -> frozenset[str]:
-    """What an application is and belongs to: it needs no row or grant of its own, but a denial of it counts."""
-    return known.rules.sub(application.principal).reached
-
-
-def _contexts(action: str, context: Context) -> tuple[Ctx, Ctx]:
-    """What the model sees of the circumstances: for the subject itself, and for who acts for it."""
-    administrative = action not in CONTENT_ACTIONS
-    return (
-        Ctx(context.now, delegate=False, administrative=administrative),
-        Ctx(context.now, delegate=True, administrative=administrative),
-    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ragward.adapters.pdp_casbin.model import Sub, matches_action
 from ragward.domain.policy import PolicyRow, PolicySnapshot, Reach
+from ragward.domain.policy_change import ASKING_KINDS
 
 
 class RuleIndex:
@@ -35,6 +38,14 @@ class RuleIndex:
                 return Sub(principal, frozenset({principal}))
             known = self._subs[principal] = Sub(principal, self._reach.of(principal))
         return known
+
+    def asking(self) -> list[str]:
+        """The people, applications and agents it names, sorted."""
+        return sorted(name for name in self._names if name.startswith(ASKING_KINDS))
+
+    def path(self, principal: str, goals: Collection[str]) -> tuple[str, ...]:
+        """The way from a principal to one of the goals: `Reach.path`."""
+        return self._reach.path(principal, goals)
 
     def rows(self, sub: Sub, action: str) -> list[PolicyRow]:
         """Rows for the subject, or something it belongs to, whose action pattern matches."""
