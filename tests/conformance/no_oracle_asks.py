@@ -98,6 +98,7 @@ def by_id(chance, facts):
             ("PATCH", f"{url}/label", {"granted": ["nobody"], "reason": reason}),
             ("POST", f"{url}/release", {"reason": reason}),
             ("POST", "/v1/explain", {"principal": "user:acme/ben", "document_id": name}),
+            ("GET", f"{url}/readers", None),
         )
     )
     return lambda world, asker: [world.ask(asker, method, path, body)]
@@ -130,6 +131,19 @@ def evaluation(chance, facts):
         return [world.ask(asker, "POST", f"/access/v1/{path}", about | more)]
 
     return ask
+
+
+def explanation(chance, facts):
+    """What can I see, and what only stewards are told of somebody's answer."""
+    asked = {"principal": "user:acme/ben", "query": question(chance, facts)}
+    method, path, body = chance.choice(
+        (
+            ("GET", "/v1/me/access", None),
+            ("GET", "/v1/subjects/user%3Aacme%2Fben/access", None),
+            ("POST", "/v1/explain", asked),
+        )
+    )
+    return lambda world, asker: [world.ask(asker, method, path, body)]
 
 
 def jobs(chance, facts):
@@ -223,25 +237,40 @@ class Kind:
 
 
 KINDS = (
-    Kind(worlds.forbidden, (retrieve, retrieve, retrieve, listing, evaluation), _to_dot, weight=8),
+    Kind(
+        worlds.forbidden,
+        (retrieve, retrieve, retrieve, listing, evaluation, explanation),
+        _to_dot,
+        weight=8,
+    ),
     Kind(worlds.other_text, (retrieve, retrieve, listing), _to_dot, weight=6),
     Kind(worlds.near_duplicate, (retrieve,), _to_dot, weight=6),
     Kind(
         worlds.corpus,
-        (vector_store, vector_store, retrieve, listing, evaluation),
+        (vector_store, vector_store, retrieve, listing, evaluation, explanation),
         _to_dot,
         weight=6,
     ),
     Kind(worlds.hidden_data, (retrieve, retrieve, listing), _to_dot, ("ben", "cai", "ben+bot"), 6),
     Kind(worlds.waiting, (retrieve, retrieve, by_id, listing), _to_dot, weight=6),
     Kind(worlds.deleted, (retrieve, retrieve, by_id, listing), _in_the_index, weight=6),
-    Kind(worlds.quarantined, (retrieve, by_id, listing, evaluation), _to_stewards, worlds.ASKERS),
-    Kind(worlds.expired, (retrieve, by_id, listing, evaluation), _to_stewards, worlds.ASKERS),
+    Kind(
+        worlds.quarantined,
+        (retrieve, by_id, listing, evaluation, explanation),
+        _to_stewards,
+        worlds.ASKERS,
+    ),
+    Kind(
+        worlds.expired,
+        (retrieve, by_id, listing, evaluation, explanation),
+        _to_stewards,
+        worlds.ASKERS,
+    ),
     Kind(worlds.other_tenant, (retrieve, retrieve, by_id, listing, vector_store), _in_the_index),
     Kind(worlds.attributes, (retrieve, vector_store), _to_dot),
     Kind(
         worlds.every_kind,
-        (by_id, by_id, evaluation, listing, jobs),
+        (by_id, by_id, evaluation, listing, jobs, explanation),
         _to_stewards,
         worlds.ASKERS,
         weight=8,

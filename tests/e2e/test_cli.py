@@ -177,7 +177,7 @@ def test_why_who_and_what(home, ragward):
     """Exit 3 is "not permitted", nobody, nothing; `--json` is what the API gives."""
     steward = ("--as", "steward")
     records = parsed(ragward("document", "list", *steward, "--json"))["documents"]
-    verdicts = set()
+    verdicts, read = set(), ""
     for record in records:
         name = f"{record['corpus']}:{record['source']}"
         code, out = ragward("explain", name, "--principal", "user:acme/ben", *steward, "--json")
@@ -186,6 +186,7 @@ def test_why_who_and_what(home, ragward):
         code, out = ragward("who-can-see", record["document_id"], *steward, "--json")
         readers = json.loads(out)
         assert code == (0 if readers["total"] else 3)
+        read = record["document_id"] if readers["total"] else read
         names = {reader["principal"] for reader in readers["readers"]}
         assert ("user:acme/ben" in names) == told["permitted"]
         verdicts.add(told["permitted"])
@@ -194,7 +195,8 @@ def test_why_who_and_what(home, ragward):
     assert parsed(ragward("explain", *asked, "--json"))["funnel"]["returned"]
     mine = parsed(ragward("what-can-see", "user:acme/ben", *steward, "--json"))
     own = parsed(ragward("my-access", "--as", "ben", "--json"))
-    assert {area["corpus"] for area in own["corpora"]} == {a["corpus"] for a in mine["areas"]}
+    areas = {area["corpus"] for area in mine["areas"] if area["documents"]}
+    assert {area["corpus"] for area in own["corpora"]} == areas
     assert ragward("what-can-see", "user:acme/none", *steward)[0] == 3
     for at in ("2027-01-31", "2027-01-31T08:00Z", "1800000000"):
         assert ragward("what-can-see", "user:acme/ben", "--at", at, *steward)[0] == 0
@@ -210,8 +212,8 @@ def test_why_who_and_what(home, ragward):
         assert ragward(*refused) == (3, "access.not_found")
     for shown in (
         ("explain", *asked),
-        ("explain", records[0]["document_id"], *asked),
-        ("who-can-see", records[0]["document_id"], *steward),
+        ("explain", read, *asked),
+        ("who-can-see", read, *steward),
         ("what-can-see", "user:acme/ben", *steward),
         ("my-access", "--as", "ben"),
     ):
