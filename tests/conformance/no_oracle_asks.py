@@ -192,8 +192,8 @@ def ingest(chance, facts):
 
 def _to_dot(world, facts):
     shown = []
-    for word in facts.words:
-        body = {"query": word, "limit": 20, "max_passages_per_document": 20}
+    for query in (*facts.words, " ".join(facts.words)):
+        body = {"query": query, "limit": 20, "max_passages_per_document": 20}
         found = json.loads(world.ask("dot", "POST", "/v1/retrieve", body).body)
         shown.append([passage["text"] for passage in found["passages"]])
     return shown
