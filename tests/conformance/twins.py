@@ -493,6 +493,7 @@ _PASSING = frozenset(
         "recorded_at",
         "request_id",
         "score",
+        "ts",
         "updated_at",
         "x-request-id",
     ]
