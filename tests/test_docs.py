@@ -47,6 +47,25 @@ def test_every_threat_names_a_test_that_exists():
             assert (ROOT / name).exists(), name
 
 
+def test_every_failure_of_others_has_its_row_and_its_tests():
+    source = "\n".join(p.read_text() for p in sorted((ROOT / "tests/abuse").glob("test_f*.py")))
+    tests = dict(re.findall(r'def (test_f\d\d_\w+)\([^)]*\):\n    (""")?', source))
+    page = (ROOT / "docs/failures-of-others.md").read_text()
+    rows = {row.split()[1]: row for row in page.splitlines() if row.startswith("| F")}
+    assert list(rows) == [f"F{n}" for n in range(1, 26)]
+    named = set()
+    for number, (failure, row) in enumerate(rows.items(), 1):
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert len(cells) == 4, failure
+        assert all(cells), failure
+        mine = re.findall(r"`(test_\w+)`", cells[3])
+        assert mine, failure
+        assert all(name.startswith(f"test_f{number:02}_") for name in mine), failure
+        named |= set(mine)
+    assert named == set(tests)
+    assert all(tests.values()), "each says in its docstring what went wrong elsewhere"
+
+
 def test_every_decision_is_listed():
     index = (ROOT / "docs/adr/README.md").read_text()
     for path in (ROOT / "docs/adr").glob("0*.md"):

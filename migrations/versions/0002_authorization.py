@@ -21,6 +21,7 @@ def upgrade() -> None:
     _relabelling()
     _policy_administration()
     _directory()
+    _claims()
 
 
 def _epochs() -> None:
@@ -112,6 +113,11 @@ def _directory() -> None:
     op.create_index(
         "directory_members_member", "directory_members", ["tenant", "member_id"], unique=False
     )
+
+
+def _claims() -> None:
+    """What the source claimed of a version, apart from what was decided."""
+    op.add_column("versions", sa.Column("claimed", TEXT, nullable=True))
 
 
 def downgrade() -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragward.domain.access import Action, Context, Subject
+from ragward.domain.admission import knowing_actions
 from ragward.domain.audit import EventType
+from ragward.domain.corpus import DocumentRecord
 from ragward.domain.errors import DeniedError, InvalidRequestError
 from ragward.domain.labels import AccessLabel, administrative
 from ragward.evidence import Recorder
@@ -31,6 +33,11 @@ class Acts:
     def may(self, subject: Subject, action: Action, label: AccessLabel) -> bool:
         """Whether the subject may do this on things under `label`."""
         return self.pdp.decide(subject, action, label, self.context())
+
+    def may_know(self, subject: Subject, record: DocumentRecord) -> bool:
+        """Whether the subject may learn that the document exists."""
+        actions = knowing_actions(record.state)
+        return any(self.may(subject, action, record.label) for action in actions)
 
     def require(self, subject: Subject, action: Action, label: AccessLabel) -> None:
         """Raises `access.denied`, recorded, unless the subject may."""

@@ -45,6 +45,14 @@ class DocumentInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentPage:
+    """Documents, and what to ask for next with; None at the end."""
+
+    documents: Sequence[DocumentInfo]
+    next_page_token: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobInfo:
     """How far an ingest job is; `errors` lists failed and quarantined items."""
 
@@ -67,12 +75,19 @@ class _Call:
     body: Mapping[str, Any] | None = None
     user_token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
 
     def arguments(self) -> dict[str, Any]:
         headers = dict(self.headers)
         if self.user_token is not None:
             headers["X-Ragward-User-Authorization"] = f"Bearer {self.user_token}"
-        return {"method": self.method, "url": self.path, "json": self.body, "headers": headers}
+        return {
+            "method": self.method,
+            "url": self.path,
+            "json": self.body,
+            "headers": headers,
+            "params": dict(self.query),
+        }
 
 
 class RagwardClient:
@@ -133,6 +148,19 @@ class RagwardClient:
         return DocumentInfo(
             **self._send(_Call(method="GET", path=_document(document_id), user_token=user_token))
         )
+
+    def documents(
+        self,
+        *,
+        corpus: str | None = None,
+        state: str | None = None,
+        page_token: str | None = None,
+        limit: int = 100,
+        user_token: str | None = None,
+    ) -> DocumentPage:
+        """The documents that this asker may know of, by corpus and source."""
+        call = _list(corpus, state, page_token, limit, user_token)
+        return _page(self._send(call))
 
     def delete(self, document_id: str, *, user_token: str | None = None) -> None:
         """Deletes a document."""
@@ -229,6 +257,19 @@ class AsyncRagwardClient:
         """One document. Raises `NotFoundError`, absent or not readable."""
         call = _Call(method="GET", path=_document(document_id), user_token=user_token)
         return DocumentInfo(**await self._send(call))
+
+    async def documents(
+        self,
+        *,
+        corpus: str | None = None,
+        state: str | None = None,
+        page_token: str | None = None,
+        limit: int = 100,
+        user_token: str | None = None,
+    ) -> DocumentPage:
+        """The documents that this asker may know of, by corpus and source."""
+        call = _list(corpus, state, page_token, limit, user_token)
+        return _page(await self._send(call))
 
     async def delete(self, document_id: str, *, user_token: str | None = None) -> None:
         """Deletes a document."""
@@ -328,6 +369,18 @@ def _start_job(
     )
 
 
+def _list(
+    corpus: str | None,
+    state: str | None,
+    page_token: str | None,
+    limit: int,
+    user_token: str | None,
+) -> _Call:
+    asked = {"corpus": corpus, "state": state, "page_token": page_token, "limit": str(limit)}
+    query = {name: value for name, value in asked.items() if value is not None}
+    return _Call(method="GET", path="/v1/documents", query=query, user_token=user_token)
+
+
 def _document(document_id: str) -> str:
     return f"/v1/documents/{_quoted(document_id)}"
 
@@ -384,6 +437,11 @@ def _answer(body: Mapping[str, Any]) -> Answer:
 
 def _item(body: Mapping[str, Any]) -> ItemResult:
     return ItemResult(**(dict(body) | {"outcome": ItemOutcome(body["outcome"])}))
+
+
+def _page(body: Mapping[str, Any]) -> DocumentPage:
+    found = [DocumentInfo(**item) for item in body["documents"]]
+    return DocumentPage(documents=found, next_page_token=body["next_page_token"])
 
 
 def _job(body: Mapping[str, Any]) -> JobInfo:

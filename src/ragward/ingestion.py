@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ragward.domain.access import Action, Context, Subject
+from ragward.acts import Acts
+from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     Chunk,
@@ -43,7 +44,7 @@ from ragward.domain.errors import (
 )
 from ragward.domain.findings import Span, Verdict
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, JobState
-from ragward.domain.labels import AccessLabel, Classification, join
+from ragward.domain.labels import AccessLabel, Classification, join, narrowed_by
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ports import (
@@ -59,7 +60,8 @@ from ragward.ports import (
 from ragward.protection import Protection
 
 MAX_CHUNKS: Final = 5_000
-_STEWARD: Final = "steward:"
+_STEWARD: Final = "steward: "
+_RELEASED: Final = f"{_STEWARD}released: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ class Ingestion:
 
     def __init__(self, ports: IngestionPorts) -> None:
         self._ports = ports
+        self._acts = Acts(pdp=ports.pdp, recorder=ports.recorder, clock=ports.clock)
 
     def run_job(
         self,
@@ -127,31 +130,40 @@ class Ingestion:
     def ingest(
         self, subject: Subject, source: SourceDocument, *, job_id: str | None = None
     ) -> ItemResult:
-        """Ingests one document. Raises `document.*`, `access.denied`, `label.*` and every `UnavailableError`."""
+        """Ingests one document. Raises `document.*`, `access.denied`, `label.*` and every `UnavailableError`.
+
+        Who may not know of the document that has the source is told what they would be told if it were new.
+        """
         require_bounded(source)
         digest = self._source_digest(source)
         before = self._ports.catalog.find_document(
             subject.tenant, source.label.corpus, source.source
         )
-        if before and before.source_digest == digest and before.state is not DocumentState.DELETED:
+        known = before is not None and self._acts.may_know(subject, before)
+        same = (
+            before is not None
+            and before.source_digest == digest
+            and before.state is not DocumentState.DELETED
+        )
+        if before and known and same:
             self._require_permission(subject, before.label)
-            return ItemResult(
-                source=source.source,
-                outcome=ItemOutcome.UNCHANGED,
-                document_id=before.document_id,
-                classification=before.label.classification.name,
-                chunks=before.chunk_count,
-            )
+            return _unchanged(source, before)
         extracted = self._ports.extractor.extract(source.filename, source.data)
         scanned = self._scanned(extracted)
         counts = Counter(span.entity_type for item in scanned for span in item.spans)
         label, evidence = self._label(source, before, extracted, scanned, counts)
-        self._require_permission(subject, label)
+        told = label if known else self._label(source, None, extracted, scanned, counts)[0]
+        needed = [told, label]
+        if before is not None and before.state is not DocumentState.DELETED:
+            needed.append(before.label)  # it is theirs to replace
+        for each in needed:
+            self._require_permission(subject, each)
         staged = self._staged(source, before, extracted, scanned, label, evidence, digest, job_id)
-        self._record(subject, staged, counts)
-        self._ports.catalog.commit_version(staged)
-        self._ports.index_sync.run()
-        return _result(source, before, staged, counts)
+        if not same:
+            self._record(subject, staged, counts)
+            self._ports.catalog.commit_version(staged)
+            self._ports.index_sync.run()
+        return _result(source, staged, told, counts, updated=known)
 
     # The flow. ------------------------------------------------------------------------------------------------------
 
@@ -209,7 +221,8 @@ class Ingestion:
         scanned: Sequence[ScannedChunk],
         counts: Mapping[str, int],
     ) -> tuple[AccessLabel, tuple[str, ...]]:
-        """The join of every opinion, and the evidence for it. A steward's own label survives a new version."""
+        """The join of every opinion, and the evidence for it. A steward's own label survives a new version; what the source
+        takes away meanwhile is taken away from it, too."""
         by_rules, evidence = self._ports.classifier.classify(
             source.source, extracted.title, extracted.text, source.attributes, counts
         )
@@ -219,9 +232,11 @@ class Ingestion:
         if before is not None:
             levels.append(before.label.classification)
             lines.append(f"before: {before.label.classification.name}")
-            if steward_lines := [line for line in before.evidence if line.startswith(_STEWARD)]:
-                claimed = before.label
-                lines += steward_lines
+            if decisions := [line for line in before.evidence if _is_relabelling(line)]:
+                claimed = narrowed_by(before.label, before.claimed or source.label, source.label)
+                lines += decisions
+                if before.claimed not in (None, source.label):
+                    lines.append("source: another claim; it narrows the steward's label only")
         if extracted.hidden:
             lines.append(f"hidden text: {len(extracted.hidden)} pieces left out")
         rules = sorted({rule for item in scanned for rule in item.screening.rules})
@@ -232,8 +247,7 @@ class Ingestion:
         return dataclasses.replace(claimed, classification=join(levels)), tuple(lines)
 
     def _require_permission(self, subject: Subject, label: AccessLabel) -> None:
-        context = Context(now=self._ports.clock.now())
-        if not self._ports.pdp.decide(subject, Action.DOCUMENT_INGEST, label, context):
+        if not self._acts.may(subject, Action.DOCUMENT_INGEST, label):
             raise DeniedError
 
     def _staged(
@@ -269,6 +283,8 @@ class Ingestion:
             title=self._title(extracted.title or source.filename, label),
             media_type=extracted.media_type,
             label=label,
+            claimed=source.label,
+            replaces_label_id=before.label_id if before else None,
             dek_id=encryption.key.dek_id,
             kek_id=encryption.key.kek_id,
             kek_version=encryption.key.kek_version,
@@ -308,6 +324,11 @@ class Ingestion:
 # Pure steps. --------------------------------------------------------------------------------------------------------
 
 
+def _is_relabelling(evidence: str) -> bool:
+    """Whether a person gave the document its label. A release is about the text that was read, not about who may read it."""
+    return evidence.startswith(_STEWARD) and not evidence.startswith(_RELEASED)
+
+
 def require_bounded(source: SourceDocument) -> None:
     """Raises `request.invalid` for a source name or attributes out of bounds."""
     if not 1 <= len(source.source) <= 1024 or not source.source.isprintable():
@@ -340,19 +361,31 @@ def spans_within(spans: Iterable[Span], chunk: Chunk) -> tuple[Span, ...]:
     return clipped(spans, chunk.start, chunk.end)
 
 
+def _unchanged(source: SourceDocument, before: DocumentRecord) -> ItemResult:
+    return ItemResult(
+        source=source.source,
+        outcome=ItemOutcome.UNCHANGED,
+        document_id=before.document_id,
+        classification=before.label.classification.name,
+        chunks=before.chunk_count,
+    )
+
+
 def _result(
     source: SourceDocument,
-    before: DocumentRecord | None,
     staged: StagedVersion,
+    told: AccessLabel,
     counts: Mapping[str, int],
+    *,
+    updated: bool,
 ) -> ItemResult:
     quarantined = staged.state is DocumentState.QUARANTINED
-    outcome = ItemOutcome.UPDATED if before else ItemOutcome.INGESTED
+    outcome = ItemOutcome.UPDATED if updated else ItemOutcome.INGESTED
     return ItemResult(
         source=source.source,
         outcome=ItemOutcome.QUARANTINED if quarantined else outcome,
         document_id=staged.document_id,
-        classification=staged.label.classification.name,
+        classification=told.classification.name,
         chunks=len(staged.chunks),
         entity_counts=dict(counts),
         code="document.quarantined" if quarantined else None,

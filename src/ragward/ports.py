@@ -5,7 +5,7 @@ Nothing an adapter's library raises passes through a port: adapters raise the er
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from ragward.domain.access import (
@@ -300,9 +300,14 @@ class DocumentStore(Protocol):
         """The current version by id. Raises `access.not_found`."""
 
     def documents(
-        self, tenant: str, *, corpus: str | None = None, limit: int = 1000, offset: int = 0
+        self,
+        tenant: str,
+        *,
+        corpus: str | None = None,
+        limit: int = 1000,
+        after: tuple[str, str] | None = None,
     ) -> Sequence[DocumentRecord]:
-        """Current versions, ordered by corpus and source."""
+        """Current versions, ordered by corpus and source, from after such a pair on."""
 
     def documents_under(
         self,
@@ -345,9 +350,16 @@ class DocumentStore(Protocol):
         """One stored chunk per point of the current version, in order, for rebuild, explain and relabel."""
 
     def points_with_attributes(
-        self, tenant: str, filters: Mapping[str, object], *, limit: int
+        self,
+        tenant: str,
+        filters: Mapping[str, object],
+        *,
+        admits: Callable[[int], bool],
+        limit: int,
     ) -> Sequence[str]:
-        """Point ids of active documents whose attributes match. Raises `request.filter_too_broad`, `request.invalid`."""
+        """Point ids of active documents whose label id is admitted and whose attributes match.
+
+        Raises `request.invalid`, and `request.filter_too_broad` for more than `limit` chunks; what is not admitted does not count."""
 
     def recover(self) -> int:
         """Clears up after a killed process: its unfinished versions are removed (returns how many), its jobs interrupted.
@@ -590,6 +602,9 @@ class AuditLog(Protocol):
 
     def entries(self, *, start: int = 0, limit: int = 1000) -> Sequence[AuditEntry]:
         """Entries from an index on."""
+
+    def find(self, event_id: str) -> AuditEntry | None:
+        """The entry of an event, as the log says; `verify` tells whether it is so. Raises `unavailable.audit`."""
 
     def verify(self, *, anchor: tuple[int, str] | None = None) -> AuditVerification:
         """Checks the chain, and against an anchor (index, hex hash) kept elsewhere."""

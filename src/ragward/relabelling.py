@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragward.acts import Acts, require_reason
-from ragward.domain.access import KNOWING_ACTIONS, Action, Subject
+from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     Chunk,
@@ -171,25 +171,23 @@ class Relabelling:
 
     def _known(self, subject: Subject, document_id: str) -> DocumentRecord:
         record = self._ports.catalog.get_document(subject.tenant, document_id)
-        if not self._may_know(subject, record.label):
+        if not self._acts.may_know(subject, record):
             raise NotFoundError
         return record
 
-    def _may_know(self, subject: Subject, label: AccessLabel) -> bool:
-        return any(self._acts.may(subject, action, label) for action in KNOWING_ACTIONS)
-
     def _below(self, subject: Subject, corpus: str, prefix: str) -> list[DocumentRecord]:
         found: list[DocumentRecord] = []
-        knowable: dict[int, bool] = {}
-        offset = 0
+        knowable: dict[tuple[int, DocumentState], bool] = {}
+        after: tuple[str, str] | None = None
         while page := self._ports.catalog.documents(
-            subject.tenant, corpus=corpus, limit=_PAGE, offset=offset
+            subject.tenant, corpus=corpus, limit=_PAGE, after=after
         ):
-            offset += len(page)
+            after = (page[-1].corpus, page[-1].source)
             for record in page:
-                if record.label_id not in knowable:
-                    knowable[record.label_id] = self._may_know(subject, record.label)
-                if record.source.startswith(prefix) and knowable[record.label_id]:
+                kind = (record.label_id, record.state)
+                if kind not in knowable:
+                    knowable[kind] = self._acts.may_know(subject, record)
+                if record.source.startswith(prefix) and knowable[kind]:
                     found.append(record)
             if len(found) > MAX_DOCUMENTS:
                 raise InvalidRequestError(
@@ -308,6 +306,8 @@ class Relabelling:
             title=record.title if label.classification <= Classification.INTERNAL else "",
             media_type=record.media_type,
             label=label,
+            claimed=record.claimed,
+            replaces_label_id=record.label_id,
             dek_id=encryption.key.dek_id,
             kek_id=encryption.key.kek_id,
             kek_version=encryption.key.kek_version,

@@ -66,10 +66,11 @@ from ragward.ports import (
 )
 from ragward.protection import Protection
 
-MAX_FILTERED_POINTS: Final = 10_000
+MAX_FILTERED_CHUNKS: Final = 10_000
 MAX_PENDING_POINTS: Final = 20_000
 _SLACK: Final = 10
-_REFILLS: Final = 2
+_REFILL_GROWTH: Final = 4
+_MAX_SEEN: Final = 20_000
 _REDECISIONS: Final = 2
 _EPOCH_WAIT_SECONDS: Final = 2.0
 _EPOCH_POLL_SECONDS: Final = 0.02
@@ -192,15 +193,25 @@ class Retrieval:
         """The candidates of a rehearsal and those that came after them: its search, further."""
         if seen.permit is None:
             return []
-        return self._search(steward, request, seen.permit, seen.vector, limit, ())
+        only = self._filtered(steward, request, seen.permit)
+        return self._search(steward, request, seen.permit, seen.vector, limit, (), only)
 
     def require_corpus(self, subject: Subject, corpus: str) -> None:
-        """Raises `access.not_found` unless something in the corpus may be read: denied and absent look the same."""
-        context = Context(now=self._ports.clock.now())
-        permit = self._ports.pdp.decide_labels(subject, context)
-        if isinstance(permit, Deny) or not self._ports.scopes.permitted(
-            subject.tenant, permit, (corpus,)
-        ):
+        """Raises `access.not_found` unless the corpus holds a chunk that would be answered: denied, absent, waiting for a
+        steward and gone look the same."""
+        request = RetrievalRequest(query="", corpora=(corpus,), limit=1)
+        any_direction = [1.0, *[0.0] * (self._ports.protection.embedder.dimension - 1)]
+        tally = _Tally(self._ports.clock)
+        for _ in range(1 + _REDECISIONS):
+            permit = self._decided(subject)
+            if isinstance(permit, Deny):
+                raise NotFoundError
+            found = self._authorized(subject, request, permit, any_direction, tally)
+            if found is not None:
+                break
+        else:
+            raise UnavailableError(code="unavailable.consistency")
+        if not found:
             raise NotFoundError
 
     # The flow. ------------------------------------------------------------------------------------------------------
@@ -218,10 +229,9 @@ class Retrieval:
             self._reach(subject, request)
         for _ in range(1 + _REDECISIONS):
             with tally.stage("decide"):
-                permit = self._ports.pdp.decide_labels(
-                    subject, Context(now=self._ports.clock.now())
-                )
+                permit = self._decided(subject)
             if isinstance(permit, Deny):
+                self._filtered(subject, request, permit)
                 return self._empty(subject, query, permit, flags, tally)
             chunks = self._authorized(subject, request, permit, vector, tally)
             if chunks is None:
@@ -230,6 +240,9 @@ class Retrieval:
             if self._still_current(subject, permit, passages):
                 return self._receipted(subject, query, permit, passages, flags, duplicates, tally)
         raise UnavailableError(code="unavailable.consistency")
+
+    def _decided(self, subject: Subject) -> Permit | Deny:
+        return self._ports.pdp.decide_labels(subject, Context(now=self._ports.clock.now()))
 
     def _reach(self, subject: Subject, request: RetrievalRequest) -> None:
         """Waits, not for long, until the catalog is at the epoch that the request asks for. Raises `access.epoch_not_reached`."""
@@ -251,13 +264,19 @@ class Retrieval:
         vector: Vector,
         tally: _Tally,
     ) -> list[AuthorizedChunk] | None:
-        """The best chunks the permit admits; None when the epoch moved. Searches again when re-checks left too few."""
-        wanted = request.limit * 2 + _SLACK
+        """The best chunks the permit admits; None when the epoch moved.
+
+        While re-checks leave too few, searches again and wider without those seen: points that the index has in a wrong
+        place must not shorten an answer, or their number would show in it.
+        """
+        wanted = size = request.limit * 2 + _SLACK
+        with tally.stage("search"):
+            only = self._filtered(subject, request, permit)
         seen: set[str] = set()
         chunks: list[AuthorizedChunk] = []
-        for _ in range(1 + _REFILLS):
+        while len(chunks) < wanted and len(seen) < _MAX_SEEN:
             with tally.stage("search"):
-                found = self._search(subject, request, permit, vector, wanted, seen)
+                found = self._search(subject, request, permit, vector, size, seen, only)
             tally.searches += 1
             fresh = [candidate for candidate in found if candidate.point_id not in seen]
             tally.trace.found(fresh)
@@ -269,14 +288,32 @@ class Retrieval:
             if snapshot.epoch != permit.epoch:
                 return None
             with tally.stage("decrypt"):
-                opened = self._open(subject, request, permit, fresh, snapshot, tally)
-            chunks.extend(opened)
-            if len(chunks) >= wanted or len(fresh) < wanted or len(opened) == len(fresh):
+                for chunk in self._open(subject, request, permit, fresh, snapshot, tally):
+                    chunks.append(chunk)
+                    if len(chunks) == wanted:
+                        break
+            if len(fresh) < size:
                 break
+            size *= _REFILL_GROWTH
         chunks.sort(key=lambda chunk: (-chunk.score, chunk.stored.point_id))
-        for chunk in chunks[wanted:]:
-            tally.trace.end(chunk.stored.point_id, Fate.RANK)
-        return chunks[:wanted]
+        tally.trace.end_missing(
+            seen - tally.trace.ended.keys(), _points(chunks), Fate.RANK
+        )  # enough were opened before them
+        return chunks
+
+    def _filtered(
+        self, subject: Subject, request: RetrievalRequest, permit: Permit | Deny
+    ) -> Collection[str] | None:
+        """The points that the request's filter leaves, None without one. What may not be read is not even counted; a
+        malformed filter is refused whatever was decided."""
+        if request.filters is None:
+            return None
+        return self._ports.catalog.points_with_attributes(
+            subject.tenant,
+            request.filters,
+            admits=permit.admits if isinstance(permit, Permit) else lambda _label_id: False,
+            limit=MAX_FILTERED_CHUNKS,
+        )
 
     def _search(
         self,
@@ -284,21 +321,17 @@ class Retrieval:
         request: RetrievalRequest,
         permit: Permit,
         vector: Vector,
-        wanted: int,
+        size: int,
         seen: Collection[str],
+        only: Collection[str] | None,
     ) -> list[Candidate]:
         """Candidates within the permit: the index by its own copy, and points it has not caught up with by the catalog's."""
         ports = self._ports
         scopes = ports.scopes.permitted(subject.tenant, permit, request.corpora)
-        only: Collection[str] | None = None
-        if request.filters is not None:
-            only = ports.catalog.points_with_attributes(
-                subject.tenant, request.filters, limit=MAX_FILTERED_POINTS
-            )
         found = {
             candidate.point_id: candidate
             for candidate in ports.index.search(
-                vector, scopes=scopes, limit=wanted, excluding=seen, only_points=only
+                vector, scopes=scopes, limit=size, excluding=seen, only_points=only
             )
         }
         if permit.head.has_pending:
@@ -313,7 +346,7 @@ class Retrieval:
             for candidate in ports.index.score_points(vector, late) if late else ():
                 found[candidate.point_id] = candidate
         best = sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.point_id))
-        return best[:wanted]
+        return best[:size]
 
     def _open(
         self,
@@ -323,9 +356,8 @@ class Retrieval:
         candidates: Sequence[Candidate],
         snapshot: CatalogSnapshot,
         tally: _Tally,
-    ) -> list[AuthorizedChunk]:
+    ) -> Iterator[AuthorizedChunk]:
         """Re-decides every candidate on its authoritative label, then decrypts and verifies; the rest is dropped and counted."""
-        opened = []
         for candidate in candidates:
             stored = snapshot.chunks.get(candidate.point_id)
             fate = drop_reason(permit, request, stored)
@@ -348,16 +380,13 @@ class Retrieval:
                 )
                 continue
             revealed = permit.revealed_under(stored.label_id)
-            opened.append(
-                AuthorizedChunk(
-                    stored=stored,
-                    score=candidate.score,
-                    text=content.text,
-                    spans=content.spans,
-                    revealed=revealed,
-                )
+            yield AuthorizedChunk(
+                stored=stored,
+                score=candidate.score,
+                text=content.text,
+                spans=content.spans,
+                revealed=revealed,
             )
-        return opened
 
     def _passages(
         self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: _Tally
@@ -387,6 +416,7 @@ class Retrieval:
             )
         passages: list[Passage] = []
         duplicates = 0
+        handling = self._ports.protection.handling
         for chunk, text, kept in zip(capped, redacted, minimal, strict=True):
             if isinstance(kept, LeftOut):
                 duplicates += kept.fate is Fate.NEAR_DUPLICATE
@@ -394,7 +424,9 @@ class Retrieval:
                 tally.trace.end(chunk.stored.point_id, kept.fate, other)
             else:
                 tally.trace.end(chunk.stored.point_id, Fate.RETURNED)
-                passages.append(passage(len(passages) + 1, chunk, text, kept))
+                raw = handling[chunk.stored.label.classification].raw_scores
+                made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw)
+                passages.append(made)
         return tuple(passages), duplicates
 
     def _still_current(self, subject: Subject, permit: Permit, passages: Sequence[Passage]) -> bool:
@@ -475,7 +507,6 @@ class Retrieval:
         return Receipt(
             receipt_id=receipt_id,
             recorded_at=entry.at,
-            audit_index=entry.index,
             audit_hash=entry.chain_hash.hex(),
             epoch_token=self._ports.epoch_tokens.issue(subject.tenant, epoch),
         )

@@ -6,13 +6,15 @@ check as an answer: what a subject may not read does not exist for them.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from ragward.acts import Acts
-from ragward.domain.access import KNOWING_ACTIONS, Action, Application, Subject
+from ragward.domain.access import Action, Application, Subject
 from ragward.domain.audit import AuditEntry, AuditVerification, EventType
 from ragward.domain.corpus import (
     DocumentRecord,
@@ -20,13 +22,14 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.envelope import KEKStatus
 from ragward.domain.errors import InvalidRequestError, NotFoundError
+from ragward.domain.evaluation import digest_of
 from ragward.domain.labels import (
-    AccessLabel,
     Classification,
     administrative,
     require_principal,
     tenant_of,
 )
+from ragward.domain.tokens import PageToken, bearer_of
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ports import AuditLog, Catalog, Clock, Keyring, PolicyDecisionPoint
@@ -61,7 +64,7 @@ class Stewardship:
     def document(self, subject: Subject, document_id: str) -> DocumentRecord:
         """The document, if the subject may read it or act on it. Raises `access.not_found` otherwise, absent or not."""
         record = self._ports.catalog.get_document(subject.tenant, document_id)
-        if record.state is DocumentState.DELETED or not self._may_know(subject, record.label):
+        if not self._acts.may_know(subject, record):
             raise NotFoundError
         return record
 
@@ -71,24 +74,29 @@ class Stewardship:
         *,
         corpus: str | None = None,
         state: DocumentState | None = None,
-        offset: int = 0,
+        untrusted_page_token: str | None = None,
         limit: int = 100,
-    ) -> tuple[list[DocumentRecord], int | None]:
-        """(documents the subject may know of, by corpus and source; the offset to go on from, None at the end)."""
-        found: list[DocumentRecord] = []
-        known: dict[int, bool] = {}
-        while page := self._ports.catalog.documents(
-            subject.tenant, corpus=corpus, limit=_PAGE, offset=offset
-        ):
-            for record in page:
-                if len(found) >= limit:
-                    return found, offset
-                offset += 1
-                if record.label_id not in known:
-                    known[record.label_id] = self._may_know(subject, record.label)
-                if known[record.label_id] and state in (None, record.state):
-                    found.append(record)
-        return found, None
+    ) -> tuple[list[DocumentRecord], str | None]:
+        """(documents the subject may know of, by corpus and source; the token to go on with, None at the end).
+
+        A page ends with the last document given and says only whether the subject may know of another: what lies between
+        is not counted. Raises `request.invalid` for a token of another list or another subject.
+        """
+        key, bearer = self._ports.keyring.mac_key("page-token"), bearer_of(subject)
+        query = digest_of("documents", corpus, state.value if state else None)
+        after: tuple[str, str] | None = None
+        if untrusted_page_token:
+            token = PageToken.verified(untrusted_page_token, key, bearer)
+            if token.query != query:
+                raise InvalidRequestError("the page token is of another list")
+            after = _place(token.after)
+        known = self._known_documents(subject, corpus, state, after)
+        found = list(islice(known, limit + 1))
+        if len(found) <= limit:
+            return found, None
+        last = found[limit - 1]
+        place = json.dumps([last.corpus, last.source])
+        return found[:limit], PageToken(query=query, after=place, limit=limit).signed(key, bearer)
 
     def delete(self, subject: Subject, document_id: str) -> int:
         """Deletes a document: no request begun after this returned sees it. Returns the epoch."""
@@ -152,19 +160,71 @@ class Stewardship:
         found = self._ports.audit.entries(start=start, limit=min(limit, 1000))
         return [entry for entry in found if json.loads(entry.data)["tenant"] == subject.tenant]
 
-    def verify_audit(
-        self, subject: Subject, anchor: tuple[int, str] | None = None
-    ) -> AuditVerification:
-        """Checks the log, against an anchor if the caller kept one."""
+    def audit_entry(self, subject: Subject, event_id: str) -> AuditEntry:
+        """The entry of one event of this tenant, such as a receipt's. Raises `access.denied`, `access.not_found`."""
         self._acts.require_on_tenant(subject, Action.AUDIT_READ)
-        return self._ports.audit.verify(anchor=anchor)
+        found = self._ports.audit.find(event_id)
+        if found is None or json.loads(found.data)["tenant"] != subject.tenant:
+            raise NotFoundError
+        return found
+
+    def verify_audit(
+        self,
+        subject: Subject,
+        *,
+        anchor: tuple[int, str] | None = None,
+        receipt: tuple[str, str] | None = None,
+    ) -> AuditVerification:
+        """Checks the log, against an anchor (index, hash) or a receipt (id, hash) if the caller kept one."""
+        self._acts.require_on_tenant(subject, Action.AUDIT_READ)
+        return verified(self._ports.audit, anchor=anchor, receipt=receipt)
 
     # How. -----------------------------------------------------------------------------------------------------------
 
-    def _may_know(self, subject: Subject, label: AccessLabel) -> bool:
-        """Whether a subject may learn that something under this label exists."""
-        return any(self._acts.may(subject, action, label) for action in KNOWING_ACTIONS)
+    def _known_documents(
+        self,
+        subject: Subject,
+        corpus: str | None,
+        state: DocumentState | None,
+        after: tuple[str, str] | None,
+    ) -> Iterator[DocumentRecord]:
+        """Documents of which the subject may know, by corpus and source; each label and state is decided on once."""
+        known: dict[tuple[int, DocumentState], bool] = {}
+        while page := self._ports.catalog.documents(
+            subject.tenant, corpus=corpus, limit=_PAGE, after=after
+        ):
+            for record in page:
+                kind = (record.label_id, record.state)
+                if kind not in known:
+                    known[kind] = self._acts.may_know(subject, record)
+                if known[kind] and state in (None, record.state):
+                    yield record
+            after = (page[-1].corpus, page[-1].source)
 
     def _record_act(self, subject: Subject, act: str, target: str, reason: str = "") -> None:
         details = {"act": act, "target": target, "reason": reason}
         self._record(EventType.ADMIN_ACT, subject, "permit", details, durable=True)
+
+
+def verified(
+    audit: AuditLog,
+    *,
+    anchor: tuple[int, str] | None = None,
+    receipt: tuple[str, str] | None = None,
+) -> AuditVerification:
+    """What a log proves against an anchor, or against a receipt: an anchor whose place the log itself has to find."""
+    if receipt is None:
+        return audit.verify(anchor=anchor)
+    entry = audit.find(receipt[0])
+    if entry is not None:
+        return audit.verify(anchor=(entry.index, receipt[1]))
+    whole = audit.verify()
+    if not whole.consistent:
+        return whole
+    problem = "the log does not hold the receipt's entry"
+    return dataclasses.replace(whole, consistent=False, complete=False, problem=problem)
+
+
+def _place(text: str) -> tuple[str, str]:
+    corpus, source = json.loads(text)
+    return corpus, source

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from ragward.adapters.catalog_sql.labels import _to_json
+from ragward.adapters.catalog_sql.labels import label_to_json
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.errors import RagwardError
 from ragward.domain.labels import AccessLabel, Classification
@@ -114,7 +114,7 @@ def test_a_lowered_classification_with_a_right_digest_does_not_open_the_key(home
     label_id = ids(home)["secret.txt"][1]
     edited(
         home,
-        f"UPDATE labels SET fields = '{_to_json(forged)}', digest = x'{forged.digest().hex()}' WHERE label_id = {label_id}",
+        f"UPDATE labels SET fields = '{label_to_json(forged)}', digest = x'{forged.digest().hex()}' WHERE label_id = {label_id}",
     )
     with opened(home) as ragward:
         assert ragward.pdp.decide_labels(company.subject("ben"), ragward.clock.context()).admits(

@@ -36,6 +36,8 @@ CATALOG = ("tests/contract/test_catalog.py", "-k", "sqlite and (Head or Relabel 
 SCOPES = ("tests/unit/adapters/test_scope_directory.py",)
 MODELS = ("tests/conformance/test_pdp_equals_casbin.py", "-k", "model or effect")
 
+CASES = ("tests/conformance/test_no_oracle_cases.py",)
+
 PDP = "adapters/pdp_casbin/pdp.py"
 VERDICTS = "adapters/pdp_casbin/verdicts.py"
 MODEL = "adapters/pdp_casbin/model.py"
@@ -563,6 +565,70 @@ MUTANTS = [
         "if head.last_label_id > known.index.last_id:",
         "if not known.index.last_id:",
         MACHINE,
+    ),
+    # what would show that something is hidden
+    Mutant(
+        "filter-counts-the-hidden",
+        "adapters/catalog_sql/documents.py",
+        "if admits(row.label_id) and wanted.matches(_attributes(row.attributes))",
+        "if wanted.matches(_attributes(row.attributes))",
+        (*CASES, "-k", "filter_counts"),
+    ),
+    Mutant(
+        "filter-counts-views",
+        "adapters/catalog_sql/documents.py",
+        "counted += sum(row.view == View.FULL for row in rows)",
+        "counted += len(rows)",
+        (*CASES, "-k", "filter_counts"),
+    ),
+    Mutant(
+        "readers-know-of-quarantine",
+        "domain/admission.py",
+        "return STEWARDING_ACTIONS if state is DocumentState.QUARANTINED else ()",
+        "return KNOWING_ACTIONS",
+        (*CASES, "-k", "waits_for_a_steward"),
+    ),
+    Mutant(
+        "quarantine-is-found-by-search",
+        "evaluation/asking.py",
+        "waiting = self._stewarded(labels) if states != _ANSWERED else frozenset()",
+        "waiting = frozenset(labels)",
+        (*CASES, "-k", "does_not_tell"),
+    ),
+    Mutant(
+        "stale-points-shorten-answers",
+        "retrieval.py",
+        "while len(chunks) < wanted and len(seen) < _MAX_SEEN:",
+        "while len(chunks) < wanted and len(seen) < 3 * wanted:",
+        (*CASES, "-k", "still_holds"),
+    ),
+    Mutant(
+        "ingest-tells-of-others",
+        "ingestion.py",
+        "known = before is not None and self._acts.may_know(subject, before)",
+        "known = before is not None",
+        (*CASES, "-k", "may_only_ingest"),
+    ),
+    Mutant(
+        "ingest-tells-of-what-was-there",
+        "ingestion.py",
+        "told = label if known else self._label(source, None, extracted, scanned, counts)[0]",
+        "told = label",
+        (*CASES, "-k", "may_only_ingest"),
+    ),
+    Mutant(
+        "pages-end-where-the-hidden-begins",
+        "stewardship.py",
+        "if len(found) <= limit:",
+        "if len(found) < limit:",
+        (*CASES, "-k", "pages_say_nothing"),
+    ),
+    Mutant(
+        "page-tokens-for-everybody",
+        "domain/tokens.py",
+        'return "|".join(chain)',
+        'return ""',
+        (*CASES, "-k", "page_token"),
     ),
 ]
 

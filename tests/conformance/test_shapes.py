@@ -299,8 +299,8 @@ def test_labels_put_into_the_database_are_damage(shape, database):
 
 def test_shapes_of_labels_stored_differ_from_a_good_one_in_what_they_say():
     """The digest above is the one of LABEL; a row with LABEL's own fields would be read."""
-    from ragward.adapters.catalog_sql.labels import _to_json
     from ragward.adapters.catalog_sql.labels import label_of as read
+    from ragward.adapters.catalog_sql.labels import label_to_json
 
-    assert read("acme", LABEL.digest(), _to_json(LABEL)) == LABEL
-    assert json.loads(_to_json(LABEL))["granted"] == ["user:acme/ann"]
+    assert read("acme", LABEL.digest(), label_to_json(LABEL)) == LABEL
+    assert json.loads(label_to_json(LABEL))["granted"] == ["user:acme/ann"]

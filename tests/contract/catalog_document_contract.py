@@ -24,6 +24,11 @@ from tests.contract.catalog_examples import (
 )
 
 
+def anything(_label_id):
+    """Every label is admitted."""
+    return True
+
+
 class Killed(BaseException):
     """The process ended here."""
 
@@ -87,8 +92,12 @@ class DocumentContract:
             catalog.commit_version(version(source, label=label(corpus=corpus)))
         names = [(each.corpus, each.source) for each in catalog.documents("acme")]
         assert names == [("a", "Z"), ("a", "_"), ("a", "z"), ("b", "x")]
-        page = catalog.documents("acme", corpus="a", limit=2, offset=1)
+        page = catalog.documents("acme", corpus="a", limit=2, after=("a", "Z"))
         assert [each.source for each in page] == ["_", "z"]
+        page = catalog.documents("acme", limit=2, after=("a", "_"))
+        assert [each.source for each in page] == ["z", "x"]
+        assert list(catalog.documents("acme", after=("b", "x"))) == []
+        assert len(catalog.documents("acme", after=("", ""))) == 4
         with pytest.raises(InvalidRequestError):
             catalog.documents("acme", limit=-1)
 
@@ -126,6 +135,30 @@ class DocumentContract:
             with pytest.raises(InvalidRequestError):
                 found(wide, **bad)
 
+    def test_what_the_source_claimed_is_kept_beside_what_was_decided(self, catalog):
+        claim = label(granted=("staff", "few"), classification=Classification.PUBLIC)
+        staged = version(claimed=claim)
+        catalog.commit_version(staged)
+        record = catalog.get_document("acme", staged.document_id)
+        assert (record.claimed, record.label) == (claim, staged.label)
+        relabelled(catalog, staged, label())
+        assert catalog.get_document("acme", staged.document_id).claimed == claim
+        catalog.commit_version(next_version(staged))
+        assert catalog.get_document("acme", staged.document_id).claimed is None
+
+    def test_a_version_does_not_undo_a_relabelling_that_it_did_not_see(self, catalog):
+        staged = version()
+        catalog.commit_version(staged)
+        seen = catalog.get_document("acme", staged.document_id).label_id
+        narrow = label(granted=("few",))
+        relabelled(catalog, staged, narrow)
+        with pytest.raises(ConflictError):
+            catalog.commit_version(next_version(staged, replaces_label_id=seen))
+        assert catalog.get_document("acme", staged.document_id).label == narrow
+        now = catalog.get_document("acme", staged.document_id).label_id
+        catalog.commit_version(next_version(staged, replaces_label_id=now))
+        assert catalog.get_document("acme", staged.document_id).version == 2
+
     def test_absent_malformed_deleted_and_foreign_ids_look_the_same(self, catalog):
         mine, deleted = version("a.md"), version("b.md")
         foreign = version("a.md", label=label("other"))
@@ -161,7 +194,8 @@ class DocumentContract:
             assert list(catalog.labels(tenant).values()) == [mine.label]
             assert set(catalog.pending_points(tenant, limit=9)) == set(points(mine))
             wanted = {"type": "eq", "key": "k", "value": 1}
-            assert list(catalog.points_with_attributes(tenant, wanted, limit=9)) == points(mine)
+            found = catalog.points_with_attributes(tenant, wanted, admits=anything, limit=9)
+            assert list(found) == points(mine)
         label_ids = [set(catalog.labels(tenant)) for tenant in ("acme", "other")]
         assert not label_ids[0] & label_ids[1]
         scope_ids = [
@@ -483,7 +517,7 @@ class FilterContract:
 
         def found(year):
             wanted = {"type": "eq", "key": "year", "value": year}
-            return list(catalog.points_with_attributes("acme", wanted, limit=2))
+            return list(catalog.points_with_attributes("acme", wanted, admits=anything, limit=1))
 
         assert found(2024) == sorted(points(now))
         assert found(2020) == []
@@ -492,14 +526,43 @@ class FilterContract:
         for name in "ab":
             catalog.commit_version(version(f"{name}.md", attributes={"k_": name}, chunks=2))
         wanted = {"type": "in", "key": "k_", "value": ["a", "b"]}
-        assert len(catalog.points_with_attributes("acme", wanted, limit=4)) == 4
+        assert len(catalog.points_with_attributes("acme", wanted, admits=anything, limit=4)) == 4
         with pytest.raises(InvalidRequestError) as refused:
-            catalog.points_with_attributes("acme", wanted, limit=3)
+            catalog.points_with_attributes("acme", wanted, admits=anything, limit=3)
         assert refused.value.code == "request.filter_too_broad"
+
+    def test_what_is_not_admitted_is_neither_found_nor_counted(self, catalog):
+        ours, theirs = version("a.md", attributes={"k": 1}), []
+        catalog.commit_version(ours)
+        for name in "bcd":
+            few = label(granted=("few",))
+            theirs.append(version(f"{name}.md", label=few, attributes={"k": 1}, chunks=3))
+            catalog.commit_version(theirs[-1])
+        [mine] = [i for i, found in catalog.labels("acme").items() if found == ours.label]
+        wanted = {"type": "eq", "key": "k", "value": 1}
+
+        def found(admits, limit):
+            return list(catalog.points_with_attributes("acme", wanted, admits=admits, limit=limit))
+
+        assert found(mine.__eq__, 1) == points(ours)
+        assert len(found(mine.__ne__, 9)) == 9
+        assert found(lambda _: False, 0) == []
+
+    def test_views_are_not_counted(self, catalog):
+        """How many views a chunk has says whether something is hidden in it."""
+        hidden = (chunk(0, {"PERSON"}), chunk(1, {"PERSON"}))
+        staged = version("a.md", attributes={"k": 1}, chunks=hidden)
+        catalog.commit_version(staged)
+        wanted = {"type": "eq", "key": "k", "value": 1}
+        found = catalog.points_with_attributes("acme", wanted, admits=anything, limit=2)
+        assert sorted(found) == sorted(points(staged))
+        assert len(found) == 4
+        with pytest.raises(InvalidRequestError):
+            catalog.points_with_attributes("acme", wanted, admits=anything, limit=1)
 
     def test_a_malformed_filter_is_refused(self, catalog):
         with pytest.raises(InvalidRequestError) as refused:
-            catalog.points_with_attributes("acme", {}, limit=3)
+            catalog.points_with_attributes("acme", {}, admits=lambda _: False, limit=3)
         assert refused.value.code == "request.invalid"
 
 

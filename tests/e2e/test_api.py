@@ -407,22 +407,39 @@ def test_the_log_records_what_was_answered_and_verifies(api, served):
         "/v1/retrieve", json={"query": "pension delivery"}, headers=served.headers("ben")
     ).json()
     receipt = answer["receipt"]
-    entries = api.get(
-        "/v1/audit/entries",
-        params={"start": receipt["audit_index"], "limit": 1},
-        headers=served.headers("steward"),
-    ).json()
-    assert entries[0]["hash"] == receipt["audit_hash"]
-    assert entries[0]["event"]["id"] == receipt["receipt_id"]
-    assert entries[0]["event"]["actor"]["principal"] == "user:acme/ben"
-    assert "pension" not in json.dumps(entries)
-    anchor = {"anchor_index": receipt["audit_index"], "anchor_hash": receipt["audit_hash"]}
-    checked = api.post("/v1/audit/verify", json=anchor, headers=served.headers("steward")).json()
-    assert (checked["consistent"], checked["complete"]) == (True, True)
-    forged = anchor | {"anchor_hash": "0" * 64}
-    assert not api.post("/v1/audit/verify", json=forged, headers=served.headers("steward")).json()[
-        "consistent"
-    ]
+    assert set(receipt) == {"receipt_id", "recorded_at", "audit_hash", "epoch_token"}
+    steward = served.headers("steward")
+    url = f"/v1/audit/entries/{receipt['receipt_id']}"
+    entry = api.get(url, headers=steward).json()
+    assert entry["hash"] == receipt["audit_hash"]
+    assert entry["event"]["id"] == receipt["receipt_id"]
+    assert entry["event"]["actor"]["principal"] == "user:acme/ben"
+    assert "pension" not in json.dumps(entry)
+    listed = {"start": entry["index"], "limit": 1}
+    assert api.get("/v1/audit/entries", params=listed, headers=steward).json() == [entry]
+    problem(api.get(f"{url}x", headers=steward), 404, "access.not_found")
+    problem(api.get(url, headers=served.headers("ben")), 403, "access.denied")
+
+    def verified(**kept):
+        response = api.post("/v1/audit/verify", json=kept, headers=steward)
+        assert response.status_code == 200, response.text
+        return response.json()["consistent"], response.json()["complete"]
+
+    kept = {name: receipt[name] for name in ("receipt_id", "audit_hash")}
+    anchor = {"anchor_index": entry["index"], "anchor_hash": entry["hash"]}
+    assert verified(**kept) == verified(**anchor) == (True, True)
+    assert verified() == (True, False)
+    assert not verified(**anchor | {"anchor_hash": "0" * 64})[0]
+    assert not verified(**kept | {"audit_hash": "0" * 64})[0]
+    assert not verified(**kept | {"receipt_id": "no-such-event"})[0]
+    for wrong in (
+        kept | anchor,
+        {"receipt_id": "x"},
+        {"anchor_index": 0},
+        anchor | {"receipt_id": "x"},
+    ):
+        response = api.post("/v1/audit/verify", json=wrong, headers=steward)
+        problem(response, 422, "request.invalid")
     problem(api.get("/v1/audit/entries", headers=served.headers("ben")), 403, "access.denied")
 
 

@@ -24,6 +24,12 @@ class FakeAuditLog:
     def entries(self, *, start=0, limit=1000):
         return [self._entry(i) for i in range(start, min(len(self.events), start + limit))]
 
+    def find(self, event_id):
+        for index, event in enumerate(self.events):
+            if event.event_id == event_id:
+                return self._entry(index)
+        return None
+
     def close(self):
         """Nothing to release."""
 

@@ -256,8 +256,8 @@ class FakeCatalog:
     def get_document(self, tenant, document_id):
         return self._current(tenant, document_id).record
 
-    def documents(self, tenant, *, corpus=None, limit=1000, offset=0):
-        if limit < 0 or offset < 0:
+    def documents(self, tenant, *, corpus=None, limit=1000, after=None):
+        if limit < 0:
             raise InvalidRequestError
         found = [
             each.record
@@ -265,9 +265,9 @@ class FakeCatalog:
             if each.record.tenant == tenant
             and each.record.state is not DocumentState.DELETED
             and corpus in (None, each.record.corpus)
+            and (after is None or (each.record.corpus, each.record.source) > after)
         ]
-        ordered = sorted(found, key=lambda record: (record.corpus, record.source))
-        return ordered[offset : offset + limit]
+        return sorted(found, key=lambda record: (record.corpus, record.source))[:limit]
 
     def documents_under(self, tenant, label_ids, *, states, after="", limit):
         if limit < 0 or not is_storable(after):
@@ -420,20 +420,21 @@ class FakeCatalog:
             document = self._current(tenant, document_id)
             return [self._stored(each) for each in self._points_of(document)]
 
-    def points_with_attributes(self, tenant, filters, *, limit):
+    def points_with_attributes(self, tenant, filters, *, admits, limit):
         wanted = parse_filter(filters)
         with self._lock:
             found = [
-                point.point.point_id
+                point
                 for document in self._documents.values()
                 if document.record.tenant == tenant
                 and document.record.state is DocumentState.ACTIVE
+                and admits(document.record.label_id)
                 and wanted.matches(document.record.attributes)
                 for point in self._points_of(document)
             ]
-        if len(found) > limit:
+        if len({point.chunk.chunk_id for point in found}) > limit:
             raise InvalidRequestError(code="request.filter_too_broad")
-        return sorted(found)
+        return sorted(point.point.point_id for point in found)
 
     def recover(self):
         running = {JobState.NOT_STARTED, JobState.IN_PROGRESS}
@@ -564,6 +565,8 @@ class FakeCatalog:
             raise ConflictError
         if staged.version != (before.record.version if before else 0) + 1:
             raise ConflictError
+        if before and staged.replaces_label_id not in (None, before.record.label_id):
+            raise ConflictError
         return before
 
     def _document(self, staged, label_id):
@@ -586,6 +589,7 @@ class FakeCatalog:
             label_id=label_id,
             label=staged.label,
             attributes=dict(staged.attributes),
+            claimed=staged.claimed,
             evidence=tuple(staged.evidence),
             chunk_count=len(staged.chunks),
             created_at=self._now(),

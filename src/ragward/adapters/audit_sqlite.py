@@ -85,6 +85,19 @@ class SQLiteAuditLog:
                 raise UnavailableError(code="unavailable.audit") from error
         return [AuditEntry(index=row[0], chain_hash=row[1], data=row[2]) for row in rows]
 
+    def find(self, event_id: str) -> AuditEntry | None:
+        """The entry of an event; reads through the log."""
+        query = (
+            "SELECT position, chain_hash, event FROM entries"
+            " WHERE CAST(event AS TEXT) ->> '$.id' = ? ORDER BY position LIMIT 1"
+        )
+        with self._lock:
+            try:
+                row = self._db.execute(query, (event_id,)).fetchone()
+            except sqlite3.Error as error:
+                raise UnavailableError(code="unavailable.audit") from error
+        return AuditEntry(index=row[0], chain_hash=row[1], data=row[2]) if row else None
+
     def verify(self, *, anchor: tuple[int, str] | None = None) -> AuditVerification:
         """Walks the whole chain; an anchor (index, hex hash) that somebody kept proves that nothing up to it is missing."""
         previous, expected = GENESIS, 0

@@ -191,6 +191,11 @@ class OwnerAuditLog:
         found = self._owner.call("audit", "entries", start=start, limit=limit)
         return [_entry(fields) for fields in found]
 
+    def find(self, event_id: str) -> AuditEntry | None:
+        """The entry of an event."""
+        found = self._owner.call("audit", "find", event_id=event_id)
+        return None if found is None else _entry(found)
+
     def verify(self, *, anchor: tuple[int, str] | None = None) -> AuditVerification:
         """Checks the chain."""
         kept = list(anchor) if anchor else None

@@ -147,6 +147,7 @@ class _Calls:
             "audit.entries": lambda start, limit: [
                 _entry(entry) for entry in audit.entries(start=start, limit=limit)
             ],
+            "audit.find": self._find,
             "audit.verify": self._verify,
         }
 
@@ -182,6 +183,10 @@ class _Calls:
     def _append(self, event: dict[str, Any], durable: bool) -> list[Any]:
         made = AuditEvent(**(event | {"type": EventType(event["type"])}))
         return _entry(self._audit.append(made, durable=durable))
+
+    def _find(self, event_id: str) -> list[Any] | None:
+        found = self._audit.find(event_id)
+        return None if found is None else _entry(found)
 
     def _verify(self, anchor: list[Any] | None) -> dict[str, Any]:
         return asdict(self._audit.verify(anchor=(anchor[0], anchor[1]) if anchor else None))

@@ -58,18 +58,20 @@ def list_documents(
     subject: Asker,
     corpus: Annotated[Name | None, Query()] = None,
     state: State | None = None,
-    offset: Annotated[int, Query(ge=0, le=2**40)] = 0,
+    page_token: Annotated[str | None, Query(max_length=8192)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> DocumentPage:
-    """The documents this subject may know of."""
-    found, next_offset = parts.ragward.stewardship.documents(
+    """The documents this subject may know of, by corpus and source."""
+    found, next_page_token = parts.ragward.stewardship.documents(
         subject,
         corpus=corpus,
         state=DocumentState(state) if state else None,
-        offset=offset,
+        untrusted_page_token=page_token,
         limit=limit,
     )
-    return DocumentPage(documents=[DocumentModel.of(r) for r in found], next_offset=next_offset)
+    return DocumentPage(
+        documents=[DocumentModel.of(r) for r in found], next_page_token=next_page_token
+    )
 
 
 @router.get("/documents/{document_id}", operation_id="get_document", responses=responses(404))
@@ -98,9 +100,9 @@ def delete(document_id: Id, parts: Parts, subject: Asker, response: Response) ->
 def relabel(
     document_id: Id, body: RelabelRequest, parts: Parts, subject: Asker, response: Response
 ) -> DocumentModel:
-    """Another access label, in force when this returns."""
+    """Another access label, in force when this returns. What the request does not name stays as it is."""
     before = parts.ragward.stewardship.document(subject, document_id)
-    label = body.label(subject.tenant, before.corpus, before.label.classification)
+    label = body.changed(before.label)
     after = parts.ragward.relabelling.relabel(subject, document_id, label, body.reason)
     stamp(response, parts, subject)
     return DocumentModel.of(after)

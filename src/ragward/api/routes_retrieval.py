@@ -52,8 +52,6 @@ def search(
 ) -> SearchResponse:
     """A corpus as a vector store, for OpenAI's clients. Unknown and unreadable corpora are the same 404."""
     queries = [body.query] if isinstance(body.query, str) else body.query
-    subject = parts.ragward.identify(credential)
-    parts.ragward.retrieval.require_corpus(subject, corpus)
     request = RetrievalRequest(
         query=" ".join(queries),
         corpora=(corpus,),
@@ -62,6 +60,8 @@ def search(
     )
     answer = parts.ragward.retrieve(credential, request)
     parts.metrics.observe_answer(answer)
+    if not answer.passages:
+        parts.ragward.retrieval.require_corpus(parts.ragward.identify(credential), corpus)
     return SearchResponse(search_query=queries, data=[_hit(p) for p in answer.passages])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -101,10 +102,9 @@ class PassageModel(BaseModel):
 class ReceiptModel(BaseModel):
     """Evidence of an answer."""
 
-    receipt_id: str
+    receipt_id: str = Field(description="The id of the event in the audit log.")
     recorded_at: int = Field(description="Unix milliseconds.")
-    audit_index: int
-    audit_hash: str
+    audit_hash: str = Field(description="The keyed hash that chains the event into the log.")
     epoch_token: str
 
 
@@ -127,7 +127,6 @@ class RetrieveResponse(BaseModel):
             receipt=ReceiptModel(
                 receipt_id=receipt.receipt_id,
                 recorded_at=receipt.recorded_at,
-                audit_index=receipt.audit_index,
                 audit_hash=receipt.audit_hash,
                 epoch_token=receipt.epoch_token,
             ),
@@ -281,13 +280,21 @@ class DocumentPage(BaseModel):
     """Documents, and where to go on."""
 
     documents: list[DocumentModel]
-    next_offset: int | None
+    next_page_token: str | None = Field(description="Send it as `page_token`; null at the end.")
 
 
 class RelabelRequest(LabelFields):
-    """Another label, and why."""
+    """What of a label is to be different, and why. A field that is not sent stays as it is; `null` takes a bound off."""
 
     reason: str = Field(min_length=8, max_length=500)
+
+    def changed(self, before: AccessLabel) -> AccessLabel:
+        """The label afterwards, validated by the domain."""
+        sent = self.model_fields_set
+        given = self.label(before.tenant, before.corpus, before.classification)
+        names = ("compartments", "granted", "denied", "valid_from", "valid_until")
+        kept = {name: getattr(before, name) for name in names if name not in sent}
+        return replace(given, **kept)
 
 
 class FolderRelabelRequest(Strict):
@@ -428,10 +435,12 @@ class TermModel(BaseModel):
 
 
 class VerifyRequest(Strict):
-    """An anchor that was kept elsewhere."""
+    """What was kept elsewhere: an anchor, or the receipt of an answer."""
 
     anchor_index: Whole | None = Field(None, ge=0)
     anchor_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    receipt_id: str | None = Field(None, min_length=1, max_length=100)
+    audit_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
 
 
 class VerifyResponse(BaseModel):

@@ -19,12 +19,19 @@ from ragward.bootstrap import Ragward, development_token, open_audit_reader, ope
 from ragward.cli import render
 from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
-from ragward.domain.errors import ConfigurationError, InvalidRequestError, RagwardError
+from ragward.domain.audit import AuditEntry
+from ragward.domain.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    NotFoundError,
+    RagwardError,
+)
 from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState
 from ragward.domain.labels import Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.ports import AuditLog
 from ragward.settings import Settings
+from ragward.stewardship import verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,11 +261,16 @@ def _log(settings: Settings) -> Iterator[AuditLog]:
         log.close()
 
 
-def audit_verify(settings: Settings, anchor: str | None, *, as_json: bool) -> int:
+def audit_verify(
+    settings: Settings, anchor: str | None, receipt: str | None, *, as_json: bool
+) -> int:
     """`ragward audit verify`."""
+    if anchor is not None and receipt is not None:
+        raise InvalidRequestError("give an anchor or a receipt")
     with _log(settings) as log:
-        outcome = log.verify(anchor=_anchor(anchor))
-    verdict = "complete up to the anchor" if outcome.complete else outcome.problem
+        outcome = verified(log, anchor=_anchor(anchor), receipt=_receipt(receipt))
+    kept = "anchor" if receipt is None else "receipt"
+    verdict = f"complete up to the {kept}" if outcome.complete else outcome.problem
     render.result(
         dataclasses.asdict(outcome),
         f"{outcome.entries} entries, head {outcome.head[:16]}…: "
@@ -272,11 +284,17 @@ def audit_verify(settings: Settings, anchor: str | None, *, as_json: bool) -> in
     return 0 if outcome.consistent else 1
 
 
-def audit_show(settings: Settings, last: int, *, as_json: bool) -> None:
+def audit_show(settings: Settings, last: int, event: str | None, *, as_json: bool) -> None:
     """`ragward audit show`."""
     with _log(settings) as log:
-        count = log.verify().entries
-        entries = log.entries(start=max(0, count - last), limit=last)
+        if event is not None:
+            found = log.find(event.partition(":")[0])
+            if found is None:
+                raise NotFoundError
+            entries: Sequence[AuditEntry] = [found]
+        else:
+            count = log.verify().entries
+            entries = log.entries(start=max(0, count - last), limit=last)
     render.entries(entries, as_json=as_json)
 
 
@@ -319,3 +337,12 @@ def _anchor(text: str | None) -> tuple[int, str] | None:
     if not index.isdigit() or len(digest) != 64:
         raise InvalidRequestError("an anchor is INDEX:HASH")
     return int(index), digest
+
+
+def _receipt(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    receipt_id, _, digest = text.partition(":")
+    if not receipt_id or len(digest) != 64:
+        raise InvalidRequestError("a receipt is RECEIPT_ID:AUDIT_HASH")
+    return receipt_id, digest

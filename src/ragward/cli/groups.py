@@ -48,6 +48,7 @@ def document_list(
     corpus: Annotated[str | None, typer.Option(help="Only of this corpus.")] = None,
     quarantined: Annotated[bool, typer.Option(help="Only what waits for a steward.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    page_token: Annotated[str | None, typer.Option(help="Go on where a list ended.")] = None,
     tenant: Tenant = None,
     person: As = None,
     token_file: TokenFile = None,
@@ -58,7 +59,10 @@ def document_list(
 
     caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
     settings = commands.load_settings(context.obj)
-    stewarding.show_list(settings, corpus, quarantined, limit, caller, as_json=as_json)
+    wanted = stewarding.Listing(
+        corpus=corpus, quarantined=quarantined, limit=limit, page_token=page_token
+    )
+    stewarding.show_list(settings, wanted, caller, as_json=as_json)
 
 
 @document_app.command("show")
@@ -244,13 +248,16 @@ def index_rebuild(context: typer.Context, as_json: AsJSON = False) -> None:
 def audit_verify(
     context: typer.Context,
     anchor: Annotated[str | None, typer.Option(help="INDEX:HASH that was kept elsewhere.")] = None,
+    receipt: Annotated[
+        str | None, typer.Option(help="RECEIPT_ID:AUDIT_HASH of an answer, kept elsewhere.")
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Check the whole log; exit 1 if it is not consistent."""
     from ragward.cli import commands
 
     raise typer.Exit(
-        commands.audit_verify(commands.load_settings(context.obj), anchor, as_json=as_json)
+        commands.audit_verify(commands.load_settings(context.obj), anchor, receipt, as_json=as_json)
     )
 
 
@@ -258,12 +265,15 @@ def audit_verify(
 def audit_show(
     context: typer.Context,
     last: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    event: Annotated[
+        str | None, typer.Option(help="Only the entry of this event, such as a receipt's.")
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
-    """The latest entries."""
+    """The latest entries, or one."""
     from ragward.cli import commands
 
-    commands.audit_show(commands.load_settings(context.obj), last, as_json=as_json)
+    commands.audit_show(commands.load_settings(context.obj), last, event, as_json=as_json)
 
 
 @audit_app.command("export")

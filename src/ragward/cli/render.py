@@ -64,7 +64,6 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "receipt": {
             "receipt_id": answer.receipt.receipt_id,
             "recorded_at": answer.receipt.recorded_at,
-            "audit_index": answer.receipt.audit_index,
             "audit_hash": answer.receipt.audit_hash,
             "epoch_token": answer.receipt.epoch_token,
         },
@@ -105,11 +104,9 @@ def answer(given: Answer) -> None:
         )
     out = console()
     out.print(table if given.passages else "nothing that you may read answers this")
-    out.print(
-        f"receipt {given.receipt.receipt_id}  log entry {given.receipt.audit_index}  "
-        f"near-duplicates left out {given.near_duplicates_removed}",
-        style="dim",
-    )
+    receipt = f"receipt {given.receipt.receipt_id}:{given.receipt.audit_hash}"
+    out.print(receipt, style="dim", soft_wrap=True)  # to be copied
+    out.print(f"near-duplicates left out {given.near_duplicates_removed}", style="dim")
 
 
 def job_json(job: JobRecord, results: Sequence[ItemResult]) -> dict[str, Any]:
@@ -152,10 +149,15 @@ def job(done: JobRecord, results: Sequence[ItemResult]) -> None:
             )
 
 
-def documents(found: Sequence[DocumentRecord], *, more: bool, as_json: bool) -> None:
+def documents(
+    found: Sequence[DocumentRecord], *, next_page_token: str | None, as_json: bool
+) -> None:
     """Documents in a table."""
     if as_json:
-        body = {"documents": [document_json(record) for record in found], "more": more}
+        body = {
+            "documents": [document_json(record) for record in found],
+            "next_page_token": next_page_token,
+        }
         typer.echo(json.dumps(body))
         return
     table = Table("document", "source", "classification", "state", "chunks")
@@ -168,8 +170,8 @@ def documents(found: Sequence[DocumentRecord], *, more: bool, as_json: bool) -> 
             str(record.chunk_count),
         )
     console().print(table)
-    if more:
-        console().print("there are more: raise --limit or name a --corpus", style="dim")
+    if next_page_token is not None:
+        typer.echo(f"there are more: --page-token {next_page_token}")
 
 
 def folder(done: FolderRelabelling, epoch_token: str, *, dry_run: bool, as_json: bool) -> None:

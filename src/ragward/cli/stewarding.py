@@ -29,22 +29,27 @@ class NewApplication:
     replace_keys: bool
 
 
-def show_list(
-    settings: Settings,
-    corpus: str | None,
-    quarantined: bool,
-    limit: int,
-    caller: Caller,
-    *,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Which documents to list."""
+
+    corpus: str | None
+    quarantined: bool
+    limit: int
+    page_token: str | None
+
+
+def show_list(settings: Settings, wanted: Listing, caller: Caller, *, as_json: bool) -> None:
     """`ragward document list`."""
-    state = DocumentState.QUARANTINED if quarantined else None
     with opened(settings, caller) as (ragward, subject):
-        found, more = ragward.stewardship.documents(
-            subject, corpus=corpus, state=state, limit=limit
+        found, next_page_token = ragward.stewardship.documents(
+            subject,
+            corpus=wanted.corpus,
+            state=DocumentState.QUARANTINED if wanted.quarantined else None,
+            untrusted_page_token=wanted.page_token,
+            limit=wanted.limit,
         )
-    render.documents(found, more=more is not None, as_json=as_json)
+    render.documents(found, next_page_token=next_page_token, as_json=as_json)
 
 
 def show(settings: Settings, document: str, caller: Caller, *, as_json: bool) -> None:

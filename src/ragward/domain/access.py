@@ -32,8 +32,10 @@ class Action(StrEnum):
 
 #: Actions on content: the label's own grants, denials and compartments count, also for administrators.
 CONTENT_ACTIONS = frozenset({Action.CORPUS_RETRIEVE})
-#: Whoever may do one of these under a label may learn that something under it exists.
-KNOWING_ACTIONS = (Action.CORPUS_RETRIEVE, Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE)
+#: Whoever may do one of these under a label is a steward of it: knows also of what waits for one.
+STEWARDING_ACTIONS = (Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE)
+#: Whoever may do one of these under a label may learn that something active under it exists.
+KNOWING_ACTIONS = (Action.CORPUS_RETRIEVE, *STEWARDING_ACTIONS)
 REVEAL_PREFIX = "reveal:"
 
 ALL_CORPORA = "*"

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-from ragward.domain.access import Permit
+from ragward.domain.access import KNOWING_ACTIONS, STEWARDING_ACTIONS, Action, Permit
 from ragward.domain.corpus import DocumentState, IndexScope, Pending, StoredChunk, View
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Verdict
@@ -43,6 +43,14 @@ def check_bounds(request: RetrievalRequest) -> None:
         raise InvalidRequestError(f"limit is between 1 and {MAX_LIMIT}")
     if not 1 <= request.max_passages_per_document <= MAX_LIMIT:
         raise InvalidRequestError(f"max_passages_per_document is between 1 and {MAX_LIMIT}")
+
+
+def knowing_actions(state: DocumentState) -> tuple[Action, ...]:
+    """One of these a subject must be permitted to learn that a document in this state exists: readers do not know of what
+    waits for a steward, and nobody of what is gone."""
+    if state is DocumentState.ACTIVE:
+        return KNOWING_ACTIONS
+    return STEWARDING_ACTIONS if state is DocumentState.QUARANTINED else ()
 
 
 def matches_view(permit: Permit, scope: IndexScope) -> bool:
@@ -94,9 +102,9 @@ def capped_per_document(chunks: Sequence[AuthorizedChunk], limit: int) -> list[A
 
 
 def passage(
-    rank: int, chunk: AuthorizedChunk, redacted: RedactedText, kept: MinimalText
+    rank: int, chunk: AuthorizedChunk, redacted: RedactedText, kept: MinimalText, *, raw_score: bool
 ) -> Passage:
-    """What leaves of one chunk."""
+    """What leaves of one chunk; with `raw_score` its similarity to the question, otherwise a score made of the rank."""
     stored = chunk.stored
     return Passage(
         document_id=stored.document_id,
@@ -107,9 +115,7 @@ def passage(
         classification=stored.label.classification,
         text=kept.text,
         rank=rank,
-        score=round(
-            1 / rank, 4
-        ),  # by rank: raw similarities tell about texts that were not returned
+        score=round(chunk.score if raw_score else 1 / rank, 4),
         share=kept.share,
         removed=redacted.removed,
         flagged=stored.verdict == Verdict.FLAG,

@@ -122,6 +122,10 @@ class StagedVersion:
     title: str
     media_type: str
     label: AccessLabel
+    claimed: AccessLabel | None = None
+    """What the source itself claimed, before rules and people: what its next claim is compared with."""
+    replaces_label_id: int | None = None
+    """The label of the version before, as it was when this one was made: if it has changed since, this is not committed."""
     dek_id: str
     kek_id: str
     kek_version: int
@@ -159,6 +163,8 @@ class DocumentRecord:
     media_type: str
     label_id: int
     label: AccessLabel
+    claimed: AccessLabel | None = None
+    """What the source claimed of this version; None if that was not kept."""
     attributes: Mapping[str, AttributeValue]
     evidence: tuple[str, ...]
     chunk_count: int

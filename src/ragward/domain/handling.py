@@ -15,6 +15,7 @@ class HandlingProfile:
 
     `encrypt`: content is encrypted, not only authenticated. `recheck_epoch`: compare the epoch once more before sending.
     `budget_tokens`: how much of this classification one answer may carry. `durable_audit`: fsync before answering.
+    `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
     """
 
     classification: Classification
@@ -22,6 +23,7 @@ class HandlingProfile:
     recheck_epoch: bool
     durable_audit: bool
     budget_tokens: int
+    raw_scores: bool = False
 
     def __post_init__(self) -> None:
         if self.classification >= Classification.CONFIDENTIAL and not (
@@ -29,6 +31,11 @@ class HandlingProfile:
         ):
             raise ConfigurationError(
                 f"{self.classification.name} is always encrypted and re-checked before sending"
+            )
+        switches = (self.encrypt, self.recheck_epoch, self.durable_audit, self.raw_scores)
+        if not all(type(switch) is bool for switch in switches):
+            raise ConfigurationError(
+                "encrypt, recheck_epoch, durable_audit and raw_scores are true or false"
             )
         if not 1 <= self.budget_tokens <= 1_000_000:
             raise ConfigurationError("budget_tokens must be between 1 and 1000000")

@@ -170,6 +170,31 @@ class LabelChange:
         return replace(before, **changes)
 
 
+def narrowed_by(
+    decided: AccessLabel, claimed_before: AccessLabel, claimed: AccessLabel
+) -> AccessLabel:
+    """A person's label after the source changed its claim: what the source takes away is gone, what it adds waits for a
+    person. The classification stays as decided; windows that have no instant in common grant nobody."""
+    granted = decided.granted - (claimed_before.granted - claimed.granted)
+    begin, end = decided.valid_from, decided.valid_until
+    if claimed.valid_from is not None and claimed.valid_from != claimed_before.valid_from:
+        begin = claimed.valid_from if begin is None else max(begin, claimed.valid_from)
+    if claimed.valid_until is not None and claimed.valid_until != claimed_before.valid_until:
+        end = claimed.valid_until if end is None else min(end, claimed.valid_until)
+    if begin is not None and end is not None and begin >= end:
+        begin, end, granted = decided.valid_from, decided.valid_until, frozenset()
+    return AccessLabel(
+        tenant=decided.tenant,
+        corpus=decided.corpus,
+        classification=decided.classification,
+        compartments=decided.compartments | (claimed.compartments - claimed_before.compartments),
+        granted=granted,
+        denied=decided.denied | (claimed.denied - claimed_before.denied),
+        valid_from=begin,
+        valid_until=end,
+    )
+
+
 def administrative(
     tenant: str, classification: Classification = Classification.RESTRICTED
 ) -> AccessLabel:

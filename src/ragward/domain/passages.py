@@ -88,11 +88,14 @@ class RetrievalRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """Evidence of one answer: its id, when, where it stands in the audit log, and an opaque epoch token."""
+    """Evidence of one answer: the id of its event in the log, when, the hash that chains it there, and an opaque epoch token.
+
+    Who reads the log finds the event by its id and verifies it by the hash. Where it stands is not said: positions count
+    what others ask.
+    """
 
     receipt_id: str
     recorded_at: int
-    audit_index: int
     audit_hash: str
     epoch_token: str
 

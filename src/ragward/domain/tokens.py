@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final
 
+from ragward.domain.access import Subject
 from ragward.domain.errors import InvalidRequestError
 
 _TAG_BYTES: Final = 32
@@ -44,6 +45,12 @@ class PageToken:
             raise InvalidRequestError("the page token is not one of yours") from None
         query, after, limit = json.loads(body)
         return cls(query=query, after=after, limit=limit)
+
+
+def bearer_of(subject: Subject) -> str:
+    """Who a page token is given to: this subject, through this application and these agents."""
+    chain = (subject.tenant, subject.principal, subject.application.principal, *subject.agents)
+    return "|".join(chain)
 
 
 def _tag(key: bytes, bearer: str, body: bytes) -> bytes:

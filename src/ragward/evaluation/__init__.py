@@ -31,7 +31,7 @@ from ragward.domain.evaluation import (
     handling_obligations,
 )
 from ragward.domain.labels import administrative
-from ragward.domain.tokens import PageToken
+from ragward.domain.tokens import PageToken, bearer_of
 from ragward.evaluation.asking import Asking, EvaluationPorts, Target, is_about_content
 
 __all__ = ["MAX_EVALUATIONS", "MAX_PAGE", "Evaluation", "EvaluationPorts"]
@@ -226,7 +226,7 @@ class Evaluation:
         found: Callable[[str, int], Iterable[str]],
     ) -> ResultPage:
         """One page of what `found(after, size)` yields in order. Raises `request.invalid` for a token of another search."""
-        key, bearer = self._ports.keyring.mac_key("page-token"), _bearer(asking.caller)
+        key, bearer = self._ports.keyring.mac_key("page-token"), bearer_of(asking.caller)
         limit = _DEFAULT_PAGE if page.limit is None else page.limit
         start = PageToken(query=query, after="", limit=limit)
         if page.untrusted_token:
@@ -253,7 +253,3 @@ class Evaluation:
         }
         decision = "permit" if permitted else "deny"
         self._ports.recorder.record(EventType.ACCESS_EVALUATED, asking.caller, decision, details)
-
-
-def _bearer(caller: Subject) -> str:
-    return "|".join((caller.tenant, caller.principal, caller.application.principal, *caller.agents))

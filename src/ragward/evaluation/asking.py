@@ -10,10 +10,12 @@ from ragward.domain.access import (
     CONTENT_ACTIONS,
     KNOWING_ACTIONS,
     REVEAL_PREFIX,
+    STEWARDING_ACTIONS,
     Action,
     Context,
     Subject,
 )
+from ragward.domain.admission import knowing_actions
 from ragward.domain.corpus import DocumentState, View
 from ragward.domain.errors import DeniedError, NotFoundError
 from ragward.domain.evaluation import SUBJECT_TYPES, ResourceName, ResourceType, SubjectName
@@ -121,16 +123,21 @@ class Asking:
                 target = Target(stored.label, stored.state)
             case _:
                 return None
-        return target if self._may_know(target.label) else None
+        return target if self._may_know(target.label, knowing_actions(target.state)) else None
 
     def document_ids(
         self, labels: Collection[int], action: str, *, after: str = "", limit: int = 1
     ) -> Iterator[str]:
-        """Ids of documents under these labels that the action can be about, in order."""
-        found = self.ports.catalog.documents_under(
-            self.caller.tenant, labels, states=_states(action), after=after, limit=limit
-        )
-        return (record.document_id for record in found)
+        """Ids of documents under these labels that the action can be about and the caller may know of, in order."""
+        states = _states(action)
+        waiting = self._stewarded(labels) if states != _ANSWERED else frozenset()
+        found: list[str] = []
+        for under, seen in ((waiting, states), (frozenset(labels) - waiting, _ANSWERED)):
+            records = self.ports.catalog.documents_under(
+                self.caller.tenant, under, states=seen, after=after, limit=limit
+            )
+            found += [record.document_id for record in records]
+        return iter(sorted(found)[:limit])
 
     # Decisions. -----------------------------------------------------------------------------------------------------
 
@@ -189,11 +196,15 @@ class Asking:
         state = Term("document", "answered from", active, f"it is {found.state.value}")
         return replace(explanation, permitted=False, terms=(*explanation.terms, state))
 
-    def _may_know(self, label: AccessLabel) -> bool:
+    def _may_know(self, label: AccessLabel, by: tuple[Action, ...] = KNOWING_ACTIONS) -> bool:
         """`access:evaluate` is the right to know what exists; others know of what they may read, relabel or delete."""
-        return self.unrestricted or any(
-            self.caller_may(action, label) for action in KNOWING_ACTIONS
-        )
+        return self.unrestricted or any(self.caller_may(action, label) for action in by)
+
+    def _stewarded(self, label_ids: Collection[int]) -> frozenset[int]:
+        """Those of the labels under which the caller may know of what waits for a steward."""
+        labels = self.ports.catalog.labels(self.caller.tenant)
+        known = (i for i in label_ids if self._may_know(labels[i], STEWARDING_ACTIONS))
+        return frozenset(known)
 
     def _alone(self, principal: str, action: str, label: AccessLabel) -> bool:
         pdp, tenant = self.ports.pdp, self.caller.tenant

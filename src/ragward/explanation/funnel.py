@@ -19,7 +19,7 @@ from ragward.domain.passages import Candidate, RetrievalRequest
 from ragward.explanation.asked import Named, StewardQuestion
 from ragward.ports import ChunkIndex
 from ragward.protection import point_id_of
-from ragward.retrieval import MAX_FILTERED_POINTS, Rehearsal, Retrieval
+from ragward.retrieval import MAX_FILTERED_CHUNKS, Rehearsal, Retrieval
 
 MAX_RANK: Final = 1000
 """How far a chunk that was not near enough is looked for."""
@@ -198,9 +198,13 @@ class _Nearest:
         if filters is None:
             return True
         if self._only is None:
+            permit = self._seen.permit
             self._only = frozenset(
                 self._question.catalog.points_with_attributes(
-                    self._question.steward.tenant, filters, limit=MAX_FILTERED_POINTS
+                    self._question.steward.tenant,
+                    filters,
+                    admits=permit.admits if permit else lambda _label_id: False,
+                    limit=MAX_FILTERED_CHUNKS,
                 )
             )
         return point_id in self._only

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from ragward.domain.access import Grant, Permit, TenantHead
+from ragward.domain.access import Action, Grant, Permit, TenantHead
 from ragward.domain.admission import (
     MAX_LIMIT,
     MAX_QUERY_CHARACTERS,
@@ -18,6 +18,7 @@ from ragward.domain.admission import (
     check_bounds,
     checked_query,
     drop_reason,
+    knowing_actions,
     matches_view,
     passage,
 )
@@ -62,6 +63,16 @@ def scope(view, *types, label_id=7):
     return IndexScope(
         scope_id=1, label_id=label_id, corpus="hr", view=view, entity_types=frozenset(types)
     )
+
+
+def test_readers_know_of_what_is_active_and_nobody_of_what_is_gone():
+    reading = {state for state in DocumentState if Action.CORPUS_RETRIEVE in knowing_actions(state)}
+    stewarding = {
+        state for state in DocumentState if Action.DOCUMENT_RELABEL in knowing_actions(state)
+    }
+    assert reading == {DocumentState.ACTIVE}
+    assert stewarding == {DocumentState.ACTIVE, DocumentState.QUARANTINED}
+    assert not any(Action.DOCUMENT_INGEST in knowing_actions(state) for state in DocumentState)
 
 
 def authorized(document_id, number=0):
@@ -241,11 +252,15 @@ def test_the_cap_holds_and_takes_no_more_than_it_must(documents, limit):
 
 
 @pytest.mark.parametrize(("verdict", "flagged"), [("allow", False), ("flag", True)])
-def test_a_passage_carries_its_rank_and_not_its_similarity(verdict, flagged):
+def test_a_passage_carries_its_rank_and_its_similarity_only_where_handling_says_so(
+    verdict, flagged
+):
     chunk = authorized("d")
     chunk = replace(chunk, stored=replace(chunk.stored, verdict=verdict), score=0.98765)
     redacted = RedactedText(text="whole", removed={"AGE": 2})
-    out = passage(3, chunk, redacted, MinimalText(text="part", share=0.5, sentences_cut=1))
+    kept = MinimalText(text="part", share=0.5, sentences_cut=1)
+    out = passage(3, chunk, redacted, kept, raw_score=False)
+    assert passage(3, chunk, redacted, kept, raw_score=True) == replace(out, score=0.9877)
     assert (out.rank, out.score, out.text, out.share) == (3, 0.3333, "part", 0.5)
     assert (out.removed, out.flagged) == ({"AGE": 2}, flagged)
     assert (out.document_id, out.chunk_id, out.corpus) == ("d", "d0", "hr")

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragward.domain.errors import InvalidRequestError
-from ragward.domain.labels import AccessLabel, Classification, join, require_principal
+from ragward.domain.labels import (
+    AccessLabel,
+    Classification,
+    join,
+    narrowed_by,
+    require_principal,
+)
 from tests.conformance import strategies as make
 
 
@@ -115,3 +121,52 @@ def test_a_malformed_label_is_refused(changes):
 def test_validity_is_half_open(label, now):
     expected = (label.valid_from or 0) <= now < (label.valid_until or 10**9)
     assert expected == label.is_valid_at(now)
+
+
+# A person's label and the source's next claim. ----------------------------------------------------------------------
+
+NAMES = st.frozensets(st.sampled_from([f"group:acme/{n}" for n in "abcd"]), max_size=3)
+BOUNDS = st.none() | st.integers(0, 6)
+
+
+@st.composite
+def small_labels(draw):
+    begin, end = draw(BOUNDS), draw(BOUNDS)
+    if begin is not None and end is not None and begin >= end:
+        begin, end = None, end
+    return AccessLabel(
+        tenant="acme",
+        corpus="hr",
+        classification=draw(st.sampled_from(Classification)),
+        compartments=draw(st.frozensets(st.sampled_from("xyz"), max_size=2)),
+        granted=draw(NAMES),
+        denied=draw(NAMES),
+        valid_from=begin,
+        valid_until=end,
+    )
+
+
+def who_may(label):
+    """(principal, clearances, instant) for which the label's own terms hold."""
+    return {
+        (principal, cleared, now)
+        for principal in label.granted - label.denied
+        for cleared in ("", "x", "xy", "xyz", "yz", "z")
+        for now in range(-1, 8)
+        if label.compartments <= set(cleared) and label.is_valid_at(now)
+    }
+
+
+@given(decided=small_labels(), before=small_labels(), claimed=small_labels())
+def test_the_sources_next_claim_only_narrows_a_persons_label(decided, before, claimed):
+    found = narrowed_by(decided, before, claimed)
+    assert who_may(found) <= who_may(decided)
+    assert found.classification is decided.classification
+    assert narrowed_by(decided, before, before) == decided
+    gone = before.granted - claimed.granted
+    assert not {who for who, _, _ in who_may(found)} & (gone | (claimed.denied - before.denied))
+    assert claimed.compartments - before.compartments <= found.compartments
+    if claimed.valid_until is not None and claimed.valid_until != before.valid_until:
+        assert all(now < claimed.valid_until for _, _, now in who_may(found))
+    if claimed.valid_from is not None and claimed.valid_from != before.valid_from:
+        assert all(now >= claimed.valid_from for _, _, now in who_may(found))

@@ -167,10 +167,15 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
             return documents.get_document(connection, tenant, document_id)
 
     def documents(
-        self, tenant: str, *, corpus: str | None = None, limit: int = 1000, offset: int = 0
+        self,
+        tenant: str,
+        *,
+        corpus: str | None = None,
+        limit: int = 1000,
+        after: tuple[str, str] | None = None,
     ) -> Sequence[DocumentRecord]:
         with self._database.read() as connection:
-            return documents.list_documents(connection, tenant, corpus, limit, offset)
+            return documents.list_documents(connection, tenant, corpus, limit, after)
 
     def documents_under(
         self,
@@ -269,11 +274,12 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         tenant: str,
         filters: Mapping[str, object],
         *,
+        admits: Callable[[int], bool],
         limit: int,
     ) -> Sequence[str]:
         wanted = parse_filter(filters)
         with self._database.read() as connection:
-            return documents.find_points(connection, tenant, wanted, limit)
+            return documents.find_points(connection, tenant, wanted, admits, limit)
 
     def recover(self) -> int:
         """Several transactions. A version that a living process is staging is removed too; that one gets `catalog.exists`."""

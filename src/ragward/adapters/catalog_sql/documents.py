@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+)
 
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.filters import AttributeFilter
-from ragward.adapters.catalog_sql.labels import label_of, types_from_text
+from ragward.adapters.catalog_sql.labels import label_from_json, label_of, types_from_text
 from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
 from ragward.adapters.catalog_sql.tenants import EPOCH, read_epoch
 from ragward.domain.corpus import (
@@ -92,15 +103,22 @@ def get_document(connection: Connection, tenant: str, document_id: str) -> Docum
 
 
 def list_documents(
-    connection: Connection, tenant: str, corpus: str | None, limit: int, offset: int
+    connection: Connection,
+    tenant: str,
+    corpus: str | None,
+    limit: int,
+    after: tuple[str, str] | None,
 ) -> list[DocumentRecord]:
-    """Current versions that are not deleted, by corpus and source."""
-    if limit < 0 or offset < 0:
-        raise InvalidRequestError("limit and offset cannot be negative")
+    """Current versions that are not deleted, by corpus and source, from after such a pair on."""
+    if limit < 0:
+        raise InvalidRequestError("limit cannot be negative")
     wanted = _records(tenant).where(_not_deleted())
+    place = tuple_(documents.c.corpus, documents.c.source)
     if corpus is not None:
         wanted = wanted.where(documents.c.corpus == corpus)
-    wanted = wanted.order_by(documents.c.corpus, documents.c.source).limit(limit).offset(offset)
+    if after is not None:
+        wanted = wanted.where(place > after)
+    wanted = wanted.order_by(documents.c.corpus, documents.c.source).limit(limit)
     reader = RowReader()
     return [_record(row, reader) for row in connection.execute(wanted)]
 
@@ -173,35 +191,47 @@ def read_document_chunks(
 
 
 def find_points(
-    connection: Connection, tenant: str, wanted: AttributeFilter, limit: int
+    connection: Connection,
+    tenant: str,
+    wanted: AttributeFilter,
+    admits: Callable[[int], bool],
+    limit: int,
 ) -> list[str]:
-    """Points of active documents that match. Raises `request.filter_too_broad`."""
-    matching = _matching_documents(connection, tenant, wanted)
+    """Points of active documents under admitted labels that match. Raises `request.filter_too_broad`.
+
+    Chunks are counted, not points: how many views a chunk has says whether personal data is hidden in it.
+    """
+    matching = _matching_documents(connection, tenant, wanted, admits)
     found: list[str] = []
+    counted = 0
     for batch in batches(matching, IN_LIMIT):
-        ids = connection.execute(
-            select(points.c.point_id)
+        rows = connection.execute(
+            select(points.c.point_id, points.c.view)
             .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
             .join(documents, documents.c.document_id == chunks.c.document_id)
             .where(
                 documents.c.document_id.in_(batch),
                 chunks.c.version == documents.c.current_version,
             )
-            .limit(limit + 1 - len(found))
-        ).scalars()
-        found.extend(ids)
-        if len(found) > limit:
+            .order_by(points.c.view)  # every chunk has a full view
+            .limit((limit + 1 - counted) * len(View))
+        ).all()
+        found.extend(row.point_id for row in rows)
+        counted += sum(row.view == View.FULL for row in rows)
+        if counted > limit:
             raise InvalidRequestError(code="request.filter_too_broad")
     return sorted(found)
 
 
-def _matching_documents(connection: Connection, tenant: str, wanted: AttributeFilter) -> list[str]:
-    """The database drops documents that have none of the keys; the filter itself is evaluated here."""
+def _matching_documents(
+    connection: Connection, tenant: str, wanted: AttributeFilter, admits: Callable[[int], bool]
+) -> list[str]:
+    """The database drops documents that have none of the keys; the rest is evaluated here."""
     has_a_key: list[ColumnElement[bool]] = [
         versions.c.attributes.contains(f'"{key}"', autoescape=True) for key in sorted(wanted.keys())
     ]
     rows = connection.execute(
-        select(versions.c.document_id, versions.c.attributes)
+        select(versions.c.document_id, versions.c.label_id, versions.c.attributes)
         .join(documents, IS_CURRENT)
         .where(
             versions.c.tenant == tenant,
@@ -210,7 +240,11 @@ def _matching_documents(connection: Connection, tenant: str, wanted: AttributeFi
         )
         .order_by(versions.c.document_id)
     )
-    return [row.document_id for row in rows if wanted.matches(_attributes(row.attributes))]
+    return [
+        row.document_id
+        for row in rows
+        if admits(row.label_id) and wanted.matches(_attributes(row.attributes))
+    ]
 
 
 def _records(tenant: str) -> Select[Any]:
@@ -250,6 +284,7 @@ def _record(row: Row[Any], reader: RowReader) -> DocumentRecord:
         media_type=row.media_type,
         label_id=row.label_id,
         label=reader.label(row.tenant, row.label_tenant, row.digest, row.fields),
+        claimed=None if row.claimed is None else label_from_json(row.tenant, row.claimed),
         attributes=reader.attributes(row.attributes),
         evidence=tuple(json.loads(row.evidence)),
         chunk_count=row.chunk_count,

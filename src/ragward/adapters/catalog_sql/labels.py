@@ -37,7 +37,7 @@ def intern_label(connection: Connection, label: AccessLabel) -> int:
     if found is None:
         connection.execute(
             insert_or_ignore(connection, labels).values(
-                tenant=label.tenant, digest=digest, fields=_to_json(label)
+                tenant=label.tenant, digest=digest, fields=label_to_json(label)
             )
         )
         found = connection.execute(wanted).scalar_one()
@@ -86,9 +86,18 @@ def read_scopes(connection: Connection, tenant: str, after: int) -> list[IndexSc
 @lru_cache(maxsize=1 << 16)  # by all that is stored: an edited row is another key, and is checked
 def label_of(tenant: str, digest: bytes, fields: str) -> AccessLabel:
     """The label of a row. Raises `integrity.envelope` when the row does not match its digest."""
+    label = label_from_json(tenant, fields)
+    if label.digest() != digest:
+        raise IntegrityError("label row was edited")
+    return label
+
+
+@lru_cache(maxsize=1 << 12)
+def label_from_json(tenant: str, fields: str) -> AccessLabel:
+    """The inverse of `label_to_json`. Raises `integrity.envelope`."""
     try:
         values = json.loads(fields)
-        label = AccessLabel(
+        return AccessLabel(
             tenant=tenant,
             corpus=values["corpus"],
             classification=Classification(values["classification"]),
@@ -100,9 +109,6 @@ def label_of(tenant: str, digest: bytes, fields: str) -> AccessLabel:
         )
     except (ValueError, TypeError, KeyError, InvalidRequestError):
         raise IntegrityError("label row was edited") from None
-    if label.digest() != digest:
-        raise IntegrityError("label row was edited")
-    return label
 
 
 def types_to_text(entity_types: frozenset[str]) -> str:
@@ -118,7 +124,8 @@ def types_from_text(text: str) -> frozenset[str]:
     return frozenset(text.split(",")) if text else frozenset()
 
 
-def _to_json(label: AccessLabel) -> str:
+def label_to_json(label: AccessLabel) -> str:
+    """A label's fields without its tenant, as a row holds them."""
     return json.dumps(
         {
             "corpus": label.corpus,

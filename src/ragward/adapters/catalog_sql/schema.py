@@ -224,6 +224,7 @@ versions: Final = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("pending", _TEXT, nullable=False, server_default=""),
     Column("bound_label_id", BigInteger),
+    Column("claimed", _TEXT),
     Index("versions_pending", "pending"),
     Index("versions_tenant_state", "tenant", "state"),
     Index("versions_state", "state"),

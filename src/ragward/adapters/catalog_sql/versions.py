@@ -15,7 +15,12 @@ from sqlalchemy import Connection, Row, Select, and_, delete, exists, insert, se
 from ragward.adapters.catalog_sql import outbox
 from ragward.adapters.catalog_sql.connection import batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
-from ragward.adapters.catalog_sql.labels import intern_label, intern_scopes, types_to_text
+from ragward.adapters.catalog_sql.labels import (
+    intern_label,
+    intern_scopes,
+    label_to_json,
+    types_to_text,
+)
 from ragward.adapters.catalog_sql.schema import chunks, documents, points, versions
 from ragward.adapters.catalog_sql.tenants import move_epoch, read_epoch
 from ragward.domain.corpus import (
@@ -73,6 +78,7 @@ def begin(connection: Connection, staged: StagedVersion, now: int) -> str:
             job_id=staged.job_id,
             chunk_count=len(staged.chunks),
             created_at=now,
+            claimed=None if staged.claimed is None else label_to_json(staged.claimed),
         )
     )
     return token
@@ -135,12 +141,14 @@ def activate(connection: Connection, staged: StagedVersion, token: str) -> int:
     label_id = _staged(connection, staged, token).label_id
     previous = staged.version - 1
     before = connection.execute(
-        select(versions.c.label_id).where(
-            *_is(staged.document_id, previous), versions.c.state == DocumentState.ACTIVE.value
-        )
-    ).scalar()
-    narrows = before is not None and (
-        before != label_id or staged.state is not DocumentState.ACTIVE
+        select(versions.c.label_id, versions.c.state).where(*_is(staged.document_id, previous))
+    ).one_or_none()
+    if before is not None and staged.replaces_label_id not in (None, before.label_id):
+        raise ConflictError("the document was relabelled meanwhile")
+    narrows = (
+        before is not None
+        and before.state == DocumentState.ACTIVE.value
+        and (before.label_id != label_id or staged.state is not DocumentState.ACTIVE)
     )
     moved = connection.execute(
         update(documents)
