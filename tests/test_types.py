@@ -22,23 +22,23 @@ from ragward.retrieval import Retrieval
 
 
 def good(rank: int, chunk: AuthorizedChunk, redacted: RedactedText, kept: MinimalText) -> Passage:
-    return passage(rank, chunk, redacted, kept)
+    return passage(rank, chunk, redacted, kept, raw_score=False)
 
 
 def a_candidate_is_no_authorized_chunk(c: Candidate, r: RedactedText, k: MinimalText) -> Passage:
-    return passage(1, c, r, k)  # type: ignore[arg-type]
+    return passage(1, c, r, k, raw_score=False)  # type: ignore[arg-type]
 
 
 def a_stored_chunk_is_no_authorized_chunk(s: StoredChunk, r: RedactedText, k: MinimalText) -> Passage:
-    return passage(1, s, r, k)  # type: ignore[arg-type]
+    return passage(1, s, r, k, raw_score=False)  # type: ignore[arg-type]
 
 
 def text_must_be_redacted(a: AuthorizedChunk, k: MinimalText) -> Passage:
-    return passage(1, a, a.text, k)  # type: ignore[arg-type]
+    return passage(1, a, a.text, k, raw_score=False)  # type: ignore[arg-type]
 
 
 def text_must_be_minimal(a: AuthorizedChunk, r: RedactedText) -> Passage:
-    return passage(1, a, r, r)  # type: ignore[arg-type]
+    return passage(1, a, r, r, raw_score=False)  # type: ignore[arg-type]
 
 
 def what_is_not_decided_is_not_opened(p: Protection, c: Candidate) -> ChunkContent:

@@ -22,6 +22,7 @@ def upgrade() -> None:
     _policy_administration()
     _directory()
     _claims()
+    _row_level_security()  # last: on every table there is by now
 
 
 def _epochs() -> None:
@@ -118,6 +119,24 @@ def _directory() -> None:
 def _claims() -> None:
     """What the source claimed of a version, apart from what was decided."""
     op.add_column("versions", sa.Column("claimed", TEXT, nullable=True))
+
+
+def _row_level_security() -> None:
+    """PostgreSQL gives and takes rows of one tenant only (`adapters/catalog_sql/row_security.py`), the tables' owner included."""
+    connection = op.get_bind()
+    if connection.dialect.name != "postgresql":
+        return
+    inspector = sa.inspect(connection)
+    for table in inspector.get_table_names():
+        if "tenant" not in {column["name"] for column in inspector.get_columns(table)}:
+            continue
+        op.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY')
+        op.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
+        op.execute(
+            f'CREATE POLICY tenant_rows ON "{table}" USING ('
+            "tenant = (SELECT nullif(current_setting('ragward.tenant', true), ''))"
+            " OR (SELECT current_setting('ragward.maintenance', true)) = 'on')"
+        )
 
 
 def downgrade() -> None:

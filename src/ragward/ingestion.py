@@ -106,25 +106,25 @@ class Ingestion:
         """
         catalog = self._ports.catalog
         job = job or catalog.create_job(subject.tenant, subject.principal, len(items))
-        catalog.set_job_state(job.job_id, JobState.IN_PROGRESS, total=len(items))
+        catalog.set_job_state(job.tenant, job.job_id, JobState.IN_PROGRESS, total=len(items))
         failed = 0
         try:
             for item in items:
                 if is_canceled():
-                    catalog.set_job_state(job.job_id, JobState.CANCELED)
+                    catalog.set_job_state(job.tenant, job.job_id, JobState.CANCELED)
                     return catalog.get_job(subject.tenant, job.job_id)
                 result = self._ingest_item(subject, item, job.job_id)
                 failed += result.outcome is ItemOutcome.FAILED
-                catalog.record_item(job.job_id, result)
+                catalog.record_item(job.tenant, job.job_id, result)
                 progress(job, result)
             self._ports.index_sync.run()
         except BaseException:
-            catalog.set_job_state(job.job_id, JobState.INTERRUPTED)
+            catalog.set_job_state(job.tenant, job.job_id, JobState.INTERRUPTED)
             raise
         final = JobState.COMPLETED_WITH_ERRORS if failed else JobState.SUCCESS
         if items and failed == len(items):
             final = JobState.FAILED
-        catalog.set_job_state(job.job_id, final)
+        catalog.set_job_state(job.tenant, job.job_id, final)
         return catalog.get_job(subject.tenant, job.job_id)
 
     def ingest(
@@ -148,7 +148,9 @@ class Ingestion:
         if before and known and same:
             self._require_permission(subject, before.label)
             return _unchanged(source, before)
-        extracted = self._ports.extractor.extract(source.filename, source.data)
+        extracted = self._ports.extractor.extract(
+            source.filename, source.data, tenant=subject.tenant
+        )
         scanned = self._scanned(extracted)
         counts = Counter(span.entity_type for item in scanned for span in item.spans)
         label, evidence = self._label(source, before, extracted, scanned, counts)

@@ -389,11 +389,13 @@ class JobStore(Protocol):
     def create_job(self, tenant: str, requested_by: str, total: int) -> JobRecord:
         """A new job, not started."""
 
-    def record_item(self, job_id: str, result: ItemResult) -> None:
-        """Adds one file's outcome."""
+    def record_item(self, tenant: str, job_id: str, result: ItemResult) -> None:
+        """Adds one file's outcome. Raises `access.not_found`."""
 
-    def set_job_state(self, job_id: str, state: JobState, *, total: int | None = None) -> None:
-        """Moves the job."""
+    def set_job_state(
+        self, tenant: str, job_id: str, state: JobState, *, total: int | None = None
+    ) -> None:
+        """Moves the job. Raises `access.not_found`, `job.not_cancellable`."""
 
     def get_job(self, tenant: str, job_id: str) -> JobRecord:
         """Raises `access.not_found`."""
@@ -420,6 +422,9 @@ class Catalog(
 
     def set_meta(self, key: str, value: str) -> None:
         """Records such a fact."""
+
+    def separation(self) -> tuple[bool, str]:
+        """(whether nothing takes it away, in words) how the database itself keeps tenants apart."""
 
     def close(self) -> None:
         """Releases connections."""
@@ -501,8 +506,8 @@ class Chunker(Protocol):
 class TextExtractor(Protocol):
     """Reads text out of a file, away from this process."""
 
-    def extract(self, filename: str, data: bytes) -> ExtractedText:
-        """Raises `document.*`."""
+    def extract(self, filename: str, data: bytes, *, tenant: str) -> ExtractedText:
+        """Raises `document.*`. What read a file of one tenant never reads another's."""
 
 
 class Finder(Protocol):

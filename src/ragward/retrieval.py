@@ -451,7 +451,7 @@ class Retrieval:
             self._ports.protection.handling[p.classification].durable_audit for p in passages
         )
         details = {
-            "query_tag": query_tag(self._ports.protection.keyring.mac_key("query-tag"), query),
+            "query_tag": self._query_tag(subject, query),
             "query_flags": list(flags),
             "epoch": permit.epoch,
             "policy": permit.policy_digest,
@@ -488,7 +488,7 @@ class Retrieval:
     ) -> Answer:
         """Nothing is permitted: the same shape as nothing found."""
         details = {
-            "query_tag": query_tag(self._ports.protection.keyring.mac_key("query-tag"), query),
+            "query_tag": self._query_tag(subject, query),
             "reason": deny.reason,
             "epoch": deny.epoch,
         }
@@ -502,6 +502,9 @@ class Retrieval:
             query_flags=flags,
             stage_seconds=tally.seconds,
         )
+
+    def _query_tag(self, subject: Subject, query: str) -> str:
+        return query_tag(self._ports.protection.keyring.mac_key("query-tag"), subject.tenant, query)
 
     def _receipt(self, subject: Subject, receipt_id: str, entry: AuditEntry, epoch: int) -> Receipt:
         return Receipt(

@@ -29,6 +29,7 @@ from pydantic_settings import (
 from ragward.domain.errors import ConfigurationError
 
 DEVELOPMENT_AUDIENCE = "https://ragward.invalid/api"
+_ROOT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}/[^/]{1,100}")
 _PUBLIC_URL: Final = re.compile(r"https://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
@@ -106,7 +107,8 @@ class Settings(BaseSettings):
     )
     request_seconds: int = Field(30, ge=1, le=600, description="Longest a request may take.")
     ingest_roots: dict[str, Path] = Field(
-        default_factory=dict, description="Named directories that REST ingest jobs may read."
+        default_factory=dict,
+        description="TENANT/NAME = directory: where REST ingest jobs of that tenant may read.",
     )
     embedding_threads: int = Field(2, ge=1, le=64, description="Threads of the embedding model.")
     log_format: Literal["json", "console"] = Field(
@@ -148,6 +150,14 @@ class Settings(BaseSettings):
             ValueError,
         ) as error:  # of the file itself: not readable, not TOML, not UTF-8
             raise ConfigurationError(f"the settings file cannot be read: {error}") from None
+
+    @field_validator("ingest_roots")
+    @classmethod
+    def _require_tenant(cls, value: dict[str, Path]) -> dict[str, Path]:
+        """What lies in a root becomes readable to whoever may ingest, so each is one tenant's."""
+        if not all(_ROOT.fullmatch(name) for name in value):
+            raise ValueError("a root is named TENANT/NAME")
+        return value
 
     @field_validator("public_url")
     @classmethod

@@ -158,13 +158,13 @@ class Stewardship:
         """This tenant's entries among the `limit` from index `start` on. Raises `access.denied`."""
         self._acts.require_on_tenant(subject, Action.AUDIT_READ)
         found = self._ports.audit.entries(start=start, limit=min(limit, 1000))
-        return [entry for entry in found if json.loads(entry.data)["tenant"] == subject.tenant]
+        return [entry for entry in found if _tenant_of(entry) == subject.tenant]
 
     def audit_entry(self, subject: Subject, event_id: str) -> AuditEntry:
         """The entry of one event of this tenant, such as a receipt's. Raises `access.denied`, `access.not_found`."""
         self._acts.require_on_tenant(subject, Action.AUDIT_READ)
         found = self._ports.audit.find(event_id)
-        if found is None or json.loads(found.data)["tenant"] != subject.tenant:
+        if found is None or _tenant_of(found) != subject.tenant:
             raise NotFoundError
         return found
 
@@ -177,7 +177,7 @@ class Stewardship:
     ) -> AuditVerification:
         """Checks the log, against an anchor (index, hash) or a receipt (id, hash) if the caller kept one."""
         self._acts.require_on_tenant(subject, Action.AUDIT_READ)
-        return verified(self._ports.audit, anchor=anchor, receipt=receipt)
+        return verified(self._ports.audit, anchor=anchor, receipt=receipt, tenant=subject.tenant)
 
     # How. -----------------------------------------------------------------------------------------------------------
 
@@ -211,18 +211,25 @@ def verified(
     *,
     anchor: tuple[int, str] | None = None,
     receipt: tuple[str, str] | None = None,
+    tenant: str | None = None,
 ) -> AuditVerification:
-    """What a log proves against an anchor, or against a receipt: an anchor whose place the log itself has to find."""
+    """What a log proves against an anchor, or against a receipt: an anchor whose place the log itself has to find.
+
+    To a `tenant`, another tenant's receipt is one that the log does not hold."""
     if receipt is None:
         return audit.verify(anchor=anchor)
     entry = audit.find(receipt[0])
-    if entry is not None:
+    if entry is not None and tenant in (None, _tenant_of(entry)):
         return audit.verify(anchor=(entry.index, receipt[1]))
     whole = audit.verify()
     if not whole.consistent:
         return whole
     problem = "the log does not hold the receipt's entry"
     return dataclasses.replace(whole, consistent=False, complete=False, problem=problem)
+
+
+def _tenant_of(entry: AuditEntry) -> str:
+    return str(json.loads(entry.data)["tenant"])
 
 
 def _place(text: str) -> tuple[str, str]:

@@ -271,6 +271,18 @@ def test_one_that_dies_costs_one_file(own):
     assert own.extract("b.txt", b"goes on").text == "goes on"
 
 
+def test_another_tenants_file_is_read_by_another_process(own):
+    """Whatever a file made of the one that read it."""
+    pids = []
+    for tenant in ("acme", "acme", "globex", "acme"):
+        assert own.extract("a.txt", b"text", tenant=tenant).text == "text"
+        pids.append(own._worker.pid)
+        for earlier in set(pids[:-1]) - {pids[-1]}:
+            assert not Path(f"/proc/{earlier}").exists()
+    assert pids[0] == pids[1]
+    assert len({pids[1], pids[2], pids[3]}) == 3
+
+
 def test_it_ends_with_its_owner(own):
     own.extract("a.txt", b"start")
     pid = own._worker.pid

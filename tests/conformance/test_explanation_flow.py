@@ -158,7 +158,7 @@ def test_the_index_offers_what_the_catalog_refuses(ragward):
 
 def edited(ragward, statement, **values):
     """Something that only whoever can write the database could do."""
-    with ragward.catalog._database.write() as connection:
+    with ragward.catalog._database.write_across_tenants() as connection:
         assert connection.execute(sqlalchemy.text(statement), values).rowcount > 0
 
 

@@ -114,7 +114,7 @@ class SQLStore:
         self.catalog.replace_policy(tenant, rows, members, "user:acme/root")
 
     def add_label(self, label):
-        with self.catalog._database.write() as connection:
+        with self.catalog._database.write(label.tenant) as connection:
             lock_tenant(connection, label.tenant)
             return intern_label(connection, label)
 

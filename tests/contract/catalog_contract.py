@@ -197,7 +197,7 @@ class JobContract:
     def test_a_job_counts_its_items_and_keeps_the_bad_ones(self, catalog):
         job = catalog.create_job("acme", "user:acme/ann", 3)
         assert (job.state, job.done, job.total) == (JobState.NOT_STARTED, 0, 3)
-        catalog.set_job_state(job.job_id, JobState.IN_PROGRESS, total=4)
+        catalog.set_job_state("acme", job.job_id, JobState.IN_PROGRESS, total=4)
         bad = ItemResult(
             source="b",
             outcome=ItemOutcome.FAILED,
@@ -209,7 +209,7 @@ class JobContract:
             source="c", outcome=ItemOutcome.QUARANTINED, document_id="d", chunks=2
         )
         for result in (ItemResult(source="a", outcome=ItemOutcome.INGESTED), bad, doubtful):
-            catalog.record_item(job.job_id, result)
+            catalog.record_item("acme", job.job_id, result)
         found = catalog.get_job("acme", job.job_id)
         assert (found.state, found.done, found.total) == (JobState.IN_PROGRESS, 3, 4)
         assert found.counts == {"ingested": 1, "failed": 1, "quarantined": 1}
@@ -217,18 +217,18 @@ class JobContract:
 
     def test_a_job_that_has_ended_stays_ended(self, catalog):
         job = catalog.create_job("acme", "user:acme/ann", 1)
-        catalog.set_job_state(job.job_id, JobState.INTERRUPTED)
-        catalog.set_job_state(job.job_id, JobState.CANCELED)
-        catalog.set_job_state(job.job_id, JobState.CANCELED)
+        catalog.set_job_state("acme", job.job_id, JobState.INTERRUPTED)
+        catalog.set_job_state("acme", job.job_id, JobState.CANCELED)
+        catalog.set_job_state("acme", job.job_id, JobState.CANCELED)
         with pytest.raises(ConflictError) as refused:
-            catalog.set_job_state(job.job_id, JobState.SUCCESS)
+            catalog.set_job_state("acme", job.job_id, JobState.SUCCESS)
         assert refused.value.code == "job.not_cancellable"
         assert catalog.get_job("acme", job.job_id).state is JobState.CANCELED
 
     def test_jobs_of_a_process_that_died_are_interrupted(self, catalog):
         waiting, running, ended = (catalog.create_job("acme", "user:acme/ann", 1) for _ in range(3))
-        catalog.set_job_state(running.job_id, JobState.IN_PROGRESS)
-        catalog.set_job_state(ended.job_id, JobState.SUCCESS)
+        catalog.set_job_state("acme", running.job_id, JobState.IN_PROGRESS)
+        catalog.set_job_state("acme", ended.job_id, JobState.SUCCESS)
         catalog.recover()
         states = [catalog.get_job("acme", j.job_id).state for j in (waiting, running, ended)]
         assert states == [JobState.INTERRUPTED, JobState.INTERRUPTED, JobState.SUCCESS]
@@ -238,10 +238,13 @@ class JobContract:
         for tenant, job_id in (("other", job.job_id), ("acme", new_id()), ("acme", "\0")):
             with pytest.raises(NotFoundError):
                 catalog.get_job(tenant, job_id)
-        with pytest.raises(NotFoundError):
-            catalog.record_item(new_id(), ItemResult(source="a", outcome=ItemOutcome.FAILED))
-        with pytest.raises(NotFoundError):
-            catalog.set_job_state(new_id(), JobState.CANCELED)
+            with pytest.raises(NotFoundError):
+                catalog.record_item(
+                    tenant, job_id, ItemResult(source="a", outcome=ItemOutcome.FAILED)
+                )
+            with pytest.raises(NotFoundError):
+                catalog.set_job_state(tenant, job_id, JobState.CANCELED)
+        assert catalog.get_job("acme", job.job_id) == job
 
 
 class OutboxContract:

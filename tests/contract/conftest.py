@@ -1,10 +1,14 @@
-"""Databases for the contract tests: SQLite files, and one embedded PostgreSQL server with a database per test."""
+"""Databases for the contract tests: SQLite files, and one embedded PostgreSQL server with a database per test.
+
+The server's own role is a superuser, whom row level security does not hold: catalogs are opened by an ordinary one.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from ragward.adapters.catalog_sql import SQLCatalog
 
@@ -13,6 +17,7 @@ pytest.register_assert_rewrite(
     "tests.contract.catalog_document_contract",
     "tests.contract.catalog_policy_contract",
 )
+SERVICE = "ragward_service"
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 
@@ -29,15 +34,17 @@ def postgres_databases(tmp_path_factory):
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here outlives the session
         connection.execute("SELECT pg_reload_conf()")
+        connection.execute(f"CREATE ROLE {SERVICE} LOGIN NOSUPERUSER NOBYPASSRLS")
 
     def create(template: str = "template1") -> str:
         name = f"ragward_{next(made)}"
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {SERVICE}")
         return name
 
     def url(name: str) -> str:
-        return server.get_uri(database=name, driver="psycopg")
+        given = make_url(server.get_uri(database=name, driver="psycopg"))
+        return given.set(username=SERVICE).render_as_string(hide_password=False)
 
     migrated = create()
     SQLCatalog.migrate(url(migrated), migrations_dir=MIGRATIONS)
@@ -61,3 +68,28 @@ def database_url(request, tmp_path):
         SQLCatalog.migrate(url, migrations_dir=MIGRATIONS)
         return url
     return request.getfixturevalue("postgres_databases")()
+
+
+def as_superuser(database_url: str) -> str:
+    """The same database for who edits it behind everybody's back."""
+    url = make_url(database_url)
+    if url.get_backend_name() == "postgresql":
+        url = url.set(username="postgres")
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def behind():
+    """A function that runs SQL at a database's URL, as somebody who is held by nothing."""
+    engines = {}
+
+    def run(database_url, statement, **values):
+        url = as_superuser(database_url)
+        engine = engines.get(url) or engines.setdefault(url, create_engine(url))
+        with engine.begin() as connection:
+            result = connection.execute(text(statement), values)
+            return result.all() if result.returns_rows else []
+
+    yield run
+    for engine in engines.values():
+        engine.dispose()

@@ -255,6 +255,9 @@ def test_events_are_canonical(details):
 
 
 def test_query_tags_recognise_equal_questions_and_need_the_key():
-    assert query_tag(KEY, "Parental  leave") == query_tag(KEY, "parental leave")
-    assert query_tag(KEY, "parental leave") != query_tag(bytes(32), "parental leave")
-    assert "parental" not in query_tag(KEY, "parental leave")
+    assert query_tag(KEY, "acme", "Parental  leave") == query_tag(KEY, "acme", "parental leave")
+    assert query_tag(KEY, "acme", "parental leave") != query_tag(
+        bytes(32), "acme", "parental leave"
+    )
+    assert query_tag(KEY, "acme", "parental leave") != query_tag(KEY, "globex", "parental leave")
+    assert "parental" not in query_tag(KEY, "acme", "parental leave")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
@@ -109,19 +111,11 @@ class TestMeta(MetaContract):
 
 
 @pytest.fixture
-def database(database_url):
+def database(database_url, behind):
     """(catalog, a function that runs SQL behind its back)."""
     made = opened(database_url)
-    engine = create_engine(database_url)
-
-    def run(statement, **values):
-        with engine.begin() as connection:
-            result = connection.execute(text(statement), values)
-            return result.all() if result.returns_rows else []
-
-    yield made, run
+    yield made, functools.partial(behind, database_url)
     made.close()
-    engine.dispose()
 
 
 class TestDatabase:
@@ -300,7 +294,7 @@ class TestDatabase:
         from ragward.adapters.catalog_sql.connection import Database, parse_url
 
         database = Database(parse_url(empty_database))
-        with database.write() as connection:
+        with database.write_across_tenants() as connection:
             config = Config()
             config.set_main_option("script_location", str(MIGRATIONS))
             config.attributes["connection"] = connection

@@ -63,7 +63,7 @@ def served_settings(directory, **changes) -> Settings:
     wide = {
         "requests_per_minute": 1_000_000,
         "concurrent_requests": 64,
-        "ingest_roots": {"inbox": root},
+        "ingest_roots": {"acme/inbox": root},
     }
     base = settings_in(directory)
     return base.model_copy(update=wide | changes)

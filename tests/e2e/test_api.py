@@ -268,7 +268,7 @@ def finished(api, served, job):
 
 
 def test_a_job_reports_every_file_and_goes_on(api, served):
-    inbox = served.ragward.settings.ingest_roots["inbox"]
+    inbox = served.ragward.settings.ingest_roots["acme/inbox"]
     (inbox / "good.txt").write_text("Travel budget and safety training.")
     (inbox / "empty.txt").write_text("")
     (inbox / "binary.bin").write_bytes(bytes(range(256)))

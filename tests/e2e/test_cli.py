@@ -340,7 +340,9 @@ def test_access_takes_names_and_hypothetical_labels(home, ragward):
 def test_backup_restore_rebuild_and_doctor(home, ragward):
     question = ("query", "budget salary contract", "--as", "ann", "--limit", 50, "--json")
     before = parsed(ragward(*question))["passages"]
-    assert {c["check"] for c in parsed(ragward("doctor", "--json")) if not c["ok"]} == set()
+    checks = {c["check"]: c for c in parsed(ragward("doctor", "--json"))}
+    assert {name for name, check in checks.items() if not check["ok"]} == set()
+    assert "SQLite" in checks["tenants apart"]["detail"]
     assert parsed(ragward("backup", home / "backup", "--json"))["copied"] == [
         "catalog.db",
         "audit.db",

@@ -82,7 +82,7 @@ def test_the_life_of_a_document(served, client):
 
 
 def test_jobs(served, client):
-    inbox = served.ragward.settings.ingest_roots["inbox"]
+    inbox = served.ragward.settings.ingest_roots["acme/inbox"]
     (inbox / "c.txt").write_text("Warranty and delivery.")
     (inbox / "c.jsonl").write_text('{"uri": "c.txt", "corpus": "hr"}\nbroken\n')
     job = client.start_job(root="inbox", manifest="c.jsonl", idempotency_key="client")

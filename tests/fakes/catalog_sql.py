@@ -81,6 +81,9 @@ class FakeCatalog:
     def check_ready(self):
         """Always."""
 
+    def separation(self):
+        return True, "in memory"
+
     def close(self):
         """Nothing to release."""
 
@@ -501,9 +504,9 @@ class FakeCatalog:
         self._jobs[record.job_id] = _Job(record)
         return record
 
-    def record_item(self, job_id, result):
+    def record_item(self, tenant, job_id, result):
         with self._lock:
-            job = self._job(job_id)
+            job = self._job(tenant, job_id)
             job.items.append(result)
             bad = {ItemOutcome.FAILED, ItemOutcome.QUARANTINED}
             job.record = replace(
@@ -514,19 +517,16 @@ class FakeCatalog:
                 updated_at=self._now(),
             )
 
-    def set_job_state(self, job_id, state, *, total=None):
+    def set_job_state(self, tenant, job_id, state, *, total=None):
         with self._lock:
-            job = self._job(job_id)
+            job = self._job(tenant, job_id)
             if job.record.state in _FINAL and job.record.state is not state:
                 raise ConflictError(code="job.not_cancellable")
             kept = job.record.total if total is None else total
             job.record = replace(job.record, state=state, total=kept, updated_at=self._now())
 
     def get_job(self, tenant, job_id):
-        record = self._job(job_id).record
-        if record.tenant != tenant:
-            raise NotFoundError
-        return record
+        return self._job(tenant, job_id).record
 
     # What the methods above are made of
 
@@ -540,10 +540,11 @@ class FakeCatalog:
         expires = application.expires_at
         return application if expires is None or expires > self._now() else None
 
-    def _job(self, job_id):
-        if job_id not in self._jobs:
+    def _job(self, tenant, job_id):
+        job = self._jobs.get(job_id)
+        if job is None or job.record.tenant != tenant:
             raise NotFoundError
-        return self._jobs[job_id]
+        return job
 
     def _current(self, tenant, document_id):
         document = self._documents.get(document_id)

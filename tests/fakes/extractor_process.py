@@ -9,7 +9,7 @@ from ragward.domain.errors import InvalidRequestError
 class FakeExtractor:
     """`ports.TextExtractor`."""
 
-    def extract(self, filename, data):
+    def extract(self, filename, data, *, tenant):
         if not data:
             raise InvalidRequestError(code="document.empty")
         try:

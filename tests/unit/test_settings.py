@@ -118,3 +118,9 @@ def test_secrets_are_not_shown(tmp_path):
 def test_settings_do_not_change(tmp_path):
     with pytest.raises(ValueError, match="frozen"):
         load(tmp_path).port = 1
+
+
+def test_an_ingest_root_is_one_tenants(tmp_path):
+    assert load(tmp_path, ingest_roots={"acme/inbox": tmp_path}).ingest_roots
+    for name in ("inbox", "acme/", "/inbox", "ACME/inbox", "acme/a/b", "*/inbox", ""):
+        assert "TENANT/NAME" in refused(tmp_path, ingest_roots={name: tmp_path})

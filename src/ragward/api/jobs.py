@@ -1,11 +1,10 @@
-"""Ingest jobs in the background: one thread, one job at a time, a bounded queue."""
+"""Ingest jobs in the background: one thread, one job at a time, taken from the tenants by turns."""
 
 from __future__ import annotations
 
 import hashlib
-import queue
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,12 +37,52 @@ class _Work:
     items: Sequence[JobItem]
 
 
+class _Waiting:
+    """Jobs that wait: so many of each tenant at most, so that nobody waits behind all of another tenant's. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._jobs: OrderedDict[str, deque[_Work]] = OrderedDict()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def require_room(self, tenant: str) -> None:
+        """Raises `limit.concurrency` when enough jobs of this tenant wait."""
+        with self._changed:
+            if len(self._jobs.get(tenant, ())) >= _WAITING:
+                raise LimitExceededError(code="limit.concurrency", retry_after_seconds=30)
+
+    def put(self, work: _Work) -> None:
+        """Adds a job behind its tenant's others."""
+        with self._changed:
+            self._jobs.setdefault(work.subject.tenant, deque()).append(work)
+            self._changed.notify()
+
+    def take(self) -> _Work | None:
+        """The next job of the tenant whose turn it is, waiting for one; None once this is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            if self._closed:
+                return None
+            tenant, jobs = self._jobs.popitem(last=False)
+            work = jobs.popleft()
+            if jobs:
+                self._jobs[tenant] = jobs  # behind the others
+            return work
+
+    def close(self) -> int:
+        """Nothing is given out from here on; returns how many jobs still wait."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            return sum(map(len, self._jobs.values()))
+
+
 class JobRunner:
     """Runs jobs one after the other; `close` interrupts the one that runs, and it can be run again."""
 
     def __init__(self, ragward: Ragward) -> None:
         self._ragward = ragward
-        self._queue: queue.Queue[_Work | None] = queue.Queue(maxsize=_WAITING)
+        self._waiting = _Waiting()
         self._canceled: set[str] = set()
         self._keys: OrderedDict[tuple[str, str], tuple[str, JobRecord]] = OrderedDict()
         self._closing = False
@@ -58,11 +97,10 @@ class JobRunner:
             if known[0] != digest:
                 raise InvalidRequestError("this idempotency key began another job")
             return self._ragward.catalog.get_job(subject.tenant, known[1].job_id)
-        items = manifest_items(self._manifest(root, manifest), subject.tenant)
-        if self._queue.full():
-            raise LimitExceededError(code="limit.concurrency", retry_after_seconds=30)
+        items = manifest_items(self._manifest(subject.tenant, root, manifest), subject.tenant)
+        self._waiting.require_room(subject.tenant)
         job = self._ragward.catalog.create_job(subject.tenant, subject.principal, len(items))
-        self._queue.put_nowait(_Work(subject, job, items))
+        self._waiting.put(_Work(subject, job, items))
         if key:
             self._keys[(subject.principal, key)] = (digest, job)
             while len(self._keys) > _REMEMBERED_KEYS:
@@ -78,14 +116,12 @@ class JobRunner:
     def close(self) -> None:
         """Ends the thread within a document's time."""
         self._closing = True
-        try:
-            self._queue.put_nowait(None)
-        except queue.Full:
+        if self._waiting.close():
             _log.warning("jobs are still waiting; they can be run again")
         self._thread.join(timeout=30)
 
-    def _manifest(self, root: str, manifest: str) -> Path:
-        base = self._ragward.settings.ingest_roots.get(root)
+    def _manifest(self, tenant: str, root: str, manifest: str) -> Path:
+        base = self._ragward.settings.ingest_roots.get(f"{tenant}/{root}")
         if base is None:
             raise NotFoundError
         path = (base / manifest).resolve()
@@ -94,7 +130,7 @@ class JobRunner:
         return path
 
     def _run(self) -> None:
-        while (work := self._queue.get()) is not None:
+        while (work := self._waiting.take()) is not None:
             try:
                 self._ragward.ingestion.run_job(
                     work.subject,

@@ -208,6 +208,7 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
                 if ragward.catalog.pending_points(t, limit=1)
             ]
             findings.append(("index up to date", not owed, "yes" if not owed else f"owed: {owed}"))
+            findings.append(("tenants apart", *ragward.catalog.separation()))
             verified = ragward.audit.verify()
             findings.append(("audit log", verified.consistent, verified.problem or "consistent"))
     except RagwardError as error:

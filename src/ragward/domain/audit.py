@@ -111,9 +111,8 @@ def chain_hash(key: bytes, previous: bytes, index: int, event: bytes) -> bytes:
     return hmac.new(key, message, hashlib.sha256).digest()
 
 
-def query_tag(key: bytes, query: str) -> str:
-    """A keyed tag that lets equal queries be recognised by a holder of the key, and by nobody else."""
+def query_tag(key: bytes, tenant: str, query: str) -> str:
+    """A keyed tag that lets equal queries of one tenant be recognised by a holder of the key, and by nobody else."""
     normalised = " ".join(query.lower().split())
-    return hmac.new(key, b"ragward.query.v1\0" + normalised.encode(), hashlib.sha256).hexdigest()[
-        :32
-    ]
+    message = b"ragward.query.v2\0" + tenant.encode() + b"\0" + normalised.encode()
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:32]

@@ -101,7 +101,7 @@ class Explainer:
         somebody = question.somebody(asked)
         question.require_steward()
         named = question.named(target) if target is not None else None
-        tag = query_tag(self._ports.keyring.mac_key("query-tag"), request.query)
+        tag = query_tag(self._ports.keyring.mac_key("query-tag"), steward.tenant, request.query)
         about = {} if named is None else _of(named.document)
         self._record(steward, "query", somebody.about, {**about, "query_tag": tag})
         ports = self._ports

@@ -102,7 +102,7 @@ def test_a_damaged_file_is_unavailable_and_no_error_shows_parameters(tmp_path, u
 
 def test_an_error_of_the_database_shows_no_parameters(url, catalog):
     database = Database(parse_url(url))
-    with database.write() as connection:
+    with database.write_across_tenants() as connection:
         connection.execute(text("DROP TABLE meta"))
     database.close()
     with pytest.raises(UnavailableError) as refused:
@@ -120,25 +120,25 @@ def test_a_raise_inside_a_write_undoes_it(url):
     database = Database(parse_url(url))
 
     def fails_halfway():
-        with database.write() as connection:
+        with database.write_across_tenants() as connection:
             connection.execute(text("INSERT INTO meta (key, value) VALUES ('a', 'b')"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fails_halfway()
-    with database.read() as connection:
+    with database.read_across_tenants() as connection:
         assert connection.execute(text("SELECT count(*) FROM meta")).scalar() == 0
     database.close()
 
 
 def test_a_read_sees_one_snapshot_while_others_write(url, catalog):
     database = Database(parse_url(url))
-    with database.read() as connection:
+    with database.read_across_tenants() as connection:
         count = text("SELECT count(*) FROM casbin_rule")
         assert connection.execute(count).scalar() == 0
         catalog.replace_policy("acme", [row()], [], "root")
         assert connection.execute(count).scalar() == 0
-    with database.read() as connection:
+    with database.read_across_tenants() as connection:
         assert connection.execute(count).scalar() == 1
     database.close()
 
@@ -177,7 +177,7 @@ def test_a_write_that_reads_first_waits_its_turn_too(catalog):
         list(
             pool.map(
                 lambda i: catalog.record_item(
-                    job.job_id, ItemResult(source=str(i), outcome=ItemOutcome.INGESTED)
+                    "acme", job.job_id, ItemResult(source=str(i), outcome=ItemOutcome.INGESTED)
                 ),
                 range(60),
             )

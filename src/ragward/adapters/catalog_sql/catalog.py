@@ -17,9 +17,11 @@ from ragward.adapters.catalog_sql import (
     migration,
     outbox,
     relabelling,
+    row_security,
     versions,
 )
 from ragward.adapters.catalog_sql.connection import (
+    NO_TENANT,
     Database,
     batches,
     insert_or_ignore,
@@ -95,42 +97,46 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         migration.migrate(database_url, migrations_dir)
 
     def check_ready(self) -> None:
-        with self._database.read() as connection:
+        with self._database.read(NO_TENANT) as connection:
             migration.check_revision(connection)
+
+    def separation(self) -> tuple[bool, str]:
+        with self._database.read(NO_TENANT) as connection:
+            return row_security.separation(connection)
 
     def close(self) -> None:
         self._database.close()
 
     def meta(self, key: str) -> str | None:
-        with self._database.read() as connection:
+        with self._database.read(NO_TENANT) as connection:
             value = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
             return None if value is None else str(value)
 
     def set_meta(self, key: str, value: str) -> None:
-        with self._database.write() as connection:
+        with self._database.write(NO_TENANT) as connection:
             connection.execute(insert_or_ignore(connection, meta).values(key=key, value=value))
             connection.execute(update(meta).where(meta.c.key == key).values(value=value))
 
     # Labels and scopes
 
     def labels(self, tenant: str, *, after: int = 0) -> Mapping[int, AccessLabel]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return labels.read_labels(connection, tenant, after)
 
     def scopes(self, tenant: str, *, after: int = 0) -> Sequence[IndexScope]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return labels.read_scopes(connection, tenant, after)
 
     # Applications
 
     def find_application(self, tenant: str, client_id: str) -> Application | None:
         """None also for an application that has expired."""
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return applications.find_application(connection, tenant, client_id, self._now())
 
     def find_application_by_key(self, prefix: str) -> tuple[bytes, Application] | None:
         """None also for an application that has expired."""
-        with self._database.read() as connection:
+        with self._database.read_across_tenants() as connection:
             return applications.find_application_by_key(connection, prefix, self._now())
 
     def save_application(
@@ -142,7 +148,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         replace_keys: bool = False,
     ) -> None:
         applications.require_acceptable(application, key_prefix, key_sha256)
-        with self._database.write() as connection:
+        with self._database.write(application.tenant) as connection:
             lock_tenant(connection, application.tenant)
             if replace_keys:
                 applications.remove_keys(connection, application)
@@ -152,18 +158,18 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
 
     def applications(self, tenant: str) -> Sequence[Application]:
         """Expired ones too."""
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return applications.read_applications(connection, tenant)
 
     # Documents
 
     def find_document(self, tenant: str, corpus: str, source: str) -> DocumentRecord | None:
         """A deleted document is found too, in state DELETED: the next version of its source follows on it."""
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return documents.find_document(connection, tenant, corpus, source)
 
     def get_document(self, tenant: str, document_id: str) -> DocumentRecord:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return documents.get_document(connection, tenant, document_id)
 
     def documents(
@@ -174,7 +180,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         limit: int = 1000,
         after: tuple[str, str] | None = None,
     ) -> Sequence[DocumentRecord]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return documents.list_documents(connection, tenant, corpus, limit, after)
 
     def documents_under(
@@ -187,11 +193,11 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         limit: int,
     ) -> Sequence[DocumentRecord]:
         """One statement per 500 labels, in one snapshot."""
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return documents.documents_under(connection, tenant, label_ids, states, after, limit)
 
     def documents_per_label(self, tenant: str) -> Mapping[int, int]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return documents.count_per_label(connection, tenant)
 
     def commit_version(self, staged: StagedVersion) -> int:
@@ -201,7 +207,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         """
         versions.require_acceptable(staged)
         if len(staged.chunks) <= versions.SLICE:
-            with self._database.write() as connection:
+            with self._database.write(staged.tenant) as connection:
                 lock_tenant(connection, staged.tenant)
                 token = versions.begin(connection, staged, self._now())
                 versions.add_chunks(connection, staged, token, staged.chunks)
@@ -212,48 +218,48 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         return epoch
 
     def _commit_in_slices(self, staged: StagedVersion) -> int:
-        with self._database.write() as connection:
+        with self._database.write(staged.tenant) as connection:
             lock_tenant(connection, staged.tenant)
             token = versions.begin(connection, staged, self._now())
         for part in batches(staged.chunks, versions.SLICE):
-            with self._database.write() as connection:
+            with self._database.write(staged.tenant) as connection:
                 lock_tenant(connection, staged.tenant)
                 versions.add_chunks(connection, staged, token, part)
-        with self._database.write() as connection:
+        with self._database.write(staged.tenant) as connection:
             lock_tenant(connection, staged.tenant)
             return versions.activate(connection, staged, token)
 
     def _remove_content(self, tenant: str, document_id: str, version: int) -> None:
         """What was too much for the transaction that retired it; `recover` does it if we are killed here."""
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             left = versions.has_content(connection, document_id, version)
         while left:
-            with self._database.write() as connection:
+            with self._database.write(tenant) as connection:
                 lock_tenant(connection, tenant)
                 left = versions.remove_content(connection, document_id, version)
 
     def relabel(self, tenant: str, moves: Sequence[LabelMove]) -> int:
         """Raises `access.not_found`, `label.invalid`, and `catalog.exists` when a version, label or key is not the current one."""
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             return relabelling.relabel(connection, tenant, moves)
 
     def finish_rewrap(self, done: PendingVersion, key: KeyReference, then: Pending) -> bool:
-        with self._database.write() as connection:
+        with self._database.write(done.tenant) as connection:
             lock_tenant(connection, done.tenant)
             return relabelling.finish_rewrap(connection, done, key, then)
 
     def pending_versions(self, *, limit: int) -> Sequence[PendingVersion]:
-        with self._database.read() as connection:
+        with self._database.read_across_tenants() as connection:
             return relabelling.pending_versions(connection, limit)
 
     def count_pending(self) -> Mapping[Pending, int]:
-        with self._database.read() as connection:
+        with self._database.read_across_tenants() as connection:
             return relabelling.count_pending(connection)
 
     def set_state(self, tenant: str, document_id: str, state: DocumentState) -> int:
         """Raises `access.not_found`, also for a document that is deleted already."""
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             version, epoch = versions.set_state(connection, tenant, document_id, state)
         if state is DocumentState.DELETED:
@@ -261,12 +267,12 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         return epoch
 
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return documents.read_stored_chunks(connection, tenant, point_ids)
 
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """Raises `access.not_found`."""
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return documents.read_document_chunks(connection, tenant, document_id)
 
     def points_with_attributes(
@@ -278,12 +284,12 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         limit: int,
     ) -> Sequence[str]:
         wanted = parse_filter(filters)
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return documents.find_points(connection, tenant, wanted, admits, limit)
 
     def recover(self) -> int:
         """Several transactions. A version that a living process is staging is removed too; that one gets `catalog.exists`."""
-        with self._database.read() as connection:
+        with self._database.read_across_tenants() as connection:
             staged = versions.staged_versions(connection)
             leftovers = versions.versions_with_leftovers(connection)
         removed = 0
@@ -291,14 +297,14 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
             removed += self._remove_staged(tenant, document_id, version)
         for tenant, document_id, version in leftovers:
             self._remove_content(tenant, document_id, version)
-        with self._database.write() as connection:
+        with self._database.write_across_tenants() as connection:
             jobs.interrupt_all(connection, self._now())
         return removed
 
     def _remove_staged(self, tenant: str, document_id: str, version: int) -> bool:
         left = True
         while left:
-            with self._database.write() as connection:
+            with self._database.write(tenant) as connection:
                 lock_tenant(connection, tenant)
                 if not versions.disown(connection, document_id, version):
                     return False
@@ -310,33 +316,33 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
     # Outbox
 
     def pending_points(self, tenant: str, *, limit: int) -> Mapping[str, int]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return outbox.pending_points(connection, tenant, limit)
 
     def next_work(self, *, limit: int) -> Sequence[OutboxItem]:
-        with self._database.read() as connection:
+        with self._database.read_across_tenants() as connection:
             return outbox.next_work(connection, limit)
 
     def finish_work(self, entries: Sequence[OutboxItem]) -> None:
         """Two transactions when something was overtaken: what is queued again is so before anything is marked done."""
-        with self._database.read() as connection:
+        with self._database.read_across_tenants() as connection:
             again = outbox.overtaken(connection, entries)
         if again:
-            with self._database.write() as connection:
+            with self._database.write_across_tenants() as connection:
                 for tenant in sorted({entry.tenant for entry in again}):
                     lock_tenant(connection, tenant)
                 outbox.queue_again(connection, again)
-        with self._database.write() as connection:
+        with self._database.write_across_tenants() as connection:
             outbox.finish_work(connection, entries)
 
     def requeue_all(self) -> int:
         """Several transactions, a few documents each."""
-        with self._database.read() as connection:
+        with self._database.read_across_tenants() as connection:
             active = outbox.active_documents(connection)
         queued = 0
         for tenant, names in active.items():
             for batch in batches(names, _DOCUMENTS_PER_REQUEUE):
-                with self._database.write() as connection:
+                with self._database.write(tenant) as connection:
                     lock_tenant(connection, tenant)
                     for document_id, version in batch:
                         queued += outbox.queue(connection, document_id, version, outbox.UPSERT)
@@ -345,19 +351,21 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
     # Jobs
 
     def create_job(self, tenant: str, requested_by: str, total: int) -> JobRecord:
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             return jobs.create_job(connection, tenant, requested_by, total, self._now())
 
-    def record_item(self, job_id: str, result: ItemResult) -> None:
+    def record_item(self, tenant: str, job_id: str, result: ItemResult) -> None:
         """Raises `access.not_found`."""
-        with self._database.write() as connection:
-            jobs.record_item(connection, job_id, result, self._now())
+        with self._database.write(tenant) as connection:
+            jobs.record_item(connection, tenant, job_id, result, self._now())
 
-    def set_job_state(self, job_id: str, state: JobState, *, total: int | None = None) -> None:
+    def set_job_state(
+        self, tenant: str, job_id: str, state: JobState, *, total: int | None = None
+    ) -> None:
         """Raises `access.not_found`, and `job.not_cancellable` for a job that has ended in another state."""
-        with self._database.write() as connection:
-            jobs.set_job_state(connection, job_id, state, total, self._now())
+        with self._database.write(tenant) as connection:
+            jobs.set_job_state(connection, tenant, job_id, state, total, self._now())
 
     def get_job(self, tenant: str, job_id: str) -> JobRecord:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return jobs.get_job(connection, tenant, job_id)

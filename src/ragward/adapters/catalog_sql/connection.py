@@ -2,6 +2,9 @@
 
 Reads run in one snapshot (SQLite: a WAL read transaction; PostgreSQL: REPEATABLE READ). Writes on SQLite take the write
 lock at once (BEGIN IMMEDIATE): a read transaction that turns into a write cannot wait, it fails.
+
+Every transaction says whose rows it is about. PostgreSQL holds it to that by row level security, whatever its statements
+say; SQLite has nothing of the kind.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, mak
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, SQLAlchemyError
 
+from ragward.adapters.catalog_sql.row_security import bind
 from ragward.domain.errors import (
     ConfigurationError,
     ConflictError,
@@ -26,6 +30,8 @@ from ragward.domain.errors import (
 
 T = TypeVar("T")
 
+NO_TENANT: Final = ""
+"""For what belongs to the installation as a whole: no tenant's row is seen."""
 IN_LIMIT: Final = 500
 """Values per IN list: older SQLite builds take at most 999 variables in a statement."""
 
@@ -43,7 +49,11 @@ _PRAGMAS: Final = (
 
 
 class Database:
-    """One database: `read()` and `write()` are the only ways to a connection. Safe to share between threads."""
+    """One database. Its four context managers are the only ways to a connection. Safe to share between threads.
+
+    `read` and `write` are about one tenant. What must look across tenants (the outbox, what a dead process left, migrations,
+    an application's key, which precedes knowing its tenant) says so by name.
+    """
 
     def __init__(self, url: URL) -> None:
         with _translated():
@@ -58,15 +68,27 @@ class Database:
             )
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self, tenant: str) -> Iterator[Connection]:
         """A connection whose statements all see the same snapshot. Raises `unavailable.catalog`."""
-        with _translated(), self._reader.connect() as connection, connection.begin():
+        with _transaction(self._reader, tenant, across=False) as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, tenant: str) -> Iterator[Connection]:
         """A connection in a write transaction, committed at the end. Raises `unavailable.catalog`, `catalog.exists`."""
-        with _translated(), self._writer.connect() as connection, connection.begin():
+        with _transaction(self._writer, tenant, across=False) as connection:
+            yield connection
+
+    @contextmanager
+    def read_across_tenants(self) -> Iterator[Connection]:
+        """As `read`, of every tenant's rows."""
+        with _transaction(self._reader, NO_TENANT, across=True) as connection:
+            yield connection
+
+    @contextmanager
+    def write_across_tenants(self) -> Iterator[Connection]:
+        """As `write`, of every tenant's rows."""
+        with _transaction(self._writer, NO_TENANT, across=True) as connection:
             yield connection
 
     def close(self) -> None:
@@ -143,6 +165,13 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _transaction(engine: Engine, tenant: str, *, across: bool) -> Iterator[Connection]:
+    with _translated(), engine.connect() as connection, connection.begin():
+        bind(connection, tenant if is_storable(tenant) else NO_TENANT, across=across)
+        yield connection
 
 
 @contextmanager

@@ -36,11 +36,11 @@ class SQLDirectory:
         prefix = user_principal(tenant, "")
         if not principal.startswith(prefix):
             return False
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return rows.is_disabled(connection, tenant, principal.removeprefix(prefix))
 
     def disabled(self, tenant: str) -> frozenset[str]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             names = rows.disabled_external_ids(connection, tenant)
         return frozenset(user_principal(tenant, name) for name in names)
 
@@ -50,7 +50,7 @@ class SQLDirectory:
         profile.validate(tenant)
         now, user_id = self._now(), str(uuid.uuid4())
         users = directory_users.c
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             if profile.external_id is not None:
                 connection.execute(
@@ -74,7 +74,7 @@ class SQLDirectory:
             return rows.read_user(connection, tenant, user_id)
 
     def get_user(self, tenant: str, user_id: str) -> DirectoryUser:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return rows.read_user(connection, tenant, user_id)
 
     def replace_user(
@@ -82,7 +82,7 @@ class SQLDirectory:
     ) -> DirectoryUser:
         before.require_change(profile)
         profile.validate(before.tenant)
-        with self._database.write() as connection:
+        with self._database.write(before.tenant) as connection:
             lock_tenant(connection, before.tenant)
             rows.require_user(connection, before)
             values = rows.user_values(profile)
@@ -91,7 +91,7 @@ class SQLDirectory:
 
     def delete_user(self, before: DirectoryUser, author: str) -> None:
         users, members = directory_users.c, directory_members.c
-        with self._database.write() as connection:
+        with self._database.write(before.tenant) as connection:
             lock_tenant(connection, before.tenant)
             rows.require_user(connection, before)
             nameless = dict.fromkeys(
@@ -124,7 +124,7 @@ class SQLDirectory:
     def list_users(
         self, tenant: str, conditions: Collection[Condition], *, offset: int, limit: int
     ) -> tuple[int, Sequence[DirectoryUser]]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return rows.find_users(connection, tenant, conditions, offset, limit)
 
     # Groups
@@ -132,7 +132,7 @@ class SQLDirectory:
     def create_group(self, tenant: str, profile: GroupProfile, author: str) -> DirectoryGroup:
         profile.validate()
         now, group_id = self._now(), str(uuid.uuid4())
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             connection.execute(
                 insert(directory_groups).values(
@@ -149,7 +149,7 @@ class SQLDirectory:
             return rows.read_group(connection, tenant, group_id)
 
     def get_group(self, tenant: str, group_id: str) -> DirectoryGroup:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return rows.read_group(connection, tenant, group_id)
 
     def replace_group(
@@ -157,7 +157,7 @@ class SQLDirectory:
     ) -> DirectoryGroup:
         profile.validate()
         tenant, group_id = before.tenant, before.group_id
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             rows.require_group(connection, before)
             connection.execute(
@@ -176,7 +176,7 @@ class SQLDirectory:
     def delete_group(self, before: DirectoryGroup, author: str) -> None:
         members, group_id = directory_members.c, before.group_id
         involved = (members.group_id == group_id) | (members.member_id == group_id)
-        with self._database.write() as connection:
+        with self._database.write(before.tenant) as connection:
             lock_tenant(connection, before.tenant)
             rows.require_group(connection, before)
             had = effective(connection, before.tenant, involved)
@@ -207,5 +207,5 @@ class SQLDirectory:
     def list_groups(
         self, tenant: str, conditions: Collection[Condition], *, offset: int, limit: int
     ) -> tuple[int, Sequence[DirectoryGroup]]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return rows.find_groups(connection, tenant, conditions, offset, limit)

@@ -50,8 +50,12 @@ class RowReader:
         self._keys: dict[tuple[str, bytes | None], KeyReference] = {}
         self._attributes: dict[str, dict[str, AttributeValue]] = {}
 
-    def label(self, tenant: str, label_tenant: str, digest: bytes, fields: str) -> AccessLabel:
-        """The label of a row of `tenant`. Raises `integrity.envelope`."""
+    def label(
+        self, tenant: str, label_tenant: str | None, digest: bytes, fields: str
+    ) -> AccessLabel:
+        """The label of a row of `tenant`. Raises `integrity.envelope`.
+
+        One that is not there is another tenant's too: row level security does not show it."""
         if label_tenant != tenant:
             raise IntegrityError("a document has another tenant's label")
         return label_of(label_tenant, digest, fields)
@@ -258,7 +262,7 @@ def _records(tenant: str) -> Select[Any]:
             labels.c.fields,
         )
         .join(documents, IS_CURRENT)
-        .join(labels, labels.c.label_id == versions.c.label_id)
+        .outerjoin(labels, labels.c.label_id == versions.c.label_id)
         .where(
             documents.c.tenant == tenant,
             versions.c.tenant == tenant,
@@ -333,10 +337,9 @@ def _stored_chunks() -> Select[Any]:
             ),
         )
         .join(documents, documents.c.document_id == versions.c.document_id)
-        .join(labels, labels.c.label_id == versions.c.label_id)
+        .outerjoin(labels, labels.c.label_id == versions.c.label_id)
         .where(
-            points.c.tenant == bindparam("of"),
-            documents.c.tenant == bindparam("of"),
+            *(table.c.tenant == bindparam("of") for table in (points, chunks, versions, documents)),
             versions.c.state != DocumentState.STAGED.value,
         )
     )

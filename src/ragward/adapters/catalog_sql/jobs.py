@@ -38,9 +38,11 @@ def create_job(
     return get_job(connection, tenant, job_id)
 
 
-def record_item(connection: Connection, job_id: str, result: ItemResult, now: int) -> None:
+def record_item(
+    connection: Connection, tenant: str, job_id: str, result: ItemResult, now: int
+) -> None:
     """Adds one file's outcome. Raises `access.not_found`."""
-    job = _locked(connection, job_id)
+    job = _locked(connection, tenant, job_id)
     connection.execute(
         insert(job_items).values(
             tenant=job.tenant,
@@ -59,10 +61,15 @@ def record_item(connection: Connection, job_id: str, result: ItemResult, now: in
 
 
 def set_job_state(
-    connection: Connection, job_id: str, state: JobState, total: int | None, now: int
+    connection: Connection,
+    tenant: str,
+    job_id: str,
+    state: JobState,
+    total: int | None,
+    now: int,
 ) -> None:
     """Moves the job. Raises `access.not_found`, and `job.not_cancellable` when it has ended otherwise."""
-    job = _locked(connection, job_id)
+    job = _locked(connection, tenant, job_id)
     if JobState(job.state) in _FINAL and job.state != state.value:
         raise ConflictError(code="job.not_cancellable")
     connection.execute(
@@ -113,9 +120,11 @@ def get_job(connection: Connection, tenant: str, job_id: str) -> JobRecord:
     )
 
 
-def _locked(connection: Connection, job_id: str) -> Row[Any]:
+def _locked(connection: Connection, tenant: str, job_id: str) -> Row[Any]:
+    if not is_storable(job_id):
+        raise NotFoundError
     row = connection.execute(
-        select(jobs).where(jobs.c.job_id == job_id).with_for_update()
+        select(jobs).where(jobs.c.job_id == job_id, jobs.c.tenant == tenant).with_for_update()
     ).one_or_none()
     if row is None:
         raise NotFoundError

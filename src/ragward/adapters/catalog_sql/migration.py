@@ -55,7 +55,7 @@ def migrate(database_url: str, migrations_dir: Path) -> None:
         create_sqlite_file(path)
     database = Database(url)
     try:
-        with database.write() as connection:
+        with database.write_across_tenants() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(
                     text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}

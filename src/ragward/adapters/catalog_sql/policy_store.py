@@ -21,15 +21,15 @@ class SQLPolicyStore:
         self._now = now
 
     def epoch(self, tenant: str) -> int:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return read_epoch(connection, tenant)
 
     def head(self, tenant: str) -> TenantHead:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return read_head(connection, tenant)
 
     def policy(self, tenant: str) -> PolicySnapshot:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return policy.read_policy(connection, tenant)
 
     def replace_policy(
@@ -43,7 +43,7 @@ class SQLPolicyStore:
         expected_version: int | None = None,
     ) -> int:
         wanted = policy.valid_policy(tenant, rows, memberships)  # before the lock: it may be long
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             policy.require_version(connection, tenant, expected_version)
             wanted = governed(connection, wanted)
@@ -67,7 +67,7 @@ class SQLPolicyStore:
             add_memberships=without_directory(tenant, frozenset(add_memberships)),
             remove_memberships=without_directory(tenant, frozenset(remove_memberships)),
         )
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             written = policy.Written(author=author, at=self._now(), reason=reason)
             return policy.change_policy(connection, tenant, change, written)
@@ -75,31 +75,31 @@ class SQLPolicyStore:
     def policy_versions(
         self, tenant: str, *, before: int | None = None, limit: int = 100
     ) -> Sequence[PolicyVersion]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return policy_history.read_versions(connection, tenant, before, limit)
 
     def policy_version(self, tenant: str, number: int) -> tuple[PolicyVersion, PolicySnapshot]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return policy_history.read_version(connection, tenant, number)
 
     def add_proposal(self, proposal: PolicyProposal) -> None:
-        with self._database.write() as connection:
+        with self._database.write(proposal.tenant) as connection:
             lock_tenant(connection, proposal.tenant)
             policy.require_version(connection, proposal.tenant, proposal.base_version)
             policy_history.add_proposal(connection, proposal)
 
     def proposals(self, tenant: str, *, limit: int = 100) -> Sequence[PolicyProposal]:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return policy_history.read_proposals(connection, tenant, limit)
 
     def proposal(self, tenant: str, proposal_id: str) -> PolicyProposal:
-        with self._database.read() as connection:
+        with self._database.read(tenant) as connection:
             return policy_history.read_proposal(connection, tenant, proposal_id)
 
     def approve_proposal(
         self, tenant: str, proposal_id: str, *, decided_by: str, reason: str
     ) -> int:
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             proposal = policy_history.decide_proposal(
                 connection,
@@ -123,7 +123,7 @@ class SQLPolicyStore:
     def reject_proposal(
         self, tenant: str, proposal_id: str, *, decided_by: str, reason: str
     ) -> None:
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             policy_history.decide_proposal(
                 connection,

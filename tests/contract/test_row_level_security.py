@@ -1,0 +1,524 @@
+"""The second line between tenants: what PostgreSQL gives and takes whatever a statement says.
+
+Catalogs here are open as an ordinary role; `behind` is the superuser, whom nothing holds.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter
+from sqlalchemy.sql.selectable import SelectBase
+
+from ragward.adapters.catalog_sql import SQLCatalog
+from ragward.adapters.catalog_sql import catalog as catalog_module
+from ragward.adapters.catalog_sql.schema import metadata
+from ragward.domain.corpus import DocumentState, Pending, PendingVersion
+from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile, UserProfile
+from ragward.domain.errors import RagwardError
+from ragward.domain.jobs import ItemOutcome, ItemResult, JobState
+from ragward.domain.policy import Membership, PolicyRow
+from tests.contract.catalog_contract import NOW
+from tests.contract.catalog_examples import (
+    application,
+    label,
+    next_version,
+    points,
+    relabelled,
+    rewrapped,
+    version,
+)
+from tests.contract.catalog_policy_contract import proposal
+from tests.contract.conftest import MIGRATIONS, as_superuser
+
+TENANTS = ("acme", "globex")
+TABLES = sorted(table.name for table in metadata.sorted_tables if "tenant" in table.columns)
+
+
+@dataclass
+class Half:
+    """What one tenant has; everything but the ids is equal to the other's."""
+
+    tenant: str
+    staged: object
+    label_id: int = 0
+    job_id: str = ""
+    user: DirectoryUser | None = None
+    group: DirectoryGroup | None = None
+    ids: set[str] = field(default_factory=set)
+
+
+def rows_of(tenant):
+    return [
+        PolicyRow(f"group:{tenant}/staff", "corpus:retrieve", f"{tenant}/*", "PUBLIC", "*", "allow")
+    ]
+
+
+def filled(catalog, tenant) -> Half:
+    """The tenant, with a row in every table."""
+    members = [Membership(f"user:{tenant}/ann", f"group:{tenant}/staff")]
+    catalog.replace_policy(tenant, rows_of(tenant), members, "root")
+    one = application(tenant=tenant)
+    catalog.save_application(one, key_prefix=f"key-{tenant}", key_sha256=b"k" * 32)
+    user = catalog.create_user(tenant, UserProfile(user_name="ann", external_id="ann"), "idp")
+    people = GroupProfile(display_name="staff", members=frozenset({user.user_id}))
+    group = catalog.create_group(tenant, people, "idp")
+    staged = version("a.md", chunks=2, label=label(tenant), attributes={"number": 1})
+    catalog.commit_version(staged)
+    job = catalog.create_job(tenant, f"user:{tenant}/ann", 1)
+    bad = ItemResult(source="a.md", outcome=ItemOutcome.FAILED, detail=f"of {tenant}")
+    catalog.record_item(tenant, job.job_id, bad)
+    catalog.add_proposal(
+        dataclasses.replace(
+            proposal(f"p-{tenant}"),
+            tenant=tenant,
+            author=f"user:{tenant}/ann",
+            rows=tuple(rows_of(tenant)),
+            memberships=(),
+            base_version=catalog.policy(tenant).version,
+        )
+    )
+    [label_id] = catalog.labels(tenant)
+    half = Half(tenant, staged, label_id, job.job_id, user, group)
+    half.ids = {
+        staged.document_id,
+        *points(staged),
+        *(chunk.chunk_id for chunk in staged.chunks),
+        job.job_id,
+        user.user_id,
+        group.group_id,
+        tenant,
+    }
+    return half
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def twins(request, tmp_path):
+    """(URL, catalog, the two halves)."""
+    yield from _twins(request, tmp_path, request.param)
+
+
+@pytest.fixture
+def twins_on_postgres(request, tmp_path):
+    yield from _twins(request, tmp_path, "postgres")
+
+
+def _twins(request, tmp_path, kind):
+    url = f"sqlite:///{tmp_path}/catalog.db"
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres_databases")()
+    else:
+        SQLCatalog.migrate(url, migrations_dir=MIGRATIONS)
+    catalog = SQLCatalog.open(url, now=lambda: NOW)
+    yield url, catalog, {tenant: filled(catalog, tenant) for tenant in TENANTS}
+    catalog.close()
+
+
+@pytest.fixture
+def role(twins_on_postgres):
+    """A function that runs SQL as the ordinary role, in a transaction with these settings."""
+    engine = create_engine(twins_on_postgres[0])
+
+    def run(statement, settings=(), **values):
+        with engine.connect() as connection, connection.begin() as transaction:
+            for name, value in dict(settings).items():
+                connection.execute(
+                    text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value}
+                )
+            result = connection.execute(text(statement), values)
+            found = result.all() if result.returns_rows else result.rowcount
+            transaction.rollback()
+            return found
+
+    yield run
+    engine.dispose()
+
+
+ACME = {"ragward.tenant": "acme"}
+
+
+@pytest.mark.postgres
+class TestPolicies:
+    def test_every_table_with_a_tenant_is_forced_to_ask(self, twins_on_postgres, behind):
+        url, *_ = twins_on_postgres
+        found = behind(
+            url,
+            "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, p.polcmd, p.polpermissive,"
+            " pg_get_expr(p.polqual, c.oid), p.polwithcheck IS NULL"
+            " FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1",
+        )
+        others = {"meta", "alembic_version"}
+        assert sorted(row[0] for row in found) == sorted({*TABLES, *others})  # one policy each
+        protected = {row[0]: tuple(row[1:]) for row in found if row[0] not in others}
+        assert len(set(protected.values())) == 1, protected
+        enabled, forced, command, permissive, expression, same_check = protected["documents"]
+        assert (enabled, forced, command, permissive, same_check) == (True, True, "*", True, True)
+        assert "ragward.tenant" in expression
+        assert "ragward.maintenance" in expression
+
+    @pytest.mark.parametrize("table", TABLES)
+    def test_no_row_of_the_other_is_seen_or_touched(self, twins_on_postgres, role, behind, table):
+        url, *_ = twins_on_postgres
+        there = {row[0] for row in behind(url, f"SELECT DISTINCT tenant FROM {table}")}
+        assert there == set(TENANTS), "the table is not filled: nothing is tested"
+        assert {row[0] for row in role(f"SELECT tenant FROM {table}", ACME)} == {"acme"}
+        mine = behind(url, f"SELECT count(*) FROM {table} WHERE tenant = 'acme'")[0][0]
+        assert role(f"UPDATE {table} SET tenant = tenant", ACME) == mine
+        for nobody in (
+            {},
+            {"ragward.tenant": ""},
+            {"ragward.tenant": "acme ", "ragward.maintenance": "off"},
+            {"ragward.tenant": "ACME", "ragward.maintenance": "true"},
+            {"ragward.tenant": "%", "ragward.maintenance": ""},
+        ):
+            assert role(f"SELECT tenant FROM {table}", nobody) == []
+            assert role(f"UPDATE {table} SET tenant = tenant", nobody) == 0
+            assert role(f"DELETE FROM {table}", nobody) == 0
+
+    @pytest.mark.parametrize("table", TABLES)
+    def test_no_row_becomes_the_others(self, role, table):
+        with pytest.raises(ProgrammingError, match="row-level security"):
+            role(f"UPDATE {table} SET tenant = 'globex'", ACME)
+        with pytest.raises(ProgrammingError, match="row-level security"):
+            role(f"UPDATE {table} SET tenant = ''", ACME)
+
+    def test_no_row_is_put_in_for_the_other(self, role):
+        for tenant in ("globex", "", "initech"):
+            with pytest.raises(ProgrammingError, match="row-level security"):
+                role("INSERT INTO casbin_rule (tenant, ptype) VALUES (:of, 'p')", ACME, of=tenant)
+        assert role("INSERT INTO casbin_rule (tenant, ptype) VALUES ('acme', 'p')", ACME) == 1
+
+    def test_maintenance_sees_everything(self, role):
+        both = role("SELECT DISTINCT tenant FROM documents", {"ragward.maintenance": "on"})
+        assert {row[0] for row in both} == set(TENANTS)
+
+    def test_nothing_is_carried_over_by_a_pooled_connection(self, twins_on_postgres):
+        _, catalog, _ = twins_on_postgres
+        database = catalog._database
+        catalog.next_work(limit=10)
+        catalog.documents("acme")
+        for _ in range(30):
+            with database._engine.connect() as connection:
+                shown = text(
+                    "SELECT current_setting('ragward.tenant', true),"
+                    " current_setting('ragward.maintenance', true), count(*) FROM documents"
+                )
+                settings = connection.execute(shown).one()
+                assert settings[2] == 0
+                assert not settings[0]
+                assert not settings[1]
+
+
+class TestSeparation:
+    def test_it_is_said_where_there_is_none(self, tmp_path):
+        url = f"sqlite:///{tmp_path}/catalog.db"
+        SQLCatalog.migrate(url, migrations_dir=MIGRATIONS)
+        catalog = SQLCatalog.open(url)
+        fine, told = catalog.separation()
+        assert (fine, "SQLite" in told) == (True, True)
+        catalog.close()
+
+    @pytest.mark.postgres
+    def test_an_ordinary_role_is_held(self, twins_on_postgres):
+        assert twins_on_postgres[1].separation()[0]
+
+    @pytest.mark.postgres
+    @pytest.mark.parametrize("way", ["SUPERUSER", "BYPASSRLS"])
+    def test_a_role_that_bypasses_it_is_reported(self, twins_on_postgres, behind, way):
+        url, *_ = twins_on_postgres
+        if way == "SUPERUSER":
+            other = as_superuser(url)
+        else:
+            behind(url, "CREATE ROLE free LOGIN BYPASSRLS")
+            behind(url, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO free")
+            other = url.replace("ragward_service", "free")
+        catalog = SQLCatalog.open(other)
+        fine, told = catalog.separation()
+        assert not fine
+        assert "BYPASSRLS" in told
+        catalog.close()
+
+    @pytest.mark.postgres
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "CREATE TABLE extra (tenant text)",
+            "ALTER TABLE documents DISABLE ROW LEVEL SECURITY",
+            "ALTER TABLE documents NO FORCE ROW LEVEL SECURITY",
+        ],
+    )
+    def test_a_table_that_does_not_ask_is_reported(self, twins_on_postgres, behind, change):
+        url, catalog, _ = twins_on_postgres
+        behind(url, change)
+        fine, told = catalog.separation()
+        assert not fine
+        assert ("extra" if "extra" in change else "documents") in told
+
+
+#: What reads or writes rows of more than one tenant, and why it must.
+ACROSS = {
+    "find_application_by_key",  # the key comes before the tenant is known
+    "next_work",  # the index is one
+    "finish_work",
+    "recover",  # a dead process served everybody
+    "requeue_all",
+    "pending_versions",  # what a key that was away, or a dead process, left to do
+    "count_pending",
+    "migrate",
+}
+
+
+def test_only_maintenance_looks_across_tenants():
+    """A method that is added here is a decision: it goes past the second line."""
+    found = set()
+    for path in Path(catalog_module.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and any(
+                isinstance(inner, ast.Attribute) and inner.attr.endswith("_across_tenants")
+                for inner in ast.walk(node)
+            ):
+                found.add(node.name)
+    assert found == ACROSS
+
+
+# The catalog's own statements, without their tenant. -----------------------------------------------------------------
+
+
+def forget_tenants(catalog):
+    """Makes every `tenant = :value` true in what the catalog executes from here on; returns those that were."""
+    forgotten = []
+
+    def replace(element, **_):
+        if (
+            isinstance(element, BinaryExpression)
+            and element.operator is operators.eq
+            and getattr(element.left, "name", "") == "tenant"
+            and isinstance(element.right, BindParameter)
+        ):
+            forgotten.append(element)
+            return element.left.is_not(None)
+        return None
+
+    def rewrite(connection, element, multi, single, options):
+        if isinstance(element, SelectBase | UpdateBase):
+            element = visitors.replacement_traverse(element, {}, replace)
+        return element, multi, single
+
+    event.listen(catalog._database._engine, "before_execute", rewrite, retval=True)
+    return forgotten
+
+
+def reads(half):
+    """Every method that reads by tenant, asked by one tenant for what it has, and for what the other has."""
+
+    def asked(catalog, other):
+        document, point_ids = other.staged.document_id, points(other.staged)
+        source = other.staged.source
+        tenant = half.tenant
+        return {
+            "applications": lambda: catalog.applications(tenant),
+            "disabled": lambda: catalog.disabled(tenant),
+            "document_chunks": lambda: catalog.document_chunks(tenant, document),
+            "documents": lambda: catalog.documents(tenant),
+            "documents_per_label": lambda: catalog.documents_per_label(tenant),
+            "documents_under": lambda: catalog.documents_under(
+                tenant, range(100), states=[DocumentState.ACTIVE], limit=100
+            ),
+            "epoch": lambda: catalog.epoch(tenant),
+            "find_application": lambda: catalog.find_application(tenant, "portal"),
+            "find_document": lambda: catalog.find_document(tenant, "handbook", source),
+            "get_document": lambda: catalog.get_document(tenant, document),
+            "get_group": lambda: catalog.get_group(tenant, other.group.group_id),
+            "get_job": lambda: catalog.get_job(tenant, other.job_id),
+            "get_user": lambda: catalog.get_user(tenant, other.user.user_id),
+            "head": lambda: catalog.head(tenant),
+            "is_disabled": lambda: catalog.is_disabled(tenant, f"user:{tenant}/ann"),
+            "labels": lambda: catalog.labels(tenant),
+            "list_groups": lambda: catalog.list_groups(tenant, [], offset=0, limit=100),
+            "list_users": lambda: catalog.list_users(tenant, [], offset=0, limit=100),
+            "pending_points": lambda: catalog.pending_points(tenant, limit=100),
+            "points_with_attributes": lambda: catalog.points_with_attributes(
+                tenant,
+                {"type": "eq", "key": "number", "value": 1},
+                admits=lambda _: True,
+                limit=100,
+            ),
+            "policy": lambda: catalog.policy(tenant),
+            "policy_version": lambda: catalog.policy_version(tenant, 1),
+            "policy_versions": lambda: catalog.policy_versions(tenant),
+            "proposal": lambda: catalog.proposal(tenant, f"p-{other.tenant}"),
+            "proposals": lambda: catalog.proposals(tenant),
+            "scopes": lambda: catalog.scopes(tenant),
+            "stored_chunks": lambda: catalog.stored_chunks(tenant, point_ids),
+        }
+
+    return asked
+
+
+def writes(half):
+    """Every method that writes by tenant, at what the other has."""
+
+    def _expected(other):
+        """As a caller would put it who knew the other's document."""
+        return {"version": 1, "expected_label_id": other.label_id}
+
+    def asked(catalog, other):
+        tenant, document = half.tenant, other.staged.document_id
+        done = PendingVersion(
+            tenant=tenant,
+            document_id=document,
+            version=1,
+            pending=Pending.REWRAP,
+            label=other.staged.label,
+            bound_label=other.staged.label,
+            key=rewrapped(other.staged),
+        )
+        item = ItemResult(source="x", outcome=ItemOutcome.INGESTED)
+        user = dataclasses.replace(other.user, tenant=tenant)
+        group = dataclasses.replace(other.group, tenant=tenant)
+        return {
+            "add_proposal": lambda: catalog.add_proposal(
+                dataclasses.replace(
+                    proposal(f"p-{other.tenant}"),
+                    tenant=tenant,
+                    base_version=catalog.policy(tenant).version,
+                )
+            ),
+            "approve_proposal": lambda: catalog.approve_proposal(
+                tenant, f"p-{other.tenant}", decided_by="x", reason="x"
+            ),
+            "commit_version": lambda: catalog.commit_version(
+                next_version(other.staged, label=half.staged.label)
+            ),
+            "create_group": lambda: catalog.create_group(
+                tenant,
+                GroupProfile(display_name="x", members=frozenset({other.user.user_id})),
+                "x",
+            ),
+            "delete_group": lambda: catalog.delete_group(group, "x"),
+            "delete_user": lambda: catalog.delete_user(user, "x"),
+            "finish_rewrap": lambda: catalog.finish_rewrap(done, done.key, Pending.NOTHING),
+            "record_item": lambda: catalog.record_item(tenant, other.job_id, item),
+            "reject_proposal": lambda: catalog.reject_proposal(
+                tenant, f"p-{other.tenant}", decided_by="x", reason="x"
+            ),
+            "relabel": lambda: relabelled(
+                catalog, other.staged, half.staged.label, tenant=tenant, **_expected(other)
+            ),
+            "replace_group": lambda: catalog.replace_group(
+                group, GroupProfile(display_name="x"), "x"
+            ),
+            "replace_user": lambda: catalog.replace_user(
+                user, dataclasses.replace(user.profile, display_name="x"), "x"
+            ),
+            "set_job_state": lambda: catalog.set_job_state(tenant, other.job_id, JobState.CANCELED),
+            "set_state": lambda: catalog.set_state(tenant, document, DocumentState.DELETED),
+        }
+
+    return asked
+
+
+#: Writes that name nothing of another tenant's.
+OWN = {"change_policy", "create_job", "create_user", "replace_policy", "save_application"}
+INSTALLATION = {"check_ready", "close", "meta", "migrate", "open", "separation", "set_meta"}
+
+
+def test_every_method_of_the_catalog_is_tried(twins):
+    _, catalog, halves = twins
+    tried = reads(halves["acme"])(catalog, halves["globex"]).keys()
+    tried |= writes(halves["acme"])(catalog, halves["globex"]).keys()
+    public = {name for name in dir(catalog) if not name.startswith("_")}
+    assert public == tried | OWN | INSTALLATION | ACROSS
+
+
+def outcome(call):
+    """What was answered, as text, or the error."""
+    try:
+        return repr(call())
+    except (RagwardError, AssertionError, ValueError) as error:
+        return f"raised {type(error).__name__}"
+
+
+def theirs_in(found, other):
+    return sorted(each for each in other.ids if each in found)
+
+
+def snapshot(url, behind, tenant):
+    return {
+        table: sorted(
+            map(repr, behind(url, f"SELECT * FROM {table} WHERE tenant = :of", of=tenant))
+        )
+        for table in TABLES
+    }
+
+
+def test_reads_are_kept_apart(twins):
+    _, catalog, halves = twins
+    for mine, other in (("acme", "globex"), ("globex", "acme")):
+        for name, call in reads(halves[mine])(catalog, halves[other]).items():
+            assert not theirs_in(outcome(call), halves[other]), name
+
+
+def test_writes_do_not_reach_the_other(twins, behind):
+    url, catalog, halves = twins
+    before = snapshot(url, behind, "globex")
+    assert all(before.values())
+    for name, call in writes(halves["acme"])(catalog, halves["globex"]).items():
+        assert outcome(call).startswith(("raised", "False")), name
+        assert snapshot(url, behind, "globex") == before, name
+
+
+def test_reads_that_forget_their_tenant(twins):
+    """The same statements without their conditions: SQLite gives the other's rows away, PostgreSQL does not."""
+    url, catalog, halves = twins
+    expected = {
+        name: outcome(call)
+        for name, call in reads(halves["acme"])(catalog, halves["globex"]).items()
+    }
+    forgotten = forget_tenants(catalog)
+    leaked, changed = [], []
+    for name, call in reads(halves["acme"])(catalog, halves["globex"]).items():
+        found = outcome(call)
+        if theirs_in(found, halves["globex"]):
+            leaked.append(name)
+        if found != expected[name]:
+            changed.append(name)
+    assert forgotten, "no condition was taken out: nothing was tested"
+    if url.startswith("sqlite"):
+        assert len(changed) >= 20, changed
+        assert {"get_document", "get_job", "get_user", "documents", "labels"} <= set(leaked)
+    else:
+        assert (leaked, changed) == ([], [])
+
+
+def test_writes_that_forget_their_tenant(twins, behind):
+    url, catalog, halves = twins
+    before = snapshot(url, behind, "globex")
+    forget_tenants(catalog)
+    reached = []
+    calls = writes(halves["acme"])(catalog, halves["globex"])
+    calls |= {
+        "replace_policy": lambda: catalog.replace_policy("acme", rows_of("acme"), [], "x"),
+        "save_application": lambda: catalog.save_application(
+            application(expires_at=NOW + 5), key_prefix=None, key_sha256=None, replace_keys=True
+        ),
+    }
+    for name, call in calls.items():
+        outcome(call)
+        after = snapshot(url, behind, "globex")
+        if after != before:
+            reached.append(name)
+            before = after
+    if url.startswith("sqlite"):
+        assert {"record_item", "reject_proposal", "set_job_state"} <= set(reached)
+    else:
+        assert reached == []
