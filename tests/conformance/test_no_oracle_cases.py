@@ -295,6 +295,13 @@ def test_a_receipt_proves_that_its_answer_is_in_the_log_and_does_not_say_where(n
         assert not verified(ragward.audit, receipt=(kept[0][0], kept[1][1])).consistent
         with pytest.raises(DeniedError):
             ragward.stewardship.audit_entry(BEN, kept[0][0])
+        ragward.share()
+        with opened(settings, keyring=new[1]) as worker:  # asks the log where it is held
+            assert verified(worker.audit, receipt=kept[0]).complete
+            assert (
+                worker.stewardship.audit_entry(STEWARD, kept[0][0]).chain_hash.hex() == kept[0][1]
+            )
+            assert worker.audit.find("no such event") is None
         key, last = ragward.keyring.mac_key("audit-chain"), ragward.audit.find(kept[2][0])
         ragward.audit._db.execute("DELETE FROM entries WHERE position >= ?", (last.index,))
         ragward.audit._db.commit()

@@ -115,6 +115,18 @@ def test_a_change_of_the_past_is_noticed_without_an_anchor(path, head, name):
     assert outcome.first_bad_index is not None
 
 
+def test_an_event_is_found_by_its_id_also_beside_damaged_ones(path, head):
+    edited(path, ("UPDATE entries SET event = ? WHERE position = 3", b"\xff no json"))
+    log = SQLiteAuditLog.open_reader(path, KEY)
+    assert log.find(f"e{COUNT - 1}") == head
+    assert [log.find(f"e{i}").index for i in range(COUNT) if i != 3] == [
+        i for i in range(COUNT) if i != 3
+    ]
+    for absent in ("e3", "e", "", "e1' OR '1'='1", "%"):
+        assert log.find(absent) is None
+    log.close()
+
+
 def test_a_cut_tail_is_noticed_with_an_anchor_only(path, head):
     edited(path, ("DELETE FROM entries WHERE position > 8",))
     assert verified(path).consistent

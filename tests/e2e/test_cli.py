@@ -279,9 +279,19 @@ def test_the_log_can_be_checked_shown_and_taken_along(home, ragward):
     assert ragward("audit", "verify", "--anchor", f"{outcome['entries']}:{outcome['head']}")[0] == 1
     assert ragward("audit", "verify", "--anchor", "x") == (2, "request.invalid")
     assert len(parsed(ragward("audit", "show", "--last", 3, "--json"))) == 3
+    given = parsed(ragward("query", "budget", "--as", "ann", "--json"))["receipt"]
+    receipt = f"{given['receipt_id']}:{given['audit_hash']}"
+    assert parsed(ragward("audit", "verify", "--receipt", receipt, "--json"))["complete"]
+    assert ragward("audit", "verify", "--receipt", f"x{receipt}")[0] == 1
+    assert ragward("audit", "verify", "--receipt", "x") == (2, "request.invalid")
+    both = ("--receipt", receipt, "--anchor", anchor)
+    assert ragward("audit", "verify", *both) == (2, "request.invalid")
+    [entry] = parsed(ragward("audit", "show", "--event", given["receipt_id"], "--json"))
+    assert (entry["id"], entry["actor"]["principal"]) == (given["receipt_id"], "user:acme/ann")
+    assert ragward("audit", "show", "--event", "x") == (3, "access.not_found")
     assert (
         parsed(ragward("audit", "export", home / "log.jsonl", "--json"))["entries"]
-        == outcome["entries"]
+        == outcome["entries"] + 1
     )
     assert "salary" not in (home / "log.jsonl").read_text()
 
@@ -320,6 +330,13 @@ def test_access_is_asked_and_searched(home, ragward):
 
 def test_access_takes_names_and_hypothetical_labels(home, ragward):
     listed = parsed(ragward("document", "list", "--as", "ann", "--json"))["documents"]
+    paged, token = [], ()
+    while token is not None:
+        page = parsed(ragward("document", "list", "--limit", 5, *token, "--as", "ann", "--json"))
+        paged += page["documents"]
+        following = page["next_page_token"]
+        token = ("--page-token", following) if following else None
+    assert paged == listed
     name = f"document:{listed[0]['corpus']}:{listed[0]['source']}"
     assert ragward("access", "evaluate", "user:ann", "corpus:retrieve", name, "--as", "ann")[0] == 0
     label = ("access", "evaluate", "user:ann", "corpus:retrieve", "label:any", "--as", "ann")

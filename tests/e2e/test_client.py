@@ -76,6 +76,13 @@ def test_the_life_of_a_document(served, client):
         {"year": 2026},
         "active",
     )
+    pages, token = [], None
+    while not pages or token:
+        page = client.documents(corpus="hr", state="active", limit=4, page_token=token)
+        pages.append(page.documents)
+        token = page.next_page_token
+    assert found in [document for documents in pages for document in documents]
+    assert {len(documents) for documents in pages[:-1]} == {4}
     client.delete(item.document_id)
     with pytest.raises(NotFoundError):
         client.document(item.document_id)

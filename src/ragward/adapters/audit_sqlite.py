@@ -89,7 +89,8 @@ class SQLiteAuditLog:
         """The entry of an event; reads through the log."""
         query = (
             "SELECT position, chain_hash, event FROM entries"
-            " WHERE CAST(event AS TEXT) ->> '$.id' = ? ORDER BY position LIMIT 1"
+            " WHERE CASE WHEN json_valid(CAST(event AS TEXT))"  # an edited one may be anything
+            " THEN CAST(event AS TEXT) ->> '$.id' END = ? ORDER BY position LIMIT 1"
         )
         with self._lock:
             try:
