@@ -15,7 +15,7 @@ demo: setup  ## ingest two sample companies, ask as five people, check the answe
 	$(BIN)/ragward demo
 
 test: setup  ## all tests; minutes
-	$(BIN)/python -m pytest -m "not prove" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not prove" -n auto --maxprocesses 4 --dist loadfile
 
 prove: setup  ## the full kill, fuzz and generation counts
 	RAGWARD_PROVE=1 $(BIN)/python -m pytest --timeout 3600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from dataclasses import replace
@@ -35,7 +36,7 @@ BODIES = {
     "scim_patch_group": scim.patch(("replace", "displayName", "x")),
 }
 #: Acts on the tenant as a whole: refused before the id is looked at.
-ON_THE_TENANT = ("/v1/policy/", "/scim/v2/")
+ON_THE_TENANT = ("/v1/policy/", "/v1/audit/", "/scim/v2/")
 OWN = re.compile(r'"request_id":"[^"]*"')
 
 
@@ -62,6 +63,8 @@ def world(tmp_path_factory):
         ids = {
             "document_id": hidden,
             "corpus": "aaa",
+            "principal": "user%3Aacme%2Fdot",
+            "event_id": json.loads(ragward.audit.entries(limit=1)[0].data)["id"],
             "job_id": ragward.catalog.create_job("acme", "user:acme/steward", 0).job_id,
             "proposal_id": proposed.proposal.proposal_id,
             "version": str(ragward.catalog.policy("acme").version),
@@ -80,7 +83,8 @@ def world(tmp_path_factory):
 
 
 def absent_for(name):
-    return {"corpus": "no-such-corpus", "version": "999999"}.get(name, str(uuid.uuid4()))
+    made = {"corpus": "no-such-corpus", "version": "999999", "principal": "user%3Aglobex%2Fdot"}
+    return made.get(name, str(uuid.uuid4()))
 
 
 def asked(world, name, operation, value_of):

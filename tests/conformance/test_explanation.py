@@ -156,7 +156,8 @@ def vocabulary(policy, start):
     """Every single change of the kinds there are, about these names, whether or not it helps."""
     about, label = start.about, start.label
     names = about.names()
-    groups = {row.subject for row in policy.rows} | {m.group for m in policy.memberships}
+    groups = {row.subject for row in policy.rows}
+    groups |= {name for m in policy.memberships for name in (m.member, m.group)}
     groups |= label.granted | {f"compartment:acme/{name}" for name in label.compartments}
     joinable = sorted(g for g in groups if g.startswith(("group:", "role:", "compartment:")))
     for who in names:

@@ -122,6 +122,8 @@ class Lines:
 
         class Handler(logging.Handler):
             def emit(self, record):
+                if record.threadName == "ragward-jobs":
+                    return  # it works for whoever began the job, beside the request that is looked at
                 lines.all.append(f"{record.name} {record.getMessage()} {record.exc_info or ''}")
 
         return Handler(logging.DEBUG)
@@ -493,6 +495,7 @@ _PASSING = frozenset(
         "recorded_at",
         "request_id",
         "score",
+        "ts",
         "updated_at",
         "x-request-id",
     ]

@@ -135,7 +135,7 @@ def test_the_whole_way(home, ragward):
     reason = ("--reason", "read it, it is a training text")
     assert ragward("document", "release", "hr:poison.txt", *reason, "--as", "ben") == (
         3,
-        "access.not_found",
+        "access.not_found",  # who may only read does not know of what waits
     )
     parsed(ragward("document", "release", "hr:poison.txt", *reason, "--as", "steward", "--json"))
     assert parsed(ragward(*why))["decision"]["permitted"] is True
@@ -177,7 +177,7 @@ def test_why_who_and_what(home, ragward):
     """Exit 3 is "not permitted", nobody, nothing; `--json` is what the API gives."""
     steward = ("--as", "steward")
     records = parsed(ragward("document", "list", *steward, "--json"))["documents"]
-    verdicts, read = set(), ""
+    verdicts = set()
     for record in records:
         name = f"{record['corpus']}:{record['source']}"
         code, out = ragward("explain", name, "--principal", "user:acme/ben", *steward, "--json")
@@ -186,10 +186,11 @@ def test_why_who_and_what(home, ragward):
         code, out = ragward("who-can-see", record["document_id"], *steward, "--json")
         readers = json.loads(out)
         assert code == (0 if readers["total"] else 3)
-        read = record["document_id"] if readers["total"] else read
         names = {reader["principal"] for reader in readers["readers"]}
         assert ("user:acme/ben" in names) == told["permitted"]
         verdicts.add(told["permitted"])
+        if len(verdicts) == 2:
+            break
     assert verdicts == {True, False}
     asked = ("--query", "budget salary", "--principal", "user:acme/ben", *steward)
     assert parsed(ragward("explain", *asked, "--json"))["funnel"]["returned"]
@@ -198,8 +199,7 @@ def test_why_who_and_what(home, ragward):
     areas = {area["corpus"] for area in mine["areas"] if area["documents"]}
     assert {area["corpus"] for area in own["corpora"]} == areas
     assert ragward("what-can-see", "user:acme/none", *steward)[0] == 3
-    for at in ("2027-01-31", "2027-01-31T08:00Z", "1800000000"):
-        assert ragward("what-can-see", "user:acme/ben", "--at", at, *steward)[0] == 0
+    assert ragward("what-can-see", "user:acme/ben", "--at", "2027-01-31", *steward)[0] == 0
     assert ragward("what-can-see", "user:acme/ben", "--at", "soon", *steward) == (
         2,
         "request.invalid",
@@ -210,15 +210,15 @@ def test_why_who_and_what(home, ragward):
         ("what-can-see", "user:acme/ben", "--as", "ben"),
     ):
         assert ragward(*refused) == (3, "access.not_found")
-    for shown in (
-        ("explain", *asked),
-        ("explain", read, *asked),
-        ("who-can-see", read, *steward),
-        ("what-can-see", "user:acme/ben", *steward),
-        ("my-access", "--as", "ben"),
+    for words, shown in (
+        (("is given", "passages", "token budget"), ("explain", *asked)),
+        (("user:acme/ben", "given", "limit"), ("explain", records[0]["document_id"], *asked)),
+        (("can read", records[0]["source"]), ("who-can-see", records[0]["document_id"], *steward)),
+        (("can read", "documents", "corpus"), ("what-can-see", "user:acme/ben", *steward)),
+        (("corpus", "eng"), ("my-access", "--as", "ben")),
     ):
         _, out = ragward(*shown)
-        assert len(out.splitlines()) > 1
+        assert all(word in out for word in words), out
 
 
 def test_policy_keys_applications_and_tenants(home, ragward):

@@ -133,7 +133,7 @@ def what_can_see(
     _print(AccessResponse.of(found), as_json=as_json)
     if not as_json:
         render_explain.access(found)
-    return 0 if any(area.documents for area in found.areas) else DENIED
+    return 0 if found.areas else DENIED
 
 
 def my_access(settings: Settings, caller: Caller, *, as_json: bool) -> None:

@@ -187,7 +187,7 @@ class Explainer:
             if isinstance(decision, Deny):
                 return ()
             mine = dict.fromkeys(decision.label_ids(), frozenset[str]())
-            return tuple(area for area in self._areas(subject.tenant, mine) if area.documents)
+            return self._areas(subject.tenant, mine)
         finally:
             self._ports.limiter.release(subject)
 
@@ -294,15 +294,17 @@ class Explainer:
             yield reader
 
     def _areas(self, tenant: str, revealed: Mapping[int, frozenset[str]]) -> tuple[Area, ...]:
+        """Labels that active documents have, by what is alike in them."""
         counts = self._ports.catalog.documents_per_label(tenant)
         labels: Counter[tuple[object, ...]] = Counter()
         documents: Counter[tuple[object, ...]] = Counter()
         areas: dict[tuple[object, ...], Area] = {}
-        for label_id, label in self._ports.pdp.described(tenant, revealed).items():
+        used = revealed.keys() & counts.keys()
+        for label_id, label in self._ports.pdp.described(tenant, used).items():
             shown = revealed[label_id]
             key = (label.corpus, label.classification, label.compartments, shown)
             labels[key] += 1
-            documents[key] += counts.get(label_id, 0)
+            documents[key] += counts[label_id]
             areas[key] = Area(
                 corpus=label.corpus,
                 classification=label.classification,
