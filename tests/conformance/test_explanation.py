@@ -105,8 +105,6 @@ def test_a_verdict_is_the_decision_and_what_is_proposed_permits(shape):
 
 
 def test_the_shapes_showed_every_kind_of_change():
-    if not seen["denied"]:
-        pytest.skip("the shapes were not run")
     assert seen["proposed"] > 0.8 * seen["denied"] > 100, seen
     missing = {kind for kind in ChangeKind if not seen[kind]} - {ChangeKind.RELEASE}
     assert not missing, missing
@@ -319,8 +317,6 @@ def test_the_least_that_a_person_would_find(rows, members, granted, denied, expe
 
 
 def test_the_brute_force_saw_small_and_large_sets():
-    if not any(key for key in seen if isinstance(key, tuple)):
-        pytest.skip("it did not run")
     sizes = {key[1] for key in seen if isinstance(key, tuple)}
     assert {1, 2} <= sizes
 
