@@ -43,7 +43,13 @@ from ragward.domain.directory import (
     GroupProfile,
     UserProfile,
 )
-from ragward.domain.envelope import EncryptionContext, KEKStatus, Suite, WrappingContext
+from ragward.domain.envelope import (
+    EncryptionContext,
+    KEKStatus,
+    PurposeKey,
+    Suite,
+    WrappingContext,
+)
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.findings import Screening, Span
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
@@ -560,7 +566,9 @@ class Cipher(Protocol):
     ) -> bytes:
         """A blob of the format of `domain.envelope`."""
 
-    def decrypt(self, blob: bytes, *, dek: bytes, dek_id: str, context: EncryptionContext) -> bytes:
+    def decrypt(
+        self, blob: bytes, *, dek: bytes | PurposeKey, dek_id: str, context: EncryptionContext
+    ) -> bytes:
         """The plaintext, verified. Raises `integrity.envelope`."""
 
     def new_dek(self) -> bytes:
