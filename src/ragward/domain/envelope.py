@@ -157,16 +157,3 @@ class WrappingContext:
             out.append(struct.pack(">H", len(part)) + part)
         out.append(struct.pack(">IQ", self.kek_version, self.document_version))
         return b"".join(out)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KEKStatus:
-    """One KEK version, for `ragward keys`. Times in Unix seconds; holds no key material."""
-
-    kek_id: str
-    tenant: str
-    purpose: str
-    version: int
-    state: str
-    created_at: int
-    wraps: int
