@@ -404,9 +404,8 @@ def open_keyring(settings: Settings, passphrase: str | None = None) -> Keyring:
         for level, (uri, path) in settings.other_keyrings.items()
     }
     keyring: Keyring = RoutedKeyring(main, others) if others else main
-    if settings.keys_role is KeyRole.SERVICE:
-        return keyring
-    return LimitedKeyring(keyring, USES_OF[settings.keys_role])
+    role = KeyRole(settings.keys_role)
+    return keyring if role is KeyRole.SERVICE else LimitedKeyring(keyring, USES_OF[role])
 
 
 def create_keyrings(settings: Settings, passphrase: str | None = None) -> None:
@@ -425,6 +424,41 @@ def read_passphrase(settings: Settings) -> str:
     from ragward.adapters import keyring_file
 
     return keyring_file.read_passphrase(settings.passphrase, demo=settings.demo)
+
+
+def protect_process_memory() -> None:
+    """No core dumps, and no attaching; for processes that hold keys."""
+    from ragward.adapters import process_memory
+
+    process_memory.protect_process_memory()
+
+
+def open_broker(settings: Settings, directory: Path) -> ExitStack:
+    """A key broker on its sockets in `directory`, until the stack is closed. Raises `config.*`, `unavailable.*`."""
+    from ragward.adapters.audit_sqlite import SQLiteAuditLog
+    from ragward.adapters.broker_server import BrokerServer
+    from ragward.adapters.clock_system import SystemClock
+    from ragward.brokering import BrokerPorts, KeyBroker
+
+    if settings.keys_uri.startswith("broker:"):
+        raise ConfigurationError("a key broker holds its keys itself: keys_uri names a provider")
+    with ExitStack() as stack:
+        clock = SystemClock()
+        keyring = _closing(open_keyring(settings), stack)
+        catalog = open_catalog(settings, stack)
+        key = keyring.mac_key("audit-chain")
+        audit = _closing(SQLiteAuditLog.open(settings.broker_log, key), stack)
+        ports = BrokerPorts(
+            identity=_identity(settings, catalog, clock),
+            pdp=_pdp(catalog, settings.policies_dir or resource("policies")),
+            labels=catalog,
+            keyring=keyring,
+            recorder=Recorder(audit=audit, clock=clock),
+            clock=clock,
+        )
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _closing(BrokerServer(directory, KeyBroker(ports), keyring), stack)
+        return stack.pop_all()
 
 
 def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:

@@ -27,7 +27,6 @@ from pydantic_settings import (
 )
 
 from ragward.domain.errors import ConfigurationError
-from ragward.domain.keys import KeyRole
 from ragward.domain.labels import Classification
 
 DEVELOPMENT_AUDIENCE = "https://ragward.invalid/api"
@@ -67,14 +66,14 @@ class Settings(BaseSettings):
     )
     keys_uri: str = Field(
         "file:",
-        description="Where KEKs are: file: (in `keyring`), or with a provider (docs/keys.md).",
+        description="Where KEKs are: file: (in `keyring`), pkcs11:..., awskms:..., vault:... or broker:SOCKET (docs/keys.md).",
     )
     keys_for: dict[str, str] = Field(
         default_factory=dict,
         description="CLASSIFICATION = URI: classifications whose KEKs are elsewhere than keys_uri says.",
     )
-    keys_role: KeyRole = Field(
-        KeyRole.SERVICE,
+    keys_role: Literal["service", "query", "ingest"] = Field(
+        "service",
         description="What this process may do with keys: service (all), query (unwrap only), ingest (wrap, and open vectors only).",
     )
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
@@ -210,6 +209,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def needs_passphrase(self) -> bool:
+        """Whether a keyring is a file under a passphrase."""
+        return "file:" in (self.keys_uri, *self.keys_for.values())
+
+    @property
     def other_keyrings(self) -> dict[Classification, tuple[str, Path]]:
         """(URI, keyring file beside the main one) of the classifications that have a keyring of their own."""
         return {
@@ -219,6 +223,11 @@ class Settings(BaseSettings):
             )
             for name, uri in self.keys_for.items()
         }
+
+    @property
+    def broker_log(self) -> Path:
+        """The log of a key broker that these settings start: beside its keyring."""
+        return self.keyring.with_name("broker-audit.db")
 
     @property
     def catalog_url(self) -> str:

@@ -197,6 +197,7 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
         findings.append((f"{name} private", private, "missing" if mode is None else oct(mode)))
     weak = "on: for this machine only" if settings.development_issuer else "off"
     findings.append(("development issuer", True, weak))
+    findings.append(("keys", True, _who_decides(settings)))
     try:
         with Ragward.open(settings) as ragward:
             findings += [
@@ -215,6 +216,13 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
         findings.append(("opens", False, f"{error.code}: {error.detail}"))
     render.checks(findings, as_json=as_json)
     return 0 if all(good for _, good, _ in findings) else 1
+
+
+def _who_decides(settings: Settings) -> str:
+    """What stands between a compromised worker and the keys."""
+    if settings.keys_uri.startswith("broker:"):
+        return "a key broker decides by itself before it unwraps"
+    return "decided in the process that answers: against it only rate limit and audit remain"
 
 
 def backup(settings: Settings, directory: Path, *, as_json: bool) -> None:

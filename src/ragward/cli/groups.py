@@ -294,6 +294,17 @@ def keys_status(context: typer.Context, as_json: AsJSON = False) -> None:
     commands.keys_status(commands.load_settings(context.obj), as_json=as_json)
 
 
+@keys_app.command("broker")
+def keys_broker(
+    context: typer.Context,
+    sockets: Annotated[Path, typer.Argument(help="Directory for its sockets, one for each role.")],
+) -> None:
+    """Hold the KEKs in this process and unwrap only for subjects whom the policy permits; runs until interrupted."""
+    from ragward.cli import commands, serving
+
+    serving.serve_keys(commands.load_settings(context.obj), sockets)
+
+
 @keys_app.command("rotate")
 def keys_rotate(
     context: typer.Context,

@@ -106,4 +106,12 @@ USES_OF: Final[Mapping[KeyRole, frozenset[KeyUse]]] = {
     KeyRole.INGEST: frozenset({KeyUse.WRAP, KeyUse.VECTORS}),
 }
 
+#: DEKs that one subject may have unwrapped in a minute by a key broker; all of a tenant together, a hundred times that.
+DEKS_PER_MINUTE: Final[Mapping[Classification, int]] = {
+    Classification.PUBLIC: 6000,
+    Classification.INTERNAL: 6000,
+    Classification.CONFIDENTIAL: 6000,
+    Classification.RESTRICTED: 3000,
+}
+
 MAC_PURPOSES: Final = frozenset({"audit-chain", "query-tag", "epoch-token", "page-token"})
