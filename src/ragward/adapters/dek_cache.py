@@ -88,9 +88,6 @@ class DEKCache:
             self._generation += 1
             for name in tuple(self._held):
                 self._drop(name)
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
 
     def __len__(self) -> int:
         with self._lock:
@@ -149,10 +146,11 @@ class DEKCache:
         dek[:] = bytes(len(dek))
 
     def _arm(self) -> None:
-        """What nobody asks for again ends on time too."""
+        """What nobody asks for again ends on time too. Nothing ends sooner than the shortest time after it came."""
         if self._timer is None and self._held:
-            first = min(entry.ends for entry in self._held.values())
-            self._timer = threading.Timer(max(0.05, first - self._now()), self._sweep)
+            first = min(entry.ends for entry in self._held.values()) - self._now()
+            wait = min(max(0.05, first), RESTRICTED_SECONDS)
+            self._timer = threading.Timer(wait, self._sweep)
             self._timer.daemon = True
             self._timer.start()
 

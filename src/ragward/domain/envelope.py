@@ -151,9 +151,8 @@ class WrappingContext:
 
     def to_bytes(self) -> bytes:
         """The associated data of the wrap."""
-        out = [b"ragward.dek.v1\0"]
         texts = (self.tenant, self.kek_id, self.dek_id, self.document_id)
-        for part in (*(text.encode() for text in texts), self.label_digest):
-            out.append(struct.pack(">H", len(part)) + part)
-        out.append(struct.pack(">IQ", self.kek_version, self.document_version))
-        return b"".join(out)
+        parts = (*[text.encode() for text in texts], self.label_digest)
+        fields = [len(part).to_bytes(2, "big") + part for part in parts]
+        numbers = struct.pack(">IQ", self.kek_version, self.document_version)
+        return b"ragward.dek.v1\0" + b"".join(fields) + numbers
