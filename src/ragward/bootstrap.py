@@ -476,13 +476,12 @@ def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = N
     return _closing(log, stack)
 
 
-def open_audit_reader(settings: Settings, keyring: Keyring) -> AuditLog:
-    """The audit log beside its writer, for reading and verifying."""
+def open_audit_reader(settings: Settings, keyring: Keyring, *, of_broker: bool = False) -> AuditLog:
+    """The audit log, or a key broker's own, beside its writer, for reading and verifying."""
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
 
-    return SQLiteAuditLog.open_reader(
-        settings.data_dir / "audit.db", keyring.mac_key("audit-chain")
-    )
+    path = settings.broker_log if of_broker else settings.data_dir / "audit.db"
+    return SQLiteAuditLog.open_reader(path, keyring.mac_key("audit-chain"))
 
 
 def manifest_items(manifest: Path, tenant: str) -> list[JobItem]:

@@ -38,7 +38,7 @@ from ragward.domain.keys import (
 from ragward.domain.labels import Classification
 
 _MAX_WRAPS: Final = 2**32 - 2**24  # random 96-bit nonces (NIST SP 800-38D, 8.3); counts may be late
-_COUNT_EVERY: Final = 1024
+_COUNT_EVERY: Final = 8192
 _Version = tuple[str, int]
 
 

@@ -261,9 +261,9 @@ def index_rebuild(settings: Settings, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _log(settings: Settings) -> Iterator[AuditLog]:
+def _log(settings: Settings, *, of_broker: bool = False) -> Iterator[AuditLog]:
     """The log, for reading beside whoever writes it."""
-    log = open_audit_reader(settings, open_keyring(settings))
+    log = open_audit_reader(settings, open_keyring(settings), of_broker=of_broker)
     try:
         yield log
     finally:
@@ -271,12 +271,17 @@ def _log(settings: Settings) -> Iterator[AuditLog]:
 
 
 def audit_verify(
-    settings: Settings, anchor: str | None, receipt: str | None, *, as_json: bool
+    settings: Settings,
+    anchor: str | None,
+    receipt: str | None,
+    *,
+    of_broker: bool = False,
+    as_json: bool,
 ) -> int:
     """`ragward audit verify`."""
     if anchor is not None and receipt is not None:
         raise InvalidRequestError("give an anchor or a receipt")
-    with _log(settings) as log:
+    with _log(settings, of_broker=of_broker) as log:
         outcome = verified(log, anchor=_anchor(anchor), receipt=_receipt(receipt))
     kept = "anchor" if receipt is None else "receipt"
     verdict = f"complete up to the {kept}" if outcome.complete else outcome.problem
@@ -293,9 +298,11 @@ def audit_verify(
     return 0 if outcome.consistent else 1
 
 
-def audit_show(settings: Settings, last: int, event: str | None, *, as_json: bool) -> None:
+def audit_show(
+    settings: Settings, last: int, event: str | None, *, of_broker: bool = False, as_json: bool
+) -> None:
     """`ragward audit show`."""
-    with _log(settings) as log:
+    with _log(settings, of_broker=of_broker) as log:
         if event is not None:
             found = log.find(event.partition(":")[0])
             if found is None:

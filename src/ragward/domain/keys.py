@@ -47,7 +47,7 @@ class KEKName:
 class KEKStatus:
     """One KEK version, for `ragward keys`. Times in Unix seconds, 0 for never; holds no key material.
 
-    `wraps` counts what was wrapped under it, up to a thousand behind.
+    `wraps` counts what was wrapped under it, some thousands behind after a kill.
     """
 
     kek_id: str
