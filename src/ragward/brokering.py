@@ -6,8 +6,8 @@
     count        -> budget      per subject and classification; more is refused
     record       -> DEKs        in the broker's own log, before they are handed out
 
-A permit is used for up to five seconds; a denial is never remembered. What is made (wraps) and what the index gets (keys of vectors)
-needs no subject: neither opens a text.
+A permit is used for up to five seconds; a denial is never remembered. What is made (wraps), what the index gets (keys of vectors) and what
+is rewrapped under the label it has (rotation) needs no subject: none of them opens a text.
 """
 
 from __future__ import annotations
@@ -108,13 +108,30 @@ class KeyBroker:
         return self._ports.keyring.vector_keys(wraps)
 
     def rewrap_all(
-        self, moves: Sequence[tuple[WrappedDEK, WrappingContext]]
+        self,
+        moves: Sequence[tuple[WrappedDEK, WrappingContext]],
+        credentials: Credentials | None,
     ) -> Sequence[bytes | RagwardError]:
-        """For relabelling and rotation: recorded; the DEKs stay here."""
+        """For rotation, and for relabelling by somebody who may relabel under the label that a DEK is bound to.
+
+        Without that a worker could have a DEK bound to a label that somebody whose token it holds may read.
+        """
         wraps = [item for item, _ in moves]
         _require_batch(wraps)
-        self._record("rewrap", None, wraps, "permit")
-        return self._ports.keyring.rewrap_all(moves)
+        session = None if credentials is None else self._session(credentials)
+        allowed = [
+            item.context.label_digest == to.label_digest
+            or (
+                session is not None
+                and self._permitted(credentials, session, Action.DOCUMENT_RELABEL, item) is not None
+            )
+            for item, to in moves
+        ]
+        subject = session.subject if session else None
+        self._record("rewrap", subject, wraps, "permit", refused=allowed.count(False))
+        permitted = [move for move, may in zip(moves, allowed, strict=True) if may]
+        given = iter(self._ports.keyring.rewrap_all(permitted) if permitted else ())
+        return [next(given) if may else NotFoundError() for may in allowed]
 
     def administered(self, act: str, tenant: str, details: Mapping[str, object]) -> None:
         """Records an act on KEKs, before it is done."""
@@ -149,7 +166,7 @@ class KeyBroker:
         return made
 
     def _permitted(
-        self, credentials: Credentials, session: _Session, action: str, item: WrappedDEK
+        self, credentials: Credentials | None, session: _Session, action: str, item: WrappedDEK
     ) -> AccessLabel | None:
         """The label the DEK is bound to, if the subject may do this under it."""
         subject = session.subject
@@ -164,6 +181,8 @@ class KeyBroker:
             return label if self._ports.pdp.decide(subject, action, label, context) else None
         if _admits(session.decision, label_id):
             return label
+        if credentials is None:
+            return None
         fresh = self._session(credentials, fresh=True)  # a new label, or a new permission
         session.decision, session.ends = fresh.decision, fresh.ends
         return label if _admits(fresh.decision, label_id) else None

@@ -602,9 +602,13 @@ class Keyring(Protocol):
         """Per item the key of its vectors, for whoever keeps the index: it opens no text."""
 
     def rewrap_all(
-        self, moves: Sequence[tuple[WrappedDEK, WrappingContext]]
+        self,
+        moves: Sequence[tuple[WrappedDEK, WrappingContext]],
+        reading: Reading | None = None,
     ) -> Sequence[bytes | RagwardError]:
-        """Per item the same DEK wrapped for another label or KEK version. Raises `request.invalid` for another document or DEK."""
+        """Per item the same DEK wrapped for another label or KEK version. Raises `request.invalid` for another document or DEK.
+
+        A broker gives another label only for a reading by somebody who may relabel under the one it has."""
 
     def stage(
         self,

@@ -96,13 +96,14 @@ class Protection:
         *,
         bound: AccessLabel,
         label: AccessLabel,
+        reading: Reading | None,
     ) -> KeyReference:
         """The same DEK, so far wrapped for the label `bound`, wrapped for `label`. Raises `integrity.*`, `unavailable.keys`."""
         before = wrapping_context(key, bound.tenant, document_id, version, bound.digest())
         item = WrappedDEK(wrapped=key.wrapped_dek, context=before)
 
         def wrapped(context: WrappingContext) -> bytes:
-            (given,) = self.keyring.rewrap_all([(item, context)])
+            (given,) = self.keyring.rewrap_all([(item, context)], reading)
             if isinstance(given, RagwardError):
                 raise given
             return given

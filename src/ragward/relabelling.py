@@ -208,7 +208,7 @@ class Relabelling:
         self, subject: Subject, pairs: Sequence[tuple[DocumentRecord, AccessLabel]], reason: str
     ) -> int:
         """Records, commits, follows up; returns how many wait for their key."""
-        moves = [self._move(record, label, reason) for record, label in pairs]
+        moves = [self._move(subject, record, label, reason) for record, label in pairs]
         last = len(pairs) - 1
         for position, (record, label) in enumerate(pairs):
             details = {
@@ -235,14 +235,16 @@ class Relabelling:
         self._ports.index_sync.run()
         return sum(move.pending is Pending.REWRAP for move in moves)
 
-    def _move(self, record: DocumentRecord, label: AccessLabel, reason: str) -> LabelMove:
+    def _move(
+        self, subject: Subject, record: DocumentRecord, label: AccessLabel, reason: str
+    ) -> LabelMove:
         key, pending = record.key, Pending.REWRAP
         if record.pending is not Pending.REWRAP:
             try:
-                key = self._rewrapped(record, record.label, label)
+                key = self._rewrapped(record, record.label, label, _as(subject))
                 again = record.pending is Pending.REENCRYPT or _raises(record, label)
                 pending = Pending.REENCRYPT if again else Pending.NOTHING
-            except UnavailableError:
+            except (UnavailableError, NotFoundError):
                 pass  # the label is in force at once all the same, and the text unreadable until the key is back
         return LabelMove(
             document_id=record.document_id,
@@ -259,15 +261,21 @@ class Relabelling:
         version: DocumentRecord | PendingVersion,
         bound: AccessLabel,
         label: AccessLabel,
+        reading: Reading | None,
     ) -> KeyReference:
         """The same DEK under the new label."""
         return self._ports.protection.rewrap(
-            version.key, version.document_id, version.version, bound=bound, label=label
+            version.key,
+            version.document_id,
+            version.version,
+            bound=bound,
+            label=label,
+            reading=reading,
         )
 
     def _resumed(self, item: PendingVersion) -> bool:
         if item.pending is Pending.REWRAP:
-            key = self._rewrapped(item, item.bound_label, item.label)
+            key = self._rewrapped(item, item.bound_label, item.label, None)
             raised = item.label.classification > item.bound_label.classification
             then = Pending.REENCRYPT if raised else Pending.NOTHING
             if not self._ports.catalog.finish_rewrap(item, key, then):

@@ -384,6 +384,20 @@ def test_what_is_malformed_is_refused_and_the_broker_lives_on(broker, message):
     assert isinstance(given(broker.client(), "ann", broker.wrap_of(HERS))[0], bytes)
 
 
+def test_a_dek_cannot_be_moved_under_a_label_that_somebody_else_may_read(broker):
+    """Else a worker would have the broker bind ann's document to the staff's label, and read it with ben's token."""
+    ring, hers, staffs = broker.client(), broker.wrap_of(HERS), broker.wrap_of(STAFFS)
+    theirs = dataclasses.replace(hers.context, label_digest=staffs.context.label_digest)
+    for who in (None, reading("ben"), reading("ann")):
+        (refused,) = ring.rewrap_all([(hers, theirs)], who)
+        assert refused.code == "access.not_found"
+    (moved,) = ring.rewrap_all([(hers, theirs)], reading("steward"))  # may relabel, and so read it
+    assert isinstance(moved, bytes)
+    (rotated,) = ring.rewrap_all([(hers, hers.context)])  # the same label: nobody reads more by it
+    again = dataclasses.replace(hers, wrapped=rotated)
+    assert given(ring, "ben", again) == ["access.not_found"]
+
+
 def test_too_large_a_batch_and_another_action_are_refused(broker):
     hers = broker.wrap_of(HERS)
     with pytest.raises(InvalidRequestError):

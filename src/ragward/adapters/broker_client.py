@@ -99,16 +99,20 @@ class BrokerKeyring:
         return out
 
     def rewrap_all(
-        self, moves: Sequence[tuple[WrappedDEK, WrappingContext]]
+        self,
+        moves: Sequence[tuple[WrappedDEK, WrappingContext]],
+        reading: Reading | None = None,
     ) -> Sequence[bytes | RagwardError]:
         """Rewrapped there."""
         out: list[bytes | RagwardError] = []
+        credentials = None if reading is None else reading.subject.credentials
+        shown = None if credentials is None else pack.pack_credentials(credentials)
         for start in range(0, len(moves), _AT_ONCE):
             part = [
                 [pack.pack_wrap(item), pack.pack_context(to)]
                 for item, to in moves[start : start + _AT_ONCE]
             ]
-            out += map(pack.result_of, self._call("rewrap", moves=part))
+            out += map(pack.result_of, self._call("rewrap", moves=part, credentials=shown))
         return out
 
     def stage(

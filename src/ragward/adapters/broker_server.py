@@ -34,7 +34,9 @@ class Broker(Protocol):
         """For the index."""
 
     def rewrap_all(
-        self, moves: Sequence[tuple[WrappedDEK, WrappingContext]]
+        self,
+        moves: Sequence[tuple[WrappedDEK, WrappingContext]],
+        credentials: Credentials | None,
     ) -> Sequence[bytes | RagwardError]:
         """For relabelling and rotation."""
 
@@ -145,9 +147,12 @@ class _Calls:
             for value in found
         ]
 
-    def _rewrap(self, moves: list[list[Any]]) -> list[list[str]]:
+    def _rewrap(
+        self, moves: list[list[Any]], credentials: list[str | None] | None
+    ) -> list[list[str]]:
         pairs = [(pack.wrap_of(item), pack.context_of(to)) for item, to in moves]
-        return [pack.pack_result(value) for value in self._broker.rewrap_all(pairs)]
+        shown = None if credentials is None else pack.credentials_of(credentials)
+        return [pack.pack_result(value) for value in self._broker.rewrap_all(pairs, shown)]
 
     def _active(self, tenant: str, classification: str, purpose: str) -> list[Any]:
         level, use = Classification[classification], KeyPurpose(purpose)

@@ -42,10 +42,12 @@ class LimitedKeyring:
         return self._for(KeyUse.VECTORS).vector_keys(wraps)
 
     def rewrap_all(
-        self, moves: Sequence[tuple[WrappedDEK, WrappingContext]]
+        self,
+        moves: Sequence[tuple[WrappedDEK, WrappingContext]],
+        reading: Reading | None = None,
     ) -> Sequence[bytes | RagwardError]:
         """For `KeyUse.REWRAP`."""
-        return self._for(KeyUse.REWRAP).rewrap_all(moves)
+        return self._for(KeyUse.REWRAP).rewrap_all(moves, reading)
 
     def stage(
         self,

@@ -185,7 +185,9 @@ class RegistryKeyring:
         ]
 
     def rewrap_all(
-        self, moves: Sequence[tuple[WrappedDEK, WrappingContext]]
+        self,
+        moves: Sequence[tuple[WrappedDEK, WrappingContext]],
+        reading: Reading | None = None,  # noqa: ARG002 - whoever asks has decided
     ) -> Sequence[bytes | RagwardError]:
         """Unwrap and wrap; the DEK does not leave the keyring."""
         for item, to in moves:

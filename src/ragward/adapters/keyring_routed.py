@@ -71,7 +71,9 @@ class RoutedKeyring:
         return self._each(wraps, lambda ring, part: ring.vector_keys(part))
 
     def rewrap_all(
-        self, moves: Sequence[tuple[WrappedDEK, WrappingContext]]
+        self,
+        moves: Sequence[tuple[WrappedDEK, WrappingContext]],
+        reading: Reading | None = None,
     ) -> Sequence[bytes | RagwardError]:
         """Within a keyring there, and from one to another through here."""
         from ragward.adapters.keyring_registry import RegistryKeyring, require_same_dek
@@ -81,7 +83,7 @@ class RoutedKeyring:
             require_same_dek(item.context, to)
             source, target = self._with(item.context.kek_id), self._with(to.kek_id)
             if source is target:
-                out.extend(source.rewrap_all([(item, to)]))
+                out.extend(source.rewrap_all([(item, to)], reading))
             elif isinstance(source, RegistryKeyring):
                 out.append(target.wrap(source.unwrap(item.wrapped, item.context), to))
             else:
