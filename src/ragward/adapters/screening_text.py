@@ -81,8 +81,10 @@ _HTML_TAG: Final = re.compile(
     re.IGNORECASE,
 )
 _INLINE: Final = frozenset(
-    ("a", "abbr", "b", "big", "code", "em", "font", "i", "ins", "mark", "s", "small", "span")
-    + ("strong", "sub", "sup", "tt", "u", "wbr")
+    (
+        *("a", "abbr", "b", "big", "code", "em", "font", "i", "ins", "mark", "s", "small", "span"),
+        *("strong", "sub", "sup", "tt", "u", "wbr"),
+    )
 )
 _QUOTED: Final = re.compile(r"\"([^\"]{8,})\"|'([^']{8,})'")
 _EMPHASIS: Final = re.compile(r"\\(?=[*_`~])|[*`]+|~~|(?<![^\W_])_+|_+(?![^\W_])")
