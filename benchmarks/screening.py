@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import html
 import json
 import random
 import statistics
@@ -22,6 +21,7 @@ from urllib.parse import quote
 
 from benchmarks.screening_attacks import attacks
 from benchmarks.screening_benign import ordinary, trigger_rich
+
 from ragward.adapters.screener_rules import RuleScreener
 from ragward.domain.findings import Verdict
 
@@ -32,14 +32,9 @@ Disguise = Callable[[str], str]
 
 def _bold(character: str) -> str:
     if character.isascii() and character.isalpha():
-        return chr(
-            (0x1D41A if character.islower() else 0x1D3FF - 26 + 1) + ord(character.lower()) - 97
-        )
+        first = 0x1D41A if character.islower() else 0x1D400
+        return chr(first + ord(character.lower()) - ord("a"))
     return character
-
-
-def _words(each: Disguise) -> Disguise:
-    return lambda text: " ".join(each(word) for word in text.split())
 
 
 def _emphasised(text: str) -> str:
@@ -55,8 +50,8 @@ def _emphasised(text: str) -> str:
 
 DISGUISES: dict[str, Disguise] = {
     "tag characters": lambda t: "".join(chr(0xE0000 + ord(c)) for c in t if c.isascii()),
-    "zero-width": lambda t: "\u200b".join(t),
-    "soft hyphens": lambda t: "\u00ad".join(t),
+    "zero-width": "\u200b".join,
+    "soft hyphens": "\u00ad".join,
     "direction marks": lambda t: "".join(f"\u202d{c}\u202c" if c.isalpha() else c for c in t),
     "look-alikes": lambda t: t.translate(LOOKALIKES),
     "full width": lambda t: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in t),
