@@ -43,6 +43,7 @@ class _Rule:
     verdict: Verdict
     source: str
     pattern: re.Pattern[str]
+    is_for_hidden: bool
 
 
 class RuleScreener:
@@ -52,6 +53,8 @@ class RuleScreener:
         self._rules = rules
         self._rule_set = rule_set
         self._gate = Gate([rule.source for rule in rules])
+        self._shown = frozenset(at for at, rule in enumerate(rules) if not rule.is_for_hidden)
+        self._all = frozenset(range(len(rules)))
         words = sorted(vocabulary(rule.source for rule in rules), key=len, reverse=True)
         self._words = re.compile("|".join(map(re.escape, words)) or r"(?!)", re.IGNORECASE)
 
@@ -82,9 +85,9 @@ class RuleScreener:
 
     def screen(self, text: str) -> Screening:
         """The verdict: quarantine for an override, for two signs in one sentence, or one in hidden text; flag for one sign."""
-        verdict, hits = self._judged(normalised(text, self._divided))
+        verdict, hits = self._judged(normalised(text, self._divided), self._shown)
         for part in hidden_parts(text):
-            _, own = self._judged(normalised(part, self._divided))
+            _, own = self._judged(normalised(part, self._divided), self._all)
             if own:
                 hits |= own | {_HIDDEN}
                 verdict = Verdict.QUARANTINE
@@ -94,14 +97,14 @@ class RuleScreener:
         """The text without invisible characters, active or hidden HTML, and links that could carry data out."""
         return neutralised(text)
 
-    def _judged(self, text: str) -> tuple[Verdict, set[str]]:
+    def _judged(self, text: str, rules: frozenset[int]) -> tuple[Verdict, set[str]]:
         verdict = Verdict.ALLOW
         hits: set[str] = set()
         for reading, is_one in _readings(text):
-            if not self._gate.candidates(folded(reading)):
+            if rules.isdisjoint(self._gate.candidates(folded(reading))):
                 continue
             for sentence in _sentences(reading):
-                own = self._matching(sentence)
+                own = self._matching(sentence, rules)
                 hits.update(rule.rule_id for rule in own)
                 is_override = any(rule.verdict is Verdict.QUARANTINE for rule in own)
                 if is_override or (is_one and len(own) > 1):
@@ -110,8 +113,8 @@ class RuleScreener:
                     verdict = Verdict.FLAG
         return verdict, hits
 
-    def _matching(self, sentence: str) -> list[_Rule]:
-        tried = (self._rules[at] for at in self._gate.candidates(sentence))
+    def _matching(self, sentence: str, rules: frozenset[int]) -> list[_Rule]:
+        tried = (self._rules[at] for at in self._gate.candidates(sentence) if at in rules)
         return [rule for rule in tried if rule.pattern.search(sentence)]
 
     def _divided(self, word: str) -> str:
@@ -121,11 +124,16 @@ class RuleScreener:
 
 def _rule(item: Any, words: dict[str, str]) -> _Rule:
     source = item["pattern"]
-    for _ in range(2):
+    for _ in range(3):  # words may stand for words
         source = _NAME.sub(lambda name: words[name[1]], source)
     if any(character.isupper() for character in _ESCAPED.sub("", source)):
         raise ValueError("a pattern is in lower case")
-    return _Rule(item["id"], Verdict(item["strength"]), source, re.compile(source))
+    where = item.get("where", "anywhere")
+    if where not in ("anywhere", "hidden"):
+        raise ValueError("a rule is for hidden text or for any")
+    return _Rule(
+        item["id"], Verdict(item["strength"]), source, re.compile(source), where == "hidden"
+    )
 
 
 def _readings(text: str) -> Iterator[tuple[str, bool]]:

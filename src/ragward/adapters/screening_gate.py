@@ -46,6 +46,7 @@ class Gate:
                 needed |= bit
                 bit <<= 1
             self._needs.append(needed)
+        self._always = [at for at, needed in enumerate(self._needs) if not needed]
         for word, mask in bits.items():
             self._automaton.add_word(word, mask)
         self._automaton.make_automaton()
@@ -57,6 +58,8 @@ class Gate:
         if not self._is_empty:
             for _, mask in self._automaton.iter(text):
                 seen |= mask
+        if not seen:
+            return self._always
         return [at for at, needed in enumerate(self._needs) if needed & seen == needed]
 
 

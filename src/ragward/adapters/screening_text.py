@@ -89,6 +89,8 @@ _INLINE: Final = frozenset(
 _QUOTED: Final = re.compile(r"\"([^\"]{8,})\"|'([^']{8,})'")
 _EMPHASIS: Final = re.compile(r"\\(?=[*_`~])|[*`]+|~~|(?<![^\W_])_+|_+(?![^\W_])")
 
+_MARKS: Final = re.compile(r"[*`~_\\]")
+_SINGLES: Final = re.compile(r"(?<![^\W_])[^\W_][ ._\-|/+,][^\W_][ ._\-|/+,]+[^\W_](?![^\W_])")
 _SPACED: Final = re.compile(
     r"(?<![^\W_])[^\W_](?:([ ._\-|/+,])[^\W_])(?:\1[^\W_]){3,200}(?![^\W_])"
 )
@@ -99,6 +101,7 @@ _JOINED: Final = re.compile(r"(?<![^\W_])[A-Za-z]++(?:([_.~|+-])[A-Za-z]++)(?:\1
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _LONG_WORD: Final = re.compile(r"[A-Za-z]{16,}")
 _LEET_WORD: Final = re.compile(r"\b(?=\w*[A-Za-z@$])[\w@$]*[013457@$][\w@$]*")
+_LEET_SIGN: Final = re.compile(r"[A-Za-z][013457@$]|[013457@$][A-Za-z]")
 _LEET: Final = str.maketrans("013457@$", "oieastas")
 _SHORT_LINES: Final = re.compile(
     r"(?:^[^\S\n]*\S+(?:[^\S\n]+\S+)?[^\S\n]*(?:\n+|\Z)){3,}", re.MULTILINE
@@ -117,9 +120,11 @@ def normalised(text: str, divide: Callable[[str], str] = str) -> str:
         text = decoded if decoded.isascii() else _plain_letters(decoded)
     if "<" in text:
         text = _HTML_TAG.sub(_tag_text, _COMMENT.sub(" ", text))
-    text = _EMPHASIS.sub("", text)
-    text = _SPACED_RUNS.sub(_despaced, text)
-    text = _SPACED.sub(lambda run: divide("".join(filter(str.isalnum, run[0]))), text)
+    if _MARKS.search(text):
+        text = _EMPHASIS.sub("", text)
+    if _SINGLES.search(text):
+        text = _SPACED_RUNS.sub(_despaced, text)
+        text = _SPACED.sub(lambda run: divide("".join(filter(str.isalnum, run[0]))), text)
     text = _JOINED.sub(lambda run: run[0].replace(run[1], " "), text)
     return _LONG_WORD.sub(lambda word: divide(_CAMEL.sub(" ", word[0])), text)
 
@@ -145,6 +150,8 @@ def without_breaks_in_words(text: str) -> str | None:
 
 def without_digits_for_letters(text: str) -> str | None:
     """`text` with the digits and signs in words read as letters; None where there are none."""
+    if not _LEET_SIGN.search(text):
+        return None
     read, count = _LEET_WORD.subn(lambda word: word[0].translate(_LEET), text)
     return read if count else None
 
