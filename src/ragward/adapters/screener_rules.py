@@ -46,15 +46,26 @@ class _Rule:
     is_for_hidden: bool
 
 
+class _Gated:
+    """Rules, and the gate to them."""
+
+    def __init__(self, rules: list[_Rule]) -> None:
+        self.rules = rules
+        self.gate = Gate([rule.source for rule in rules])
+
+    def matching(self, sentence: str) -> list[_Rule]:
+        """The rules that match."""
+        tried = (self.rules[at] for at in self.gate.candidates(sentence))
+        return [rule for rule in tried if rule.pattern.search(sentence)]
+
+
 class RuleScreener:
     """`ports.Screener` on the rules of `policies/injection.yaml`."""
 
     def __init__(self, rules: list[_Rule], rule_set: str) -> None:
-        self._rules = rules
         self._rule_set = rule_set
-        self._gate = Gate([rule.source for rule in rules])
-        self._shown = frozenset(at for at, rule in enumerate(rules) if not rule.is_for_hidden)
-        self._all = frozenset(range(len(rules)))
+        self._anywhere = _Gated([rule for rule in rules if not rule.is_for_hidden])
+        self._hidden = _Gated(rules)
         words = sorted(vocabulary(rule.source for rule in rules), key=len, reverse=True)
         self._words = re.compile("|".join(map(re.escape, words)) or r"(?!)", re.IGNORECASE)
 
@@ -85,9 +96,9 @@ class RuleScreener:
 
     def screen(self, text: str) -> Screening:
         """The verdict: quarantine for an override, for two signs in one sentence, or one in hidden text; flag for one sign."""
-        verdict, hits = self._judged(normalised(text, self._divided), self._shown)
+        verdict, hits = _judged(normalised(text, self._divided), self._anywhere)
         for part in hidden_parts(text):
-            _, own = self._judged(normalised(part, self._divided), self._all)
+            _, own = _judged(normalised(part, self._divided), self._hidden)
             if own:
                 hits |= own | {_HIDDEN}
                 verdict = Verdict.QUARANTINE
@@ -97,29 +108,26 @@ class RuleScreener:
         """The text without invisible characters, active or hidden HTML, and links that could carry data out."""
         return neutralised(text)
 
-    def _judged(self, text: str, rules: frozenset[int]) -> tuple[Verdict, set[str]]:
-        verdict = Verdict.ALLOW
-        hits: set[str] = set()
-        for reading, is_one in _readings(text):
-            if rules.isdisjoint(self._gate.candidates(folded(reading))):
-                continue
-            for sentence in _sentences(reading):
-                own = self._matching(sentence, rules)
-                hits.update(rule.rule_id for rule in own)
-                is_override = any(rule.verdict is Verdict.QUARANTINE for rule in own)
-                if is_override or (is_one and len(own) > 1):
-                    verdict = Verdict.QUARANTINE
-                elif own and verdict is Verdict.ALLOW:
-                    verdict = Verdict.FLAG
-        return verdict, hits
-
-    def _matching(self, sentence: str, rules: frozenset[int]) -> list[_Rule]:
-        tried = (self._rules[at] for at in self._gate.candidates(sentence) if at in rules)
-        return [rule for rule in tried if rule.pattern.search(sentence)]
-
     def _divided(self, word: str) -> str:
         """Words of the rules that were run together, apart again; a word that holds none is left."""
         return " ".join(self._words.sub(r" \g<0> ", word).split())
+
+
+def _judged(text: str, rules: _Gated) -> tuple[Verdict, set[str]]:
+    verdict = Verdict.ALLOW
+    hits: set[str] = set()
+    for reading, is_one in _readings(text):
+        if not rules.gate.candidates(folded(reading)):
+            continue
+        for sentence in _sentences(reading):
+            own = rules.matching(sentence)
+            hits.update(rule.rule_id for rule in own)
+            is_override = any(rule.verdict is Verdict.QUARANTINE for rule in own)
+            if is_override or (is_one and len(own) > 1):
+                verdict = Verdict.QUARANTINE
+            elif own and verdict is Verdict.ALLOW:
+                verdict = Verdict.FLAG
+    return verdict, hits
 
 
 def _rule(item: Any, words: dict[str, str]) -> _Rule:

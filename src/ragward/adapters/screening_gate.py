@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 _parser: Final[Any] = importlib.import_module("re._parser")  # what `re` itself compiles from
-_MAX_WORDS: Final = 64
+_MAX_WORDS: Final = 256
 _MIN_LENGTH: Final = 3
 _FLAGS: Final = re.VERBOSE | re.IGNORECASE
 
@@ -73,9 +73,14 @@ def vocabulary(patterns: Iterable[str]) -> frozenset[str]:
 
 
 def _best(sets: list[Words]) -> list[Words]:
-    """Sets that say something: no short words, and of the others the ones with the longest."""
-    useful = [words for words in sets if min(map(len, words)) >= _MIN_LENGTH]
-    return useful or [words for words in sets if min(map(len, words)) > 0][:1]
+    """Sets without short words, which are everywhere; all of them where there is no other."""
+    useful = [words for words in sets if min(map(_weight, words)) >= _MIN_LENGTH]
+    return useful or sets
+
+
+def _weight(word: str) -> int:
+    """How much a word says: signs are rare."""
+    return len(word.strip()) if word.replace(" ", "").isalpha() else _MIN_LENGTH + len(word)
 
 
 def _required(tree: Any) -> list[Words]:
@@ -140,13 +145,15 @@ def _branches(options: Any) -> tuple[Words | None, list[Words]]:
     parts = [_sequence(option) for option in options]
     if all(words is not None for words, _ in parts):
         union = frozenset().union(*(words for words, _ in parts if words is not None))
-        return (union, []) if len(union) <= _MAX_WORDS else (None, [])
+        if len(union) <= _MAX_WORDS:
+            return union, []
+        return None, [] if "" in union else [union]
     united: set[str] = set()
     for words, sets in parts:
         own = [words] if words is not None and "" not in words else _best(sets)
         if not own:
             return None, []
-        united |= max(own, key=lambda each: min(map(len, each)))
+        united |= max(own, key=lambda each: min(map(_weight, each)))
     return None, [frozenset(united)]
 
 

@@ -15,8 +15,8 @@ from ragward.adapters.screening_gate import Gate, required_words, vocabulary
 
 RULES = Path(__file__).parents[3] / "policies" / "injection.yaml"
 SCREENER = RuleScreener.from_file(RULES)
-ALL = SCREENER._rules
-GATE = Gate([rule.source for rule in ALL])
+ALL = SCREENER._hidden.rules
+GATE = SCREENER._hidden.gate
 
 
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.rule_id)
@@ -38,7 +38,7 @@ def test_with_and_without_the_gate_the_same_rules_hit(data):
     parts = data.draw(st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=14))
     text = " ".join(parts)
     expected = [rule.rule_id for rule in ALL if rule.pattern.search(text)]
-    assert [rule.rule_id for rule in SCREENER._matching(text, SCREENER._all)] == expected
+    assert [rule.rule_id for rule in SCREENER._hidden.matching(text)] == expected
 
 
 FRAGMENTS = [
@@ -53,7 +53,8 @@ def test_every_shipped_rule_has_words_to_wait_for():
 
 
 def test_ordinary_words_open_the_gate_to_no_rule():
-    assert GATE.candidates("the committee met on monday and noted the report of the board.") == []
+    gate = SCREENER._anywhere.gate
+    assert gate.candidates("the committee met on monday and noted the report of the board.") == []
 
 
 @pytest.mark.parametrize(
