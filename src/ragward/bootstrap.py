@@ -191,6 +191,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     from ragward.adapters.redactor_presidio import PresidioRedactor
     from ragward.adapters.scope_directory import MemoryScopeDirectory
     from ragward.adapters.screener_rules import RuleScreener
+    from ragward.adapters.trust_toml import load_trust
 
     policies = settings.policies_dir or resource("policies")
     clock = given.clock or SystemClock()
@@ -225,6 +226,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             identity=identity,
             limiter=held.limiter,
             screener=screener,
+            trust=load_trust(policies / "trust.toml"),
             pdp=pdp,
             scopes=scopes,
             index=index,

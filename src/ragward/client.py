@@ -19,6 +19,7 @@ import httpx
 from ragward.domain.errors import LimitExceededError, RagwardError, UnavailableError, error_of
 from ragward.domain.jobs import ItemOutcome, ItemResult
 from ragward.domain.labels import Classification
+from ragward.domain.marking import Trust
 from ragward.domain.passages import Answer, Passage, Receipt, RetrievalRequest
 
 _TRIES: Final = 3
@@ -422,7 +423,13 @@ def _error(code: str, detail: str, response: httpx.Response) -> RagwardError:
 
 def _answer(body: Mapping[str, Any]) -> Answer:
     passages = tuple(
-        Passage(**(item | {"classification": Classification.parse(item["classification"])}))
+        Passage(
+            **{name: value for name, value in item.items() if name != "marked_text"}
+            | {
+                "classification": Classification.parse(item["classification"]),
+                "trust": Trust(item["trust"]),
+            }
+        )
         for item in body["passages"]
     )
     return Answer(

@@ -46,6 +46,7 @@ from ragward.domain.directory import (
 from ragward.domain.envelope import EncryptionContext, KEKStatus, Suite, WrappingContext
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.findings import Screening, Span
+from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Candidate, RedactedText
@@ -349,6 +350,9 @@ class DocumentStore(Protocol):
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """One stored chunk per point of the current version, in order, for rebuild, explain and relabel."""
 
+    def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
+        """Chunks of current versions, active or quarantined, that have any of these fingerprints, by id."""
+
     def points_with_attributes(
         self,
         tenant: str,
@@ -531,6 +535,10 @@ class Redactor(Protocol):
 class Screener(Protocol):
     """Recognises text that tries to give orders to a model."""
 
+    @property
+    def rule_set(self) -> str:
+        """The version of the rules, stored with what they said."""
+
     def screen(self, text: str) -> Screening:
         """Normalises, then applies the rules, sentence by sentence."""
 
@@ -583,7 +591,7 @@ class Keyring(Protocol):
         """A new active version; earlier ones still unwrap."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token` or `page-token`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token` or `fingerprint`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

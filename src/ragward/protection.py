@@ -18,6 +18,7 @@ from ragward.domain.corpus import (
     wrapping_context,
 )
 from ragward.domain.envelope import EncryptionContext, Kind, Suite
+from ragward.domain.fingerprints import fingerprints, tenant_key
 from ragward.domain.handling import Handling
 from ragward.domain.labels import AccessLabel
 from ragward.ports import Cipher, Embedder, Keyring, Redactor
@@ -47,6 +48,10 @@ class Protection:
             stored.blob, dek=dek, dek_id=stored.key.dek_id, context=stored.content_context()
         )
         return ChunkContent.from_bytes(plaintext)
+
+    def fingerprint_key(self, tenant: str) -> bytes:
+        """The key of a tenant's fingerprints. Raises `unavailable.keys`."""
+        return tenant_key(self.keyring.mac_key("fingerprint"), tenant)
 
     def new_version(self, document_id: str, version: int, label: AccessLabel) -> VersionEncryption:
         """A fresh DEK for one document version, wrapped under the KEK of its classification and bound to its label."""
@@ -93,6 +98,7 @@ class VersionEncryption:
         views = [self._views(item) for item in scanned]
         texts = [text for chunk_views in views for _, text in chunk_views]
         vectors = iter(self.protection.embedder.embed(texts))
+        key = self.protection.fingerprint_key(self.label.tenant)
         chunks = []
         for item, chunk_views in zip(scanned, views, strict=True):
             name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
@@ -107,6 +113,9 @@ class VersionEncryption:
                     entity_types=item.entity_types,
                     verdict=item.screening.verdict.value,
                     points=points,
+                    rules=item.screening.rules,
+                    rule_set=item.screening.rule_set,
+                    fingerprints=fingerprints(item.chunk.text, key),
                 )
             )
         return tuple(chunks)

@@ -38,7 +38,7 @@ from ragward.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
-from ragward.domain.findings import Screening, Span, Verdict
+from ragward.domain.findings import RELEASED, Screening, Span, Verdict
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
@@ -328,8 +328,10 @@ def _rescanned(
     stored: StoredChunk, text: str, spans: tuple[Span, ...], release: bool
 ) -> ScannedChunk:
     verdict = Verdict(stored.verdict)
+    rules = stored.rules
     if release and verdict is Verdict.QUARANTINE:
         verdict = Verdict.FLAG  # a person read it; it stays marked
+        rules = (*dict.fromkeys((*rules, RELEASED)),)
     chunk = Chunk(ordinal=stored.ordinal, start=0, end=len(text), text=text)
-    screening = Screening(verdict=verdict, rules=(), rule_set="")
+    screening = Screening(verdict=verdict, rules=rules, rule_set=stored.rule_set)
     return ScannedChunk(chunk=chunk, spans=spans, screening=screening)

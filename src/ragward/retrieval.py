@@ -31,6 +31,7 @@ from ragward.domain.admission import (
 from ragward.domain.audit import AuditEntry, EventType, query_tag
 from ragward.domain.corpus import (
     CatalogSnapshot,
+    StoredChunk,
     Vector,
 )
 from ragward.domain.errors import (
@@ -41,8 +42,10 @@ from ragward.domain.errors import (
     UnavailableError,
 )
 from ragward.domain.explanation import AskedAbout
+from ragward.domain.findings import Verdict, verdict_now
 from ragward.domain.funnel import Fate, Trace
 from ragward.domain.labels import Classification
+from ragward.domain.marking import SourceTrust
 from ragward.domain.minimization import LeftOut, minimize
 from ragward.domain.passages import (
     Answer,
@@ -83,6 +86,7 @@ class RetrievalPorts:
     identity: IdentityVerifier
     limiter: Limiter
     screener: Screener
+    trust: SourceTrust
     pdp: PolicyDecisionPoint
     scopes: ScopeDirectory
     index: ChunkIndex
@@ -379,6 +383,9 @@ class Retrieval:
                     },
                 )
                 continue
+            if self._raised(stored, content.text):
+                tally.drop(candidate.point_id, Fate.QUARANTINED)
+                continue
             revealed = permit.revealed_under(stored.label_id)
             yield AuthorizedChunk(
                 stored=stored,
@@ -387,6 +394,14 @@ class Retrieval:
                 spans=content.spans,
                 revealed=revealed,
             )
+
+    def _raised(self, stored: StoredChunk, text: str) -> bool:
+        """Whether rules newer than those the chunk was screened with hold it back."""
+        screener = self._ports.screener
+        if stored.rule_set == screener.rule_set:
+            return False
+        verdict = verdict_now(Verdict(stored.verdict), stored.rules, screener.screen(text))
+        return verdict is Verdict.QUARANTINE
 
     def _passages(
         self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: _Tally
@@ -425,7 +440,8 @@ class Retrieval:
             else:
                 tally.trace.end(chunk.stored.point_id, Fate.RETURNED)
                 raw = handling[chunk.stored.label.classification].raw_scores
-                made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw)
+                trust = self._ports.trust
+                made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw, trust=trust)
                 passages.append(made)
         return tuple(passages), duplicates
 

@@ -481,6 +481,7 @@ _PASSING = frozenset(
         "created",
         "created_at",
         "decided_at",
+        "delimiter",
         "entries",
         "epoch_token",
         "expires_at",

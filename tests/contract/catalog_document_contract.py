@@ -65,6 +65,7 @@ class DocumentContract:
                 found = snapshot.chunks[point.point_id]
                 assert (found.chunk_id, found.ordinal) == (each.chunk_id, each.ordinal)
                 assert (found.blob, found.verdict) == (each.blob, each.verdict)
+                assert (found.rules, found.rule_set) == (each.rules, each.rule_set)
                 assert (found.view, found.entity_types) == (point.view, each.entity_types)
                 assert (found.document_id, found.version) == (staged.document_id, 1)
                 assert (found.corpus, found.source, found.title) == (

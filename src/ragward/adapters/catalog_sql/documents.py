@@ -327,6 +327,8 @@ def _stored_chunks() -> Select[Any]:
             labels.c.tenant.label("label_tenant"),
             labels.c.digest,
             labels.c.fields,
+            chunks.c.screening_rules,
+            chunks.c.rule_set,
         )
         .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
         .join(
@@ -386,7 +388,9 @@ def _stored_chunk(row: Row[Any], reader: RowReader) -> StoredChunk:
         label_tenant,
         digest,
         fields,
-    ) = cast("tuple[Any, ...]", row[:25])
+        screening_rules,
+        rule_set,
+    ) = cast("tuple[Any, ...]", row[:27])
     return StoredChunk(
         point_id=point_id,
         chunk_id=chunk_id,
@@ -406,6 +410,8 @@ def _stored_chunk(row: Row[Any], reader: RowReader) -> StoredChunk:
         blob=blob,
         attributes=reader.attributes(attributes),
         pending=Pending(pending),
+        rules=tuple(screening_rules.split()),
+        rule_set=rule_set,
     )
 
 
