@@ -22,6 +22,7 @@ from ragward.evidence import Recorder
 from ragward.explanation import Explainer, ExplainerPorts
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion, IngestionPorts
+from ragward.outputs import Outputs, OutputsPorts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.ports import (
     AuditLog,
@@ -84,6 +85,7 @@ class Ragward:
     stewardship: Stewardship
     relabelling: Relabelling
     evaluation: Evaluation
+    outputs: Outputs
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
@@ -287,6 +289,19 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             entity_types=_entity_types(),
         )
     )
+    outputs = Outputs(
+        OutputsPorts(
+            pdp=pdp,
+            catalog=catalog,
+            finder=finder,
+            screener=screener,
+            protection=protection,
+            audit=audit,
+            limiter=held.limiter,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
     explainer = Explainer(
         ExplainerPorts(
             pdp=pdp,
@@ -318,6 +333,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "stewardship": stewardship,
         "relabelling": relabelling,
         "evaluation": evaluation,
+        "outputs": outputs,
         "explainer": explainer,
         "policy_administration": policy_administration,
         "provisioning": provisioning,

@@ -488,6 +488,7 @@ _PASSING = frozenset(
         "hash",
         "head",
         "index",
+        "inspection_id",
         "lastModified",
         "next_token",
         "ragward-epoch-token",

@@ -41,6 +41,7 @@ class EventType(StrEnum):
     INTEGRITY_FAILURE = "integrity.failure"
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"
+    OUTPUT_INSPECTED = "output.inspected"
     POLICY_APPROVED = "policy.approved"
     POLICY_CHANGED = "policy.changed"
     POLICY_PROPOSED = "policy.proposed"
