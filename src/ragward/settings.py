@@ -9,6 +9,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -114,6 +115,10 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         "json", description="Log lines as JSON or for people."
     )
+    egress_hosts: tuple[str, ...] = Field(
+        (),
+        description="Further hosts that a serving process may connect to, beside those of database_url, qdrant_url and key sets.",
+    )
     demo: bool = Field(False, description="A throw-away installation: allows env: passphrases.")
 
     @classmethod
@@ -192,6 +197,14 @@ class Settings(BaseSettings):
     def catalog_url(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite:///{self.data_dir / 'catalog.db'}"
+
+
+def outgoing_hosts(settings: Settings) -> frozenset[str]:
+    """The hosts that these settings make a serving process connect to."""
+    urls = [settings.database_url, settings.qdrant_url]
+    urls += [issuer.jwks for issuer in settings.issuers if "://" in issuer.jwks]
+    named = (urlsplit(url).hostname for url in urls if url)
+    return frozenset({*settings.egress_hosts, *(host for host in named if host)})
 
 
 def is_loopback(host: str) -> bool:

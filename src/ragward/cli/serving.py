@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ragward.bootstrap import Doubles, Ragward, open_keyring, read_passphrase
+from ragward.bootstrap import Doubles, Ragward, hold_to_allowed_hosts, open_keyring, read_passphrase
 from ragward.settings import Settings
 
 _RESTART_SECONDS: Final = 1.0
@@ -59,6 +59,7 @@ def _run_uvicorn(ragward: Ragward, listener: socket.socket) -> None:
     from ragward.api import logs
     from ragward.api.app import create_app
 
+    hold_to_allowed_hosts(ragward.settings)
     logs.configure(ragward.settings.log_format)
     config = uvicorn.Config(
         create_app(ragward), log_config=None, access_log=False, server_header=False

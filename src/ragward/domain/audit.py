@@ -41,6 +41,8 @@ class EventType(StrEnum):
     INTEGRITY_FAILURE = "integrity.failure"
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"
+    MODEL_ACCEPTED = "model.accepted"
+    MODEL_REFUSED = "model.refused"
     OUTPUT_INSPECTED = "output.inspected"
     POLICY_APPROVED = "policy.approved"
     POLICY_CHANGED = "policy.changed"
