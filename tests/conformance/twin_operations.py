@@ -164,7 +164,7 @@ ASKED = {
         foreign=404,
     ),
     "inspect_output": Asked(
-        lambda of: _json(receipt_id=of.receipt()["receipt_id"], answer="It is well."),
+        lambda of: {"by": "ann", **_json(receipt_id=of.receipt()["receipt_id"], answer="Well.")},
         foreign=404,
     ),
     "register_application": Asked(_application, 201),

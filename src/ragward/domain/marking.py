@@ -59,7 +59,7 @@ NOBODY_VOUCHES: Final = SourceTrust()
 
 def delimiter_of(receipt_id: str) -> str:
     """The delimiter of one answer: as random as its receipt's id, so nobody who wrote a document knows it."""
-    return hashlib.sha256(b"ragward.delimiter.v1\0" + receipt_id.encode()).hexdigest()[:24]
+    return hashlib.sha256(b"ragward.delimiter.v1\0" + receipt_id.encode()).hexdigest()[:32]
 
 
 def marked(text: str, delimiter: str, trust: str, document_id: str) -> str:
