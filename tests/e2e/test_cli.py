@@ -521,3 +521,14 @@ def test_an_error_is_one_line_and_never_a_trace(tmp_path):
     assert done.stderr.count("\n") == 1
     bad = subprocess.run([PROGRAM, "query", "--nope"], capture_output=True, text=True, check=False)
     assert bad.returncode == 2
+
+
+def test_an_answer_is_inspected_under_its_receipt(home, ragward):
+    answer = home / "answer.txt"
+    answer.write_text("Ask person1@example.com about the budget.")
+    receipt = parsed(ragward("query", "budget salary contract", "--as", "ben", "--json"))["receipt"]
+    command = ("inspect-output", receipt["receipt_id"], answer, "--json", "--as")
+    found = parsed(ragward(*command, "ben"))
+    assert (found["outcome"], found["removed"]) == ("changed", {"EMAIL_ADDRESS": 1})
+    assert "person1" not in found["text"]
+    assert ragward(*command, "ann") == (3, "access.not_found")
