@@ -53,6 +53,7 @@ from ragward.domain.envelope import (
 from ragward.domain.errors import RagwardError
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.findings import Screening, Span
+from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.keys import KEKStatus, Reading, WrappedDEK
 from ragward.domain.labels import AccessLabel, Classification
@@ -357,6 +358,9 @@ class DocumentStore(Protocol):
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """One stored chunk per point of the current version, in order, for rebuild, explain and relabel."""
 
+    def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
+        """Chunks of current versions, active or quarantined, that have any of these fingerprints, by id."""
+
     def points_with_attributes(
         self,
         tenant: str,
@@ -539,6 +543,10 @@ class Redactor(Protocol):
 class Screener(Protocol):
     """Recognises text that tries to give orders to a model."""
 
+    @property
+    def rule_set(self) -> str:
+        """The version of the rules, stored with what they said."""
+
     def screen(self, text: str) -> Screening:
         """Normalises, then applies the rules, sentence by sentence."""
 
@@ -625,7 +633,7 @@ class Keyring(Protocol):
         """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token` or `page-token`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token` or `fingerprint`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

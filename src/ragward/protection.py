@@ -20,6 +20,7 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.envelope import EncryptionContext, Kind, Suite, WrappingContext
 from ragward.domain.errors import ConflictError, IntegrityError, RagwardError, UnavailableError
+from ragward.domain.fingerprints import fingerprints, tenant_key
 from ragward.domain.handling import Handling
 from ragward.domain.keys import Reading, WrappedDEK
 from ragward.domain.labels import AccessLabel
@@ -65,6 +66,10 @@ class Protection:
         for place, chunk in zip(places, stored, strict=True):
             dek = deks[place]
             yield dek if isinstance(dek, RagwardError) else self._decrypted(chunk, dek)
+
+    def fingerprint_key(self, tenant: str) -> bytes:
+        """The key of a tenant's fingerprints. Raises `unavailable.keys`."""
+        return tenant_key(self.keyring.mac_key("fingerprint"), tenant)
 
     def new_version(self, document_id: str, version: int, label: AccessLabel) -> VersionEncryption:
         """A fresh DEK for one document version, wrapped under the KEK of its classification and bound to its label."""
@@ -167,6 +172,7 @@ class VersionEncryption:
         views = [self._views(item) for item in scanned]
         texts = [text for chunk_views in views for _, text in chunk_views]
         vectors = iter(self.protection.embedder.embed(texts))
+        key = self.protection.fingerprint_key(self.label.tenant)
         chunks = []
         for item, chunk_views in zip(scanned, views, strict=True):
             name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
@@ -181,6 +187,9 @@ class VersionEncryption:
                     entity_types=item.entity_types,
                     verdict=item.screening.verdict.value,
                     points=points,
+                    rules=item.screening.rules,
+                    rule_set=item.screening.rule_set,
+                    fingerprints=fingerprints(item.chunk.text, key),
                 )
             )
         return tuple(chunks)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ragward.cli.access import access_app
+from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 from ragward.cli.policy_group import policy_app
 
@@ -37,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
         ("keys", keys_app),
         ("audit", audit_app),
         ("index", index_app),
+        ("model", model_app),
         ("bench", bench_app),
     ):
         app.add_typer(group, name=name)

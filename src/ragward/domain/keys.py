@@ -114,4 +114,6 @@ DEKS_PER_MINUTE: Final[Mapping[Classification, int]] = {
     Classification.RESTRICTED: 3000,
 }
 
-MAC_PURPOSES: Final = frozenset({"audit-chain", "query-tag", "epoch-token", "page-token"})
+MAC_PURPOSES: Final = frozenset(
+    {"audit-chain", "query-tag", "epoch-token", "page-token", "fingerprint"}
+)
