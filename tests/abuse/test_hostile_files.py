@@ -357,7 +357,7 @@ def test_a_parser_cannot_choose_a_code_of_another_kind():
 
 
 @settings(
-    max_examples=2000 if PROVE else 60,
+    max_examples=2000 if PROVE else 30,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -80,7 +80,7 @@ def edits(draw, rows, memberships):
     )
 
 
-@settings(max_examples=300 if PROVE else 60)
+@settings(max_examples=300 if PROVE else 25)
 @given(
     rows=st.lists(make.rows, min_size=1, max_size=8, unique=True),
     memberships=make.memberships(),

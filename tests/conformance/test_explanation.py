@@ -198,7 +198,7 @@ def store_of(rows, memberships, labels):
 _GRANTED = [frozenset({group}) for group in make.GROUPS[-2:]]
 
 
-@settings(max_examples=400 if PROVE else 60)
+@settings(max_examples=400 if PROVE else 30)
 @given(
     rows=st.lists(make.rows, max_size=6, unique=True).map(lambda rows: [make.BROAD, *rows]),
     memberships=make.memberships(),
@@ -229,7 +229,7 @@ def test_nothing_smaller_would_do(
     assert len(alone) == (len(found.found) + found.more if size == 1 else 0)
     if size > 2:
         pairs = itertools.combinations(singles, 2)
-        for changes in itertools.islice(pairs, None if PROVE else 400):
+        for changes in itertools.islice(pairs, None if PROVE else 150):
             assert not _permits_quickly(pdp, policy, supposed(start, changes)), changes
 
 

@@ -45,7 +45,7 @@ def enforced(oracle, subject, labels, now):
     }
 
 
-@settings(max_examples=400 if PROVE else 80)
+@settings(max_examples=400 if PROVE else 40)
 @given(
     rows=st.lists(make.hostile_rows, min_size=1, max_size=8),
     memberships=make.chains(),
@@ -221,7 +221,7 @@ class Revocations(RuleBasedStateMachine):
 
 TestRevocations = Revocations.TestCase
 TestRevocations.settings = settings(
-    max_examples=200 if PROVE else 30, stateful_step_count=25, deadline=None
+    max_examples=200 if PROVE else 15, stateful_step_count=25, deadline=None
 )
 
 

@@ -107,7 +107,7 @@ def world(request, tmp_path_factory):
 
 
 queries = st.lists(st.sampled_from(company.WORDS), min_size=1, max_size=6).map(" ".join)
-COUNT = 400 if PROVE else 60
+COUNT = 400 if PROVE else 25
 
 
 def check(world, asker, query, k):

@@ -24,7 +24,7 @@ from tests.conftest import PROVE
 from tests.e2e.scim import application, rows
 from tests.installation import initialised, opened
 
-ROUNDS = 100 if PROVE else 15
+ROUNDS = 100 if PROVE else 8
 QUERY = "voltage laboratory"
 
 

@@ -19,7 +19,7 @@ from tests import company
 from tests.conftest import PROVE
 from tests.installation import asked_by, initialised, opened
 
-ROUNDS = 200 if PROVE else 25
+ROUNDS = 200 if PROVE else 10
 QUERY = "voltage laboratory"
 LABEL = AccessLabel(
     tenant="acme",

@@ -33,10 +33,10 @@ from tests.fakes.limiter_memory import FakeLimiter
 from tests.installation import PASSPHRASE, qdrant_client_index
 
 LEGS = {
-    "edge": 200,
-    "edge without payload index": 200 if PROVE else 30,
-    "qdrant-client": 200 if PROVE else 30,
-    "qdrant-client without payload index": 200 if PROVE else 10,
+    "edge": 200 if PROVE else 100,
+    "edge without payload index": 200 if PROVE else 12,
+    "qdrant-client": 200 if PROVE else 12,
+    "qdrant-client without payload index": 200 if PROVE else 6,
 }
 COMPANIES = [Company.load(tenant) for tenant in ("aurora", "borealis")]
 SUBJECTS = [(company.tenant, name) for company in COMPANIES for name in company.golden]

@@ -905,7 +905,7 @@ _OPERATIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=600 if PROVE else 120)
+@settings(max_examples=600 if PROVE else 40)
 @given(operations=st.lists(_OPERATIONS, max_size=3), kind=st.sampled_from(["Users", "Groups"]))
 def test_no_patch_is_answered_with_a_server_error(idp, operations, kind):
     name = f"fuzzed-{time.monotonic_ns()}"
@@ -917,7 +917,7 @@ def test_no_patch_is_answered_with_a_server_error(idp, operations, kind):
         refused(response, response.status_code, response.json().get("scimType"))
 
 
-@settings(max_examples=600 if PROVE else 120)
+@settings(max_examples=600 if PROVE else 40)
 @given(body=_JSON, kind=st.sampled_from(["Users", "Groups", ".search"]), core=st.booleans())
 def test_no_body_is_answered_with_a_server_error(idp, body, kind, core):
     if core and isinstance(body, dict):
@@ -926,7 +926,7 @@ def test_no_body_is_answered_with_a_server_error(idp, body, kind, core):
     assert response.status_code in (200, 201, 400, 409, 501), response.text
 
 
-@settings(max_examples=600 if PROVE else 120)
+@settings(max_examples=600 if PROVE else 40)
 @given(
     st.lists(_WORDS | st.sampled_from([" eq ", " and ", " sw ", "(", ")", "true"]), max_size=7).map(
         "".join
