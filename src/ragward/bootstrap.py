@@ -12,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
+from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
+from ragward.domain.disclosure import DisclosureRules
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.jobs import JobItem
 from ragward.domain.passages import Answer, RetrievalRequest
@@ -41,6 +43,7 @@ from ragward.ports import (
 from ragward.protection import Protection
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
+from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.settings import Settings
 from ragward.stewardship import Stewardship, StewardshipPorts
@@ -80,6 +83,8 @@ class Ragward:
 
     settings: Settings
     retrieval: Retrieval
+    disclosure: Disclosure
+    rescanning: Rescanning
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
@@ -188,6 +193,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     from ragward.adapters.epoch_tokens_aessiv import AESSIVEpochTokens
     from ragward.adapters.handling_toml import load_handling
     from ragward.adapters.identity_keys import new_api_key
+    from ragward.adapters.pseudonyms_aessiv import AESSIVPseudonyms
     from ragward.adapters.redactor_presidio import PresidioRedactor
     from ragward.adapters.scope_directory import MemoryScopeDirectory
     from ragward.adapters.screener_rules import RuleScreener
@@ -203,9 +209,11 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     audit, index = held.audit, held.index
     cipher = AESGCMCipher()
     redactor = PresidioRedactor()
-    finder = given.finder or _finder()
+    classifier = RuleClassifier.from_file(policies / "classification.yaml")
+    rules = _disclosure_rules(policies)
+    finder = given.finder or _finder(settings, embedder, rules)
     screener = RuleScreener.from_file(policies / "injection.yaml")
-    pdp = given.pdp or _pdp(catalog, policies)
+    pdp = given.pdp or _pdp(catalog, policies, rules)
     scopes = MemoryScopeDirectory(catalog)
     epoch_tokens = AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token"))
     recorder = Recorder(audit=audit, clock=clock)
@@ -220,6 +228,14 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         catalog=catalog, index=index, keyring=keyring, cipher=cipher, recorder=recorder
     )
     identity = given.identity or _identity(settings, catalog, clock)
+    disclosure = Disclosure(
+        rules=rules,
+        tokens=AESSIVPseudonyms(lambda: keyring.mac_key("pseudonym")),
+        finder=finder,
+        pdp=pdp,
+        recorder=recorder,
+        clock=clock,
+    )
     retrieval = Retrieval(
         RetrievalPorts(
             identity=identity,
@@ -230,6 +246,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             index=index,
             catalog=catalog,
             protection=protection,
+            disclosure=disclosure,
             recorder=recorder,
             epoch_tokens=epoch_tokens,
             clock=clock,
@@ -241,7 +258,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             chunker=given.chunker or _chunker(settings),
             finder=finder,
             screener=screener,
-            classifier=RuleClassifier.from_file(policies / "classification.yaml"),
+            classifier=classifier,
             pdp=pdp,
             catalog=catalog,
             protection=protection,
@@ -266,6 +283,18 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         RelabellingPorts(
             catalog=catalog,
             pdp=pdp,
+            protection=protection,
+            index_sync=index_sync,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
+    rescanning = Rescanning(
+        RescanningPorts(
+            catalog=catalog,
+            pdp=pdp,
+            finder=finder,
+            classifier=classifier,
             protection=protection,
             index_sync=index_sync,
             recorder=recorder,
@@ -312,6 +341,8 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     )
     return {
         "retrieval": retrieval,
+        "disclosure": disclosure,
+        "rescanning": rescanning,
         "ingestion": ingestion,
         "stewardship": stewardship,
         "relabelling": relabelling,
@@ -536,17 +567,30 @@ def development_token(
     )
 
 
-def _finder() -> Finder:
+def _finder(settings: Settings, embedder: Embedder, rules: DisclosureRules) -> Finder:
+    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
     from ragward.adapters.finder_presidio import PresidioFinder
+    from ragward.adapters.names import NamesDetector
 
-    return PresidioFinder.load()
+    names = None
+    if isinstance(embedder, SentenceTransformersEmbedder):  # another has no layers to read
+        names = NamesDetector(embedder, _model_dir(settings), strict=rules.strict)
+    return PresidioFinder.load(names, rules.detected())
 
 
-def _pdp(catalog: Catalog, policies: Path) -> PolicyDecisionPoint:
+def _disclosure_rules(policies: Path) -> DisclosureRules:
+    from ragward.adapters.redaction_toml import load_redaction
+
+    return load_redaction(policies / "redaction.toml", _entity_types())
+
+
+def _pdp(catalog: Catalog, policies: Path, rules: DisclosureRules) -> PolicyDecisionPoint:
     from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
 
     model_text = (policies / "model.conf").read_text(encoding="utf-8")
-    return CasbinPolicyDecisionPoint(catalog, model_text=model_text, entity_types=_entity_types())
+    return CasbinPolicyDecisionPoint(
+        catalog, model_text=model_text, entity_types=_entity_types(), most_for=rules.most_for
+    )
 
 
 def _entity_types() -> frozenset[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ragward.domain.content import ChunkContent, pack_vector
+from ragward.domain.content import ChunkContent, pack_vector, unpack_vector
 from ragward.domain.corpus import (
     KeyReference,
     ScannedChunk,
     StagedChunk,
     StagedPoint,
     StoredChunk,
+    Vector,
     View,
     wrapping_context,
 )
@@ -47,6 +48,20 @@ class Protection:
             stored.blob, dek=dek, dek_id=stored.key.dek_id, context=stored.content_context()
         )
         return ChunkContent.from_bytes(plaintext)
+
+    def open_vector(self, stored: StoredChunk, blob: bytes) -> list[float]:
+        """A point's vector, verified as its content is. Raises `integrity.*`, `unavailable.keys`."""
+        dek = self.keyring.unwrap(stored.key.wrapped_dek, stored.wrapping_context())
+        context = EncryptionContext(
+            tenant=stored.label.tenant,
+            document_id=stored.document_id,
+            chunk_id=stored.point_id,
+            kind=Kind.VECTOR,
+            revision=stored.version,
+        )
+        return unpack_vector(
+            self.cipher.decrypt(blob, dek=dek, dek_id=stored.key.dek_id, context=context)
+        )
 
     def new_version(self, document_id: str, version: int, label: AccessLabel) -> VersionEncryption:
         """A fresh DEK for one document version, wrapped under the KEK of its classification and bound to its label."""
@@ -87,17 +102,37 @@ class VersionEncryption:
     key: KeyReference
 
     def staged_chunks(
-        self, scanned: Sequence[ScannedChunk], detector_version: str
+        self,
+        scanned: Sequence[ScannedChunk],
+        detector_version: str,
+        full: Sequence[Vector] | None = None,
+        kept: Mapping[tuple[int, View], Vector] | None = None,
     ) -> tuple[StagedChunk, ...]:
-        """Embeds all views of all chunks in one batch, then encrypts contents and vectors."""
+        """Embeds in one batch all views of all chunks whose vectors are not given; encrypts contents and vectors.
+
+        `full` has one for the full view of each chunk, `kept` those of (ordinal, view)."""
         views = [self._views(item) for item in scanned]
-        texts = [text for chunk_views in views for _, text in chunk_views]
-        vectors = iter(self.protection.embedder.embed(texts))
+        given = dict(kept or {})
+        if full is not None:
+            for item, vector in zip(scanned, full, strict=True):
+                given[item.chunk.ordinal, View.FULL] = vector
+        wanted = [
+            (item.chunk.ordinal, view, text)
+            for item, chunk_views in zip(scanned, views, strict=True)
+            for view, text in chunk_views
+            if (item.chunk.ordinal, view) not in given
+        ]
+        made = self.protection.embedder.embed([text for _, _, text in wanted])
+        for (ordinal, view, _), vector in zip(wanted, made, strict=True):
+            given[ordinal, view] = vector
         chunks = []
         for item, chunk_views in zip(scanned, views, strict=True):
             name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
             chunk_id = str(uuid.uuid5(_NAMESPACE, name))
-            points = tuple(self._point(chunk_id, view, next(vectors)) for view, _ in chunk_views)
+            points = tuple(
+                self._point(chunk_id, view, given[item.chunk.ordinal, view])
+                for view, _ in chunk_views
+            )
             content = ChunkContent.of(item.chunk.text, item.spans, detector_version)
             chunks.append(
                 StagedChunk(

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     )
     policies_dir: Path | None = Field(
         None,
-        description="Directory with model.conf, handling.toml, duties.toml, classification.yaml, injection.yaml; empty means the shipped ones.",
+        description="Directory with model.conf, handling.toml, duties.toml, redaction.toml, classification.yaml, injection.yaml; empty means the shipped ones.",
     )
     four_eyes: bool = Field(
         True, description="A policy change that touches RESTRICTED waits for a second person."

@@ -41,7 +41,9 @@ _KDF_BOUNDS: Final = {
     "lanes": (1, 64),
 }
 _MAX_WRAPS: Final = 2**32
-_MAC_PURPOSES: Final = frozenset({"audit-chain", "query-tag", "epoch-token", "page-token"})
+_MAC_PURPOSES: Final = frozenset(
+    {"audit-chain", "query-tag", "epoch-token", "page-token", "pseudonym"}
+)
 
 
 class FileKeyring:

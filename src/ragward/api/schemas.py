@@ -60,6 +60,11 @@ class RetrieveRequest(Strict):
         max_length=100,
         description="The `Ragward-Epoch-Token` of a write that the answer must take into account.",
     )
+    purpose: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9_-]{0,31})?$",
+        description="What the answer is for; with the label it decides how personal data is shown.",
+    )
 
 
 class PassageModel(BaseModel):

@@ -118,6 +118,7 @@ def passage(
         score=round(chunk.score if raw_score else 1 / rank, 4),
         share=kept.share,
         removed=redacted.removed,
+        altered=redacted.altered,
         flagged=stored.verdict == Verdict.FLAG,
         attributes=stored.attributes,
     )

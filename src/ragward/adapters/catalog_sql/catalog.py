@@ -270,6 +270,11 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         with self._database.read(tenant) as connection:
             return documents.read_stored_chunks(connection, tenant, point_ids)
 
+    def vector_blobs(self, tenant: str, document_id: str) -> dict[str, bytes]:
+        """Encrypted vectors of the current version by point."""
+        with self._database.read(tenant) as connection:
+            return documents.read_vector_blobs(connection, tenant, document_id)
+
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """Raises `access.not_found`."""
         with self._database.read(tenant) as connection:

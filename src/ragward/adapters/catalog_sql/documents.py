@@ -194,6 +194,21 @@ def read_document_chunks(
     return [_stored_chunk(row, reader) for row in rows]
 
 
+def read_vector_blobs(connection: Connection, tenant: str, document_id: str) -> dict[str, bytes]:
+    """Encrypted vectors of the current version by point. Raises `access.not_found`."""
+    record = get_document(connection, tenant, document_id)
+    rows = connection.execute(
+        select(points.c.point_id, points.c.vector_blob)
+        .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
+        .where(
+            points.c.tenant == tenant,
+            chunks.c.document_id == document_id,
+            chunks.c.version == record.version,
+        )
+    )
+    return {row.point_id: bytes(row.vector_blob) for row in rows}
+
+
 def find_points(
     connection: Connection,
     tenant: str,
