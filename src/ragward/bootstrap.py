@@ -569,11 +569,14 @@ def development_token(
 
 def _finder(settings: Settings, embedder: Embedder, rules: DisclosureRules) -> Finder:
     from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
-    from ragward.adapters.finder_presidio import PresidioFinder
+    from ragward.adapters.finder_presidio import NameReader, PresidioFinder
     from ragward.adapters.names import NamesDetector
+    from ragward.adapters.names_presidio import PresidioNames
 
-    names = None
-    if isinstance(embedder, SentenceTransformersEmbedder):  # another has no layers to read
+    names: NameReader | None = None
+    if settings.names_engine is not None:
+        names = PresidioNames(settings.names_engine)
+    elif isinstance(embedder, SentenceTransformersEmbedder):  # another has no layers to read
         names = NamesDetector(embedder, _model_dir(settings), strict=rules.strict)
     return PresidioFinder.load(names, rules.detected())
 

@@ -75,6 +75,10 @@ class Settings(BaseSettings):
         None,
         description="Directory with model.conf, handling.toml, duties.toml, redaction.toml, classification.yaml, injection.yaml; empty means the shipped ones.",
     )
+    names_engine: Path | None = Field(
+        None,
+        description="presidio's analyzer configuration, for names by spaCy, transformers or GLiNER; empty means the trained detector.",
+    )
     four_eyes: bool = Field(
         True, description="A policy change that touches RESTRICTED waits for a second person."
     )

@@ -13,8 +13,9 @@ from ragward.adapters.finder_presidio import ENTITY_TYPES, PresidioFinder
 from ragward.adapters.model_manifest import ModelManifest, find_installed_model
 from ragward.adapters.names import NamesDetector
 from ragward.adapters.names_head import NamesHead
+from ragward.adapters.names_presidio import PresidioNames
 from ragward.domain.corpus import Chunk
-from ragward.domain.errors import IntegrityError
+from ragward.domain.errors import ConfigurationError, IntegrityError
 
 pytestmark = pytest.mark.model
 
@@ -71,7 +72,7 @@ def test_the_pass_that_embeds_gives_the_same_vectors_and_names(embedder, names):
     texts = [
         *[text for text, _, _ in SENTENCES],
         *PLAIN,
-        "long " * 600 + "Ingeborg Halvorsen left.",
+        "The tank is full. " * 120 + "Yesterday Ingeborg Halvorsen left.",
     ]
     vectors, found = names.read_chunks(texts)
     plain = np.array(embedder.embed(texts))
@@ -143,3 +144,36 @@ def test_the_head_belongs_to_the_model_that_is_installed():
     manifest = json.loads((names_head._MODELS / "names-head.json").read_text("utf-8"))
     assert manifest["body"] == ModelManifest.shipped().digest()
     assert (names_head._MODELS / "names-head.npz").stat().st_size < 300_000
+
+
+def test_an_engine_of_presidios_own_can_take_its_place(tmp_path):
+    import spacy
+
+    language = spacy.blank("en")
+    ruler = language.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PERSON", "pattern": "Zorblax"}])
+    language.to_disk(tmp_path / "model")
+    file = tmp_path / "engine.yaml"
+    file.write_text(
+        f"""
+supported_languages: [en]
+nlp_configuration:
+  nlp_engine_name: spacy
+  models: [{{lang_code: en, model_name: {tmp_path / "model"}}}]
+recognizer_registry:
+  supported_languages: [en]
+  recognizers:
+    - {{name: SpacyRecognizer, type: predefined}}
+"""
+    )
+    finder = PresidioFinder.load(PresidioNames(file))
+    text = "Nobody saw Zorblax leave at noon."
+    chunks = [Chunk(ordinal=0, start=0, end=len(text), text=text)]
+    scan = finder.scan(text, chunks)
+    assert [(text[s.start : s.end], s.entity_type) for s in scan.spans] == [("Zorblax", "PERSON")]
+    assert scan.vectors is None
+    file.write_text("nlp_configuration: {nlp_engine_name: nothing}")
+    with pytest.raises(ConfigurationError):
+        PresidioNames(file).read([text])
+    with pytest.raises(ConfigurationError):
+        PresidioNames(tmp_path / "absent.yaml")
