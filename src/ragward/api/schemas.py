@@ -81,6 +81,9 @@ class PassageModel(BaseModel):
     score: float
     share: float = Field(description="Share of the chunk that is shown.")
     removed: dict[str, int] = Field(description="Personal data taken out, by type.")
+    altered: dict[str, int] = Field(
+        {}, description="Personal data made less exact or a pseudonym, by type."
+    )
     flagged: bool = Field(description="The text holds what looks like instructions to a model.")
     attributes: dict[str, Attribute]
 
@@ -99,6 +102,7 @@ class PassageModel(BaseModel):
             score=passage.score,
             share=passage.share,
             removed=dict(passage.removed),
+            altered=dict(passage.altered),
             flagged=passage.flagged,
             attributes=dict(passage.attributes),
         )

@@ -84,6 +84,7 @@ def passage_json(item: Passage) -> dict[str, Any]:
         "score": item.score,
         "share": item.share,
         "removed": dict(item.removed),
+        "altered": dict(item.altered),
         "flagged": item.flagged,
         "attributes": dict(item.attributes),
     }
