@@ -6,12 +6,14 @@ authenticated. Its `replace` operator on one value by itself is sound.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from ragward.domain.findings import Span
 from ragward.domain.passages import RedactedText
+
+_START: Final = attrgetter("start")
 
 
 class PresidioRedactor:
@@ -29,42 +31,35 @@ class PresidioRedactor:
         shown_as: Mapping[str, Callable[[str], str | None]] | None = None,
     ) -> RedactedText:
         """The text as a subject may see it."""
-        hidden = _joined(sorted(s for s in spans if s.entity_type not in revealed))
+        hidden = [span for span in spans if span.entity_type not in revealed]
         if not hidden:
             return RedactedText(text=text, removed={})
-        removed: Counter[str] = Counter()
-        altered: Counter[str] = Counter()
+        hidden.sort(key=_START)
+        shows = shown_as or {}
+        removed: dict[str, int] = {}
+        altered: dict[str, int] = {}
         parts: list[str] = []
         at = 0
         for span in hidden:
-            show = (shown_as or {}).get(span.entity_type)
-            instead = show(text[span.start : span.end]) if show else None
-            (removed if instead is None else altered)[span.entity_type] += 1
-            parts += [text[at : span.start], instead or self._name(span.entity_type)]
-            at = span.end
+            start, end, kind = span.start, span.end, span.entity_type
+            if start < at:  # overlapping all the same: nothing of either is left
+                at = max(at, end)
+                continue
+            show = shows.get(kind)
+            instead = show(text[start:end]) if show else None
+            counts = removed if instead is None else altered
+            counts[kind] = counts.get(kind, 0) + 1
+            parts.append(text[at:start])
+            parts.append(instead or self._names.get(kind) or self._name(kind))
+            at = end
         parts.append(text[at:])
-        return RedactedText(text="".join(parts), removed=dict(removed), altered=dict(altered))
+        return RedactedText(text="".join(parts), removed=removed, altered=altered)
 
     def _name(self, entity_type: str) -> str:
-        name = self._names.get(entity_type)
-        if name is None:
-            if self._replace is None:
-                from presidio_anonymizer.operators import Replace
+        if self._replace is None:
+            from presidio_anonymizer.operators import Replace
 
-                self._replace = Replace()
-            made = self._replace.operate("", {"entity_type": entity_type})
-            name = self._names[entity_type] = str(made)
+            self._replace = Replace()
+        name = str(self._replace.operate("", {"entity_type": entity_type}))
+        self._names[entity_type] = name
         return name
-
-
-def _joined(spans: Sequence[Span]) -> list[Span]:
-    """Overlapping spans as one, so that no character of either is left."""
-    joined: list[Span] = []
-    for span in spans:
-        if joined and span.start < joined[-1].end:
-            before = joined[-1]
-            end = max(before.end, span.end)
-            joined[-1] = Span(before.start, end, before.entity_type, before.score)
-        else:
-            joined.append(span)
-    return joined
