@@ -5,6 +5,8 @@ Adapters are imported where they are opened, because several of them load second
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from ragward.domain.access import Credentials, Subject
 from ragward.domain.disclosure import DisclosureRules
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.jobs import JobItem
+from ragward.domain.keys import USES_OF, KeyRole, KeyUse
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.domain.policy_review import SeparatedDuties
 from ragward.evaluation import Evaluation, EvaluationPorts
@@ -193,6 +196,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     from ragward.adapters.epoch_tokens_aessiv import AESSIVEpochTokens
     from ragward.adapters.handling_toml import load_handling
     from ragward.adapters.identity_keys import new_api_key
+    from ragward.adapters.keyring_limited import LimitedKeyring
     from ragward.adapters.pseudonyms_aessiv import AESSIVPseudonyms
     from ragward.adapters.redactor_presidio import PresidioRedactor
     from ragward.adapters.scope_directory import MemoryScopeDirectory
@@ -200,7 +204,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
 
     policies = settings.policies_dir or resource("policies")
     clock = given.clock or SystemClock()
-    keyring = given.keyring or open_keyring(settings)
+    keyring = given.keyring or _closing(open_keyring(settings), stack)
     catalog = given.catalog or open_catalog(settings, stack)
     embedder = given.embedder or _embedder(settings)
     held = _held(settings, given, keyring, embedder, stack)
@@ -213,19 +217,31 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     rules = _disclosure_rules(policies)
     finder = given.finder or _finder(settings, embedder, rules)
     screener = RuleScreener.from_file(policies / "injection.yaml")
-    pdp = given.pdp or _pdp(catalog, policies, rules)
+    pdp = given.pdp or _pdp(catalog, policies)
     scopes = MemoryScopeDirectory(catalog)
     epoch_tokens = AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token"))
     recorder = Recorder(audit=audit, clock=clock)
+    reading, writing, moving = (
+        LimitedKeyring(keyring, uses)
+        for uses in (
+            {KeyUse.UNWRAP},
+            {KeyUse.WRAP},
+            {KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP},
+        )
+    )
     protection = Protection(
-        keyring=keyring,
+        keyring=reading,
         cipher=cipher,
         embedder=embedder,
         redactor=redactor,
         handling=load_handling(policies / "handling.toml"),
     )
     index_sync = IndexSync(
-        catalog=catalog, index=index, keyring=keyring, cipher=cipher, recorder=recorder
+        catalog=catalog,
+        index=index,
+        keyring=LimitedKeyring(keyring, {KeyUse.VECTORS}),
+        cipher=cipher,
+        recorder=recorder,
     )
     identity = given.identity or _identity(settings, catalog, clock)
     disclosure = Disclosure(
@@ -261,7 +277,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             classifier=classifier,
             pdp=pdp,
             catalog=catalog,
-            protection=protection,
+            protection=dataclasses.replace(protection, keyring=writing),
             index_sync=index_sync,
             recorder=recorder,
             clock=clock,
@@ -271,7 +287,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         StewardshipPorts(
             catalog=catalog,
             pdp=pdp,
-            keyring=keyring,
+            keyring=LimitedKeyring(keyring, {KeyUse.ADMINISTER}),
             index_sync=index_sync,
             recorder=recorder,
             audit=audit,
@@ -283,7 +299,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         RelabellingPorts(
             catalog=catalog,
             pdp=pdp,
-            protection=protection,
+            protection=dataclasses.replace(protection, keyring=moving),
             index_sync=index_sync,
             recorder=recorder,
             clock=clock,
@@ -295,7 +311,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             pdp=pdp,
             finder=finder,
             classifier=classifier,
-            protection=protection,
+            protection=dataclasses.replace(protection, keyring=moving),
             index_sync=index_sync,
             recorder=recorder,
             clock=clock,
@@ -306,7 +322,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             limiter=held.limiter,
             pdp=pdp,
             catalog=catalog,
-            keyring=keyring,
+            keyring=reading,
             epoch_tokens=epoch_tokens,
             handling=protection.handling,
             recorder=recorder,
@@ -320,7 +336,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             catalog=catalog,
             index=index,
             retrieval=retrieval,
-            keyring=keyring,
+            keyring=reading,
             limiter=held.limiter,
             recorder=recorder,
             clock=clock,
@@ -405,10 +421,33 @@ def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]
 
 
 def open_keyring(settings: Settings, passphrase: str | None = None) -> Keyring:
-    """The keyring file. Raises `config.passphrase`, `integrity.keyring`."""
-    from ragward.adapters.keyring_file import FileKeyring
+    """The keyrings of the settings as one, limited to the process's role. Raises `config.*`, `integrity.keyring`, `unavailable.keys`."""
+    from ragward.adapters.keyring_limited import LimitedKeyring
+    from ragward.adapters.keyring_routed import HoldingKeyring, RoutedKeyring
+    from ragward.adapters.keyrings import open_keyring
 
-    return FileKeyring.open(settings.keyring, passphrase or read_passphrase(settings))
+    def opener(uri: str, path: Path) -> HoldingKeyring:
+        return open_keyring(uri, path, lambda: passphrase or read_passphrase(settings))
+
+    main = opener(settings.keys_uri, settings.keyring)
+    others = {
+        level: functools.partial(opener, uri, path)
+        for level, (uri, path) in settings.other_keyrings.items()
+    }
+    keyring: Keyring = RoutedKeyring(main, others) if others else main
+    role = KeyRole(settings.keys_role)
+    return keyring if role is KeyRole.SERVICE else LimitedKeyring(keyring, USES_OF[role])
+
+
+def create_keyrings(settings: Settings, passphrase: str | None = None) -> None:
+    """Every keyring of the settings that is not there yet. Raises `config.*`, `unavailable.keys`."""
+    from ragward.adapters.keyrings import create_keyring
+
+    wanted = {"": (settings.keys_uri, settings.keyring)}
+    wanted |= {level.name: found for level, found in settings.other_keyrings.items()}
+    for uri, path in wanted.values():
+        if not path.exists():
+            create_keyring(uri, path, lambda: passphrase or read_passphrase(settings))
 
 
 def read_passphrase(settings: Settings) -> str:
@@ -416,6 +455,41 @@ def read_passphrase(settings: Settings) -> str:
     from ragward.adapters import keyring_file
 
     return keyring_file.read_passphrase(settings.passphrase, demo=settings.demo)
+
+
+def protect_process_memory() -> None:
+    """No core dumps, and no attaching; for processes that hold keys."""
+    from ragward.adapters import process_memory
+
+    process_memory.protect_process_memory()
+
+
+def open_broker(settings: Settings, directory: Path) -> ExitStack:
+    """A key broker on its sockets in `directory`, until the stack is closed. Raises `config.*`, `unavailable.*`."""
+    from ragward.adapters.audit_sqlite import SQLiteAuditLog
+    from ragward.adapters.broker_server import BrokerServer
+    from ragward.adapters.clock_system import SystemClock
+    from ragward.brokering import BrokerPorts, KeyBroker
+
+    if settings.keys_uri.startswith("broker:"):
+        raise ConfigurationError("a key broker holds its keys itself: keys_uri names a provider")
+    with ExitStack() as stack:
+        clock = SystemClock()
+        keyring = _closing(open_keyring(settings), stack)
+        catalog = open_catalog(settings, stack)
+        key = keyring.mac_key("audit-chain")
+        audit = _closing(SQLiteAuditLog.open(settings.broker_log, key), stack)
+        ports = BrokerPorts(
+            identity=_identity(settings, catalog, clock),
+            pdp=_pdp(catalog, settings.policies_dir or resource("policies")),
+            labels=catalog,
+            keyring=keyring,
+            recorder=Recorder(audit=audit, clock=clock),
+            clock=clock,
+        )
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _closing(BrokerServer(directory, KeyBroker(ports), keyring), stack)
+        return stack.pop_all()
 
 
 def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:
@@ -433,13 +507,12 @@ def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = N
     return _closing(log, stack)
 
 
-def open_audit_reader(settings: Settings, keyring: Keyring) -> AuditLog:
-    """The audit log beside its writer, for reading and verifying."""
+def open_audit_reader(settings: Settings, keyring: Keyring, *, of_broker: bool = False) -> AuditLog:
+    """The audit log, or a key broker's own, beside its writer, for reading and verifying."""
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
 
-    return SQLiteAuditLog.open_reader(
-        settings.data_dir / "audit.db", keyring.mac_key("audit-chain")
-    )
+    path = settings.broker_log if of_broker else settings.data_dir / "audit.db"
+    return SQLiteAuditLog.open_reader(path, keyring.mac_key("audit-chain"))
 
 
 def manifest_items(manifest: Path, tenant: str) -> list[JobItem]:
@@ -587,12 +660,13 @@ def _disclosure_rules(policies: Path) -> DisclosureRules:
     return load_redaction(policies / "redaction.toml", _entity_types())
 
 
-def _pdp(catalog: Catalog, policies: Path, rules: DisclosureRules) -> PolicyDecisionPoint:
+def _pdp(catalog: Catalog, policies: Path) -> PolicyDecisionPoint:
     from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
 
     model_text = (policies / "model.conf").read_text(encoding="utf-8")
+    most_for = _disclosure_rules(policies).most_for
     return CasbinPolicyDecisionPoint(
-        catalog, model_text=model_text, entity_types=_entity_types(), most_for=rules.most_for
+        catalog, model_text=model_text, entity_types=_entity_types(), most_for=most_for
     )
 
 

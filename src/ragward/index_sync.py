@@ -9,7 +9,9 @@ from typing import Final
 from ragward.domain.audit import EventType
 from ragward.domain.content import unpack_vector
 from ragward.domain.corpus import IndexPoint, OutboxItem
-from ragward.domain.errors import IntegrityError
+from ragward.domain.envelope import PurposeKey
+from ragward.domain.errors import IntegrityError, RagwardError, UnavailableError
+from ragward.domain.keys import WrappedDEK
 from ragward.evidence import Recorder
 from ragward.ports import Catalog, ChunkIndex, Cipher, Keyring
 
@@ -30,11 +32,14 @@ class IndexSync:
         """Works the outbox off; returns how many points were put in or taken out."""
         done = 0
         while work := self.catalog.next_work(limit=_BATCH):
-            points, gone = self._prepared(work)
+            points, gone, away = self._prepared(work)
+            carried = [item for item in work if item.sequence not in away]
             self.index.upsert(points)
             self.index.delete(gone)
-            self.catalog.finish_work(work)
-            done += len(work)
+            self.catalog.finish_work(carried)
+            done += len(carried)
+            if away:
+                raise UnavailableError(code="unavailable.keys")  # what needs that key is still owed
         if done:
             self.index.maintain()
         return done
@@ -45,17 +50,22 @@ class IndexSync:
         self.index.clear()
         return self.run()
 
-    def _prepared(self, work: Sequence[OutboxItem]) -> tuple[list[IndexPoint], list[str]]:
-        """Points to put in and to take out. A point whose vector does not verify is taken out and reported."""
+    def _prepared(self, work: Sequence[OutboxItem]) -> tuple[list[IndexPoint], list[str], set[int]]:
+        """Points to put in, to take out, and entries whose key is away. A point whose vector does not verify is taken out
+        and reported."""
         points: list[IndexPoint] = []
         gone: list[str] = []
-        deks: dict[str, bytes] = {}
+        away: set[int] = set()
+        keys = self._keys(work)
         for item in work:
             if item.scope_id is None:
                 gone.append(item.point_id)
                 continue
             try:
-                vector = unpack_vector(self._opened(item, deks))
+                vector = unpack_vector(self._opened(item, keys))
+            except UnavailableError:
+                away.add(item.sequence)
+                continue
             except IntegrityError as damaged:
                 gone.append(item.point_id)
                 details = {
@@ -68,15 +78,21 @@ class IndexSync:
                 )
                 continue
             points.append(IndexPoint(point_id=item.point_id, scope_id=item.scope_id, vector=vector))
-        return points, gone
+        return points, gone, away
 
-    def _opened(self, item: OutboxItem, deks: dict[str, bytes]) -> bytes:
-        key = item.key
-        if key.dek_id not in deks:
-            deks[key.dek_id] = self.keyring.unwrap(key.wrapped_dek, item.wrapping_context())
+    def _keys(self, work: Sequence[OutboxItem]) -> dict[WrappedDEK, PurposeKey | RagwardError]:
+        """The keys of the vectors to put in: each unwrapped once, none that opens a text."""
+        wraps = list(dict.fromkeys(_wrap(item) for item in work if item.scope_id is not None))
+        return dict(zip(wraps, self.keyring.vector_keys(wraps), strict=True)) if wraps else {}
+
+    def _opened(self, item: OutboxItem, keys: dict[WrappedDEK, PurposeKey | RagwardError]) -> bytes:
+        key = keys[_wrap(item)]
+        if isinstance(key, RagwardError):
+            raise key
         return self.cipher.decrypt(
-            item.vector_blob,
-            dek=deks[key.dek_id],
-            dek_id=key.dek_id,
-            context=item.vector_context(),
+            item.vector_blob, dek=key, dek_id=item.key.dek_id, context=item.vector_context()
         )
+
+
+def _wrap(item: OutboxItem) -> WrappedDEK:
+    return WrappedDEK(wrapped=item.key.wrapped_dek, context=item.wrapping_context())

@@ -30,11 +30,12 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Screening, Verdict
+from ragward.domain.keys import Reading
 from ragward.domain.labels import AccessLabel, Classification, join
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ports import Catalog, Classifier, Clock, Finder, PolicyDecisionPoint
-from ragward.protection import Protection
+from ragward.protection import Protection, contents
 
 MAX_DOCUMENTS: Final = 500
 _JOINT: Final = "\n\n"
@@ -75,12 +76,12 @@ class Rescanning:
     def run(
         self, subject: Subject, *, limit: int = MAX_DOCUMENTS, after: tuple[str, str] | None = None
     ) -> Rescanned:
-        """The next `limit` documents, by corpus and source. The subject must be permitted to ingest into the whole tenant.
+        """The next `limit` documents, by corpus and source. The subject must be permitted to relabel in the whole tenant.
 
         Raises `access.denied`, `request.invalid`, `integrity.*`, every `UnavailableError`."""
         if not 1 <= limit <= MAX_DOCUMENTS:
             raise InvalidRequestError(f"limit is between 1 and {MAX_DOCUMENTS}")
-        self._acts.require_on_tenant(subject, Action.DOCUMENT_INGEST)
+        self._acts.require_on_tenant(subject, Action.DOCUMENT_RELABEL)
         page = self._ports.catalog.documents(subject.tenant, limit=limit, after=after)
         done = [result for record in page if (result := self._rescan(subject, record)) is not None]
         if done:
@@ -101,13 +102,14 @@ class Rescanning:
             return None
         points = ports.catalog.document_chunks(record.tenant, record.document_id)
         stored = [point for point in points if point.view is View.FULL]
-        opened = [ports.protection.open(point) for point in stored]
+        reading = Reading(subject=subject, action=Action.DOCUMENT_RELABEL)
+        opened = contents(ports.protection.opened(stored, reading))
         if all(content.detector_version == ports.finder.version for content in opened):
             return None
         scanned = self._scanned(stored, opened)
         label = self._label(record, opened, scanned)
         encryption = ports.protection.new_version(record.document_id, record.version + 1, label)
-        kept = self._kept(record, points, opened, scanned)
+        kept = self._kept(record, points, opened, scanned, reading)
         staged = encryption.staged_chunks(scanned, ports.finder.version, kept=kept)
         raised = label.classification > record.label.classification
         self._record(subject, record, label, scanned)
@@ -186,6 +188,7 @@ class Rescanning:
         points: Sequence[StoredChunk],
         opened: Sequence[ChunkContent],
         scanned: Sequence[ScannedChunk],
+        reading: Reading,
     ) -> Mapping[tuple[int, View], Vector]:
         """The vectors of views whose text stays as it was: every full one, and redacted ones that read the same."""
         protection = self._ports.protection
@@ -197,7 +200,9 @@ class Rescanning:
             if before.text == now.text:
                 same.add(item.chunk.ordinal)
         return {
-            (point.ordinal, point.view): protection.open_vector(point, blobs[point.point_id])
+            (point.ordinal, point.view): protection.open_vector(
+                point, blobs[point.point_id], reading
+            )
             for point in points
             if point.point_id in blobs and (point.view is View.FULL or point.ordinal in same)
         }

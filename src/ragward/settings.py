@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 
 from ragward.domain.errors import ConfigurationError
+from ragward.domain.labels import Classification
 
 DEVELOPMENT_AUDIENCE = "https://ragward.invalid/api"
 _ROOT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}/[^/]{1,100}")
@@ -62,6 +63,18 @@ class Settings(BaseSettings):
     passphrase: str = Field(
         "prompt:",
         description="Where the keyring's passphrase comes from: prompt:, file:PATH, fd:N, credential:NAME, env:NAME (demo only).",
+    )
+    keys_uri: str = Field(
+        "file:",
+        description="Where KEKs are: file: (in `keyring`), pkcs11:..., awskms:..., vault:... or broker:SOCKET (docs/keys.md).",
+    )
+    keys_for: dict[str, str] = Field(
+        default_factory=dict,
+        description="CLASSIFICATION = URI: classifications whose KEKs are elsewhere than keys_uri says.",
+    )
+    keys_role: Literal["service", "query", "ingest"] = Field(
+        "service",
+        description="What this process may do with keys: service (all), query (unwrap only), ingest (wrap, and open vectors only).",
     )
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
     qdrant_url: str = Field(
@@ -163,6 +176,13 @@ class Settings(BaseSettings):
             raise ValueError("a root is named TENANT/NAME")
         return value
 
+    @field_validator("keys_for")
+    @classmethod
+    def _require_classification(cls, value: dict[str, str]) -> dict[str, str]:
+        if not value.keys() <= set(Classification.__members__):
+            raise ValueError("keys_for names classifications")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _require_public_url(cls, value: str) -> str:
@@ -191,6 +211,27 @@ class Settings(BaseSettings):
                 "the development issuer is refused on an address that others can reach"
             )
         return self
+
+    @property
+    def needs_passphrase(self) -> bool:
+        """Whether a keyring is a file under a passphrase."""
+        return "file:" in (self.keys_uri, *self.keys_for.values())
+
+    @property
+    def other_keyrings(self) -> dict[Classification, tuple[str, Path]]:
+        """(URI, keyring file beside the main one) of the classifications that have a keyring of their own."""
+        return {
+            Classification[name]: (
+                uri,
+                self.keyring.with_name(f"{self.keyring.stem}.{name.lower()}{self.keyring.suffix}"),
+            )
+            for name, uri in self.keys_for.items()
+        }
+
+    @property
+    def broker_log(self) -> Path:
+        """The log of a key broker that these settings start: beside its keyring."""
+        return self.keyring.with_name("broker-audit.db")
 
     @property
     def catalog_url(self) -> str:

@@ -424,9 +424,14 @@ class KeyModel(BaseModel):
 
     kek_id: str
     classification: str
+    purpose: str
     version: int
     state: str
+    provider: str
     created_at: int
+    activated_at: int
+    destroyed_at: int
+    wraps: int
 
 
 class TermModel(BaseModel):

@@ -254,13 +254,15 @@ def audit_verify(
     receipt: Annotated[
         str | None, typer.Option(help="RECEIPT_ID:AUDIT_HASH of an answer, kept elsewhere.")
     ] = None,
+    broker: Annotated[bool, typer.Option(help="A key broker's own log.")] = False,
     as_json: AsJSON = False,
 ) -> None:
     """Check the whole log; exit 1 if it is not consistent."""
     from ragward.cli import commands
 
+    settings = commands.load_settings(context.obj)
     raise typer.Exit(
-        commands.audit_verify(commands.load_settings(context.obj), anchor, receipt, as_json=as_json)
+        commands.audit_verify(settings, anchor, receipt, of_broker=broker, as_json=as_json)
     )
 
 
@@ -271,12 +273,14 @@ def audit_show(
     event: Annotated[
         str | None, typer.Option(help="Only the entry of this event, such as a receipt's.")
     ] = None,
+    broker: Annotated[bool, typer.Option(help="A key broker's own log.")] = False,
     as_json: AsJSON = False,
 ) -> None:
     """The latest entries, or one."""
     from ragward.cli import commands
 
-    commands.audit_show(commands.load_settings(context.obj), last, event, as_json=as_json)
+    settings = commands.load_settings(context.obj)
+    commands.audit_show(settings, last, event, of_broker=broker, as_json=as_json)
 
 
 @audit_app.command("export")
@@ -295,6 +299,17 @@ def keys_status(context: typer.Context, as_json: AsJSON = False) -> None:
     from ragward.cli import commands
 
     commands.keys_status(commands.load_settings(context.obj), as_json=as_json)
+
+
+@keys_app.command("broker")
+def keys_broker(
+    context: typer.Context,
+    sockets: Annotated[Path, typer.Argument(help="Directory for its sockets, one for each role.")],
+) -> None:
+    """Hold the KEKs in this process and unwrap only for subjects whom the policy permits; runs until interrupted."""
+    from ragward.cli import commands, serving
+
+    serving.serve_keys(commands.load_settings(context.obj), sockets)
 
 
 @keys_app.command("rotate")

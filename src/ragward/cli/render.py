@@ -16,8 +16,8 @@ from rich.text import Text
 
 from ragward.domain.audit import AuditEntry
 from ragward.domain.corpus import DocumentRecord
-from ragward.domain.envelope import KEKStatus
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord
+from ragward.domain.keys import KEKStatus
 from ragward.domain.passages import Answer, Passage
 from ragward.relabelling import FolderRelabelling
 
@@ -248,20 +248,31 @@ def keys(status: Sequence[KEKStatus], *, as_json: bool) -> None:
                     {
                         "kek_id": k.kek_id,
                         "tenant": k.tenant,
-                        "purpose": k.purpose,
+                        "classification": k.classification.name,
+                        "purpose": k.purpose.value,
                         "version": k.version,
-                        "state": k.state,
+                        "state": k.state.value,
+                        "provider": k.provider,
                         "created_at": k.created_at,
+                        "activated_at": k.activated_at,
+                        "destroyed_at": k.destroyed_at,
+                        "wraps": k.wraps,
                     }
                     for k in status
                 ]
             )
         )
         return
-    table = Table("tenant", "classification", "version", "state", "created")
+    table = Table("tenant", "classification", "purpose", "version", "state", "created", "wraps")
     for key in status:
         table.add_row(
-            key.tenant, badge(key.purpose), str(key.version), key.state, _day(key.created_at)
+            key.tenant,
+            badge(key.classification.name),
+            key.purpose.value,
+            str(key.version),
+            key.state.value,
+            _day(key.created_at),
+            str(key.wraps),
         )
     console().print(table)
 

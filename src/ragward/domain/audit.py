@@ -42,6 +42,7 @@ class EventType(StrEnum):
     INTEGRITY_FAILURE = "integrity.failure"
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"
+    KEY_USED = "key.used"
     POLICY_APPROVED = "policy.approved"
     POLICY_CHANGED = "policy.changed"
     POLICY_PROPOSED = "policy.proposed"

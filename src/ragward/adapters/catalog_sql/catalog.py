@@ -18,6 +18,7 @@ from ragward.adapters.catalog_sql import (
     outbox,
     relabelling,
     row_security,
+    stored_chunks,
     versions,
 )
 from ragward.adapters.catalog_sql.connection import (
@@ -267,8 +268,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         return epoch
 
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
-        with self._database.read(tenant) as connection:
-            return documents.read_stored_chunks(connection, tenant, point_ids)
+        return stored_chunks.read_stored_chunks(self._database, tenant, point_ids)
 
     def vector_blobs(self, tenant: str, document_id: str) -> dict[str, bytes]:
         """Encrypted vectors of the current version by point."""
@@ -278,7 +278,8 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """Raises `access.not_found`."""
         with self._database.read(tenant) as connection:
-            return documents.read_document_chunks(connection, tenant, document_id)
+            documents.get_document(connection, tenant, document_id)
+            return stored_chunks.read_document_chunks(connection, document_id, tenant)
 
     def points_with_attributes(
         self,
