@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
+from ragward.adapters.model_manifest import ModelFiles, ModelManifest
+from ragward.canary import ModelCanary, require_accepted
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.disclosure import DisclosureRules
@@ -27,6 +29,7 @@ from ragward.evidence import Recorder
 from ragward.explanation import Explainer, ExplainerPorts
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion, IngestionPorts
+from ragward.outputs import Outputs, OutputsPorts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.ports import (
     AuditLog,
@@ -48,7 +51,7 @@ from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
-from ragward.settings import Settings
+from ragward.settings import Settings, outgoing_hosts
 from ragward.stewardship import Stewardship, StewardshipPorts
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
@@ -92,6 +95,7 @@ class Ragward:
     stewardship: Stewardship
     relabelling: Relabelling
     evaluation: Evaluation
+    outputs: Outputs
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
@@ -101,6 +105,7 @@ class Ragward:
     keyring: Keyring
     epoch_tokens: EpochTokens
     embedder: Embedder
+    model_files: ModelFiles
     audit: AuditLog
     limiter: Limiter
     identity: IdentityVerifier
@@ -164,7 +169,7 @@ class Ragward:
             "index": self.index.count,
             "keys": lambda: self.keyring.mac_key("query-tag"),
             "audit": lambda: self.audit.entries(limit=1),
-            "model": lambda: self.embedder.model_digest,
+            "model": self.model_files.require,
         }
         return {name: _outcome(check) for name, check in checks.items()}
 
@@ -193,6 +198,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     from ragward.adapters.cipher_aesgcm import AESGCMCipher
     from ragward.adapters.classifier_rules import RuleClassifier
     from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.egress import stay_offline
     from ragward.adapters.epoch_tokens_aessiv import AESSIVEpochTokens
     from ragward.adapters.handling_toml import load_handling
     from ragward.adapters.identity_keys import new_api_key
@@ -201,12 +207,15 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     from ragward.adapters.redactor_presidio import PresidioRedactor
     from ragward.adapters.scope_directory import MemoryScopeDirectory
     from ragward.adapters.screener_rules import RuleScreener
+    from ragward.adapters.trust_toml import load_trust
 
+    stay_offline()
     policies = settings.policies_dir or resource("policies")
     clock = given.clock or SystemClock()
     keyring = given.keyring or _closing(open_keyring(settings), stack)
     catalog = given.catalog or open_catalog(settings, stack)
     embedder = given.embedder or _embedder(settings)
+    require_accepted(catalog, embedder.model_digest)
     held = _held(settings, given, keyring, embedder, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
@@ -257,6 +266,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             identity=identity,
             limiter=held.limiter,
             screener=screener,
+            trust=load_trust(policies / "trust.toml"),
             pdp=pdp,
             scopes=scopes,
             index=index,
@@ -330,6 +340,19 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             entity_types=_entity_types(),
         )
     )
+    outputs = Outputs(
+        OutputsPorts(
+            pdp=pdp,
+            catalog=catalog,
+            finder=finder,
+            screener=screener,
+            protection=protection,
+            audit=audit,
+            limiter=held.limiter,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
     explainer = Explainer(
         ExplainerPorts(
             pdp=pdp,
@@ -363,6 +386,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "stewardship": stewardship,
         "relabelling": relabelling,
         "evaluation": evaluation,
+        "outputs": outputs,
         "explainer": explainer,
         "policy_administration": policy_administration,
         "provisioning": provisioning,
@@ -372,6 +396,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "keyring": keyring,
         "epoch_tokens": epoch_tokens,
         "embedder": embedder,
+        "model_files": ModelFiles(*_model(settings, given)),
         "audit": audit,
         "limiter": held.limiter,
         "identity": identity,
@@ -550,6 +575,40 @@ def _embedder(settings: Settings) -> Embedder:
     return SentenceTransformersEmbedder.load(
         _model_dir(settings), ModelManifest.shipped(), threads=settings.embedding_threads
     )
+
+
+def _model(settings: Settings, given: Doubles) -> tuple[Path, ModelManifest]:
+    """What to verify again while the model is used; nothing where tests brought one without files."""
+    if given.embedder is not None:
+        return Path(), ModelManifest({})
+    return _model_dir(settings), ModelManifest.shipped()
+
+
+def open_canary(
+    settings: Settings, stack: ExitStack, doubles: Doubles | None = None
+) -> ModelCanary:
+    """The gate for models, without opening the installation: the model may not be the index's."""
+    from ragward.adapters.clock_system import SystemClock
+
+    given = doubles or Doubles()
+    keyring = given.keyring or open_keyring(settings)
+    catalog = given.catalog or open_catalog(settings, stack)
+    audit = given.audit or open_audit(settings, keyring, stack)
+    embedder = given.embedder or _embedder(settings)
+    rules = _disclosure_rules(settings.policies_dir or resource("policies"))
+    return ModelCanary(
+        catalog=catalog,
+        embedder=embedder,
+        finder=given.finder or _finder(settings, embedder, rules),
+        recorder=Recorder(audit=audit, clock=given.clock or SystemClock()),
+    )
+
+
+def hold_to_allowed_hosts(settings: Settings) -> None:
+    """Lets this process connect to what its settings name and to this machine only, for as long as it lives."""
+    from ragward.adapters.egress import Egress
+
+    Egress(outgoing_hosts(settings)).install()
 
 
 def _chunker(settings: Settings) -> Chunker:

@@ -53,6 +53,7 @@ from ragward.domain.envelope import (
 from ragward.domain.errors import RagwardError
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.findings import Screening, Span
+from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.keys import KEKStatus, Reading, WrappedDEK
 from ragward.domain.labels import AccessLabel, Classification
@@ -362,6 +363,9 @@ class DocumentStore(Protocol):
     def vector_blobs(self, tenant: str, document_id: str) -> Mapping[str, bytes]:
         """point id -> encrypted vector, of the current version."""
 
+    def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
+        """Chunks of current versions, active or quarantined, that have any of these fingerprints, by id."""
+
     def points_with_attributes(
         self,
         tenant: str,
@@ -567,6 +571,10 @@ class PseudonymTokens(Protocol):
 class Screener(Protocol):
     """Recognises text that tries to give orders to a model."""
 
+    @property
+    def rule_set(self) -> str:
+        """The version of the rules, stored with what they said."""
+
     def screen(self, text: str) -> Screening:
         """Normalises, then applies the rules, sentence by sentence."""
 
@@ -653,7 +661,7 @@ class Keyring(Protocol):
         """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token` or `pseudonym`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint` or `pseudonym`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

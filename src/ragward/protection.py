@@ -21,6 +21,7 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.envelope import EncryptionContext, Kind, Suite, WrappingContext
 from ragward.domain.errors import ConflictError, IntegrityError, RagwardError, UnavailableError
+from ragward.domain.fingerprints import fingerprints, tenant_key
 from ragward.domain.handling import Handling
 from ragward.domain.keys import Reading, WrappedDEK
 from ragward.domain.labels import AccessLabel
@@ -83,6 +84,10 @@ class Protection:
         return unpack_vector(
             self.cipher.decrypt(blob, dek=dek, dek_id=stored.key.dek_id, context=context)
         )
+
+    def fingerprint_key(self, tenant: str) -> bytes:
+        """The key of a tenant's fingerprints. Raises `unavailable.keys`."""
+        return tenant_key(self.keyring.mac_key("fingerprint"), tenant)
 
     def new_version(self, document_id: str, version: int, label: AccessLabel) -> VersionEncryption:
         """A fresh DEK for one document version, wrapped under the KEK of its classification and bound to its label."""
@@ -202,6 +207,7 @@ class VersionEncryption:
         made = self.protection.embedder.embed([text for _, _, text in wanted])
         for (ordinal, view, _), vector in zip(wanted, made, strict=True):
             given[ordinal, view] = vector
+        key = self.protection.fingerprint_key(self.label.tenant)
         chunks = []
         for item, chunk_views in zip(scanned, views, strict=True):
             name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
@@ -219,6 +225,9 @@ class VersionEncryption:
                     entity_types=item.entity_types,
                     verdict=item.screening.verdict.value,
                     points=points,
+                    rules=item.screening.rules,
+                    rule_set=item.screening.rule_set,
+                    fingerprints=fingerprints(item.chunk.text, key),
                 )
             )
         return tuple(chunks)

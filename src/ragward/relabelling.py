@@ -37,7 +37,7 @@ from ragward.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
-from ragward.domain.findings import Screening, Span, Verdict
+from ragward.domain.findings import RELEASED, Screening, Span, Verdict
 from ragward.domain.keys import Reading
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
 from ragward.evidence import Recorder
@@ -340,8 +340,10 @@ def _rescanned(
     stored: StoredChunk, text: str, spans: tuple[Span, ...], release: bool
 ) -> ScannedChunk:
     verdict = Verdict(stored.verdict)
+    rules = stored.rules
     if release and verdict is Verdict.QUARANTINE:
         verdict = Verdict.FLAG  # a person read it; it stays marked
+        rules = (*dict.fromkeys((*rules, RELEASED)),)
     chunk = Chunk(ordinal=stored.ordinal, start=0, end=len(text), text=text)
-    screening = Screening(verdict=verdict, rules=(), rule_set="")
+    screening = Screening(verdict=verdict, rules=rules, rule_set=stored.rule_set)
     return ScannedChunk(chunk=chunk, spans=spans, screening=screening)

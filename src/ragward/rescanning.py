@@ -161,7 +161,9 @@ class Rescanning:
                 ScannedChunk(
                     chunk=Chunk(ordinal=point.ordinal, start=0, end=end - start, text=content.text),
                     spans=merged((*content.spans, *new)),
-                    screening=Screening(verdict=Verdict(point.verdict), rules=(), rule_set=""),
+                    screening=Screening(
+                        verdict=Verdict(point.verdict), rules=point.rules, rule_set=point.rule_set
+                    ),
                 )
             )
             start = end + len(_JOINT)

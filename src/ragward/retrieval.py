@@ -46,9 +46,11 @@ from ragward.domain.errors import (
     UnavailableError,
 )
 from ragward.domain.explanation import AskedAbout
+from ragward.domain.findings import Verdict, verdict_now
 from ragward.domain.funnel import Fate, Trace
 from ragward.domain.keys import Reading
 from ragward.domain.labels import Classification
+from ragward.domain.marking import SourceTrust
 from ragward.domain.minimization import LeftOut, minimize
 from ragward.domain.passages import (
     Answer,
@@ -90,6 +92,7 @@ class RetrievalPorts:
     identity: IdentityVerifier
     limiter: Limiter
     screener: Screener
+    trust: SourceTrust
     pdp: PolicyDecisionPoint
     scopes: ScopeDirectory
     index: ChunkIndex
@@ -390,6 +393,9 @@ class Retrieval:
                 if isinstance(content, RagwardError):
                     self._refused(subject, stored, content, tally)
                     continue
+                if self._raised(stored, content.text):
+                    tally.drop(candidate.point_id, Fate.QUARANTINED)
+                    continue
                 grant = permit.grant_of(stored.label_id)
                 level = self._ports.protection.handling[stored.label.classification]
                 spans = disclosure.current_spans(content, level.stale_spans)
@@ -417,6 +423,14 @@ class Retrieval:
             tally.drop(stored.point_id, Fate.LABEL)
         else:
             raise why
+
+    def _raised(self, stored: StoredChunk, text: str) -> bool:
+        """Whether rules newer than those the chunk was screened with hold it back."""
+        screener = self._ports.screener
+        if stored.rule_set == screener.rule_set:
+            return False
+        verdict = verdict_now(Verdict(stored.verdict), stored.rules, screener.screen(text))
+        return verdict is Verdict.QUARANTINE
 
     def _passages(
         self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: _Tally
@@ -457,7 +471,8 @@ class Retrieval:
             else:
                 tally.trace.end(chunk.stored.point_id, Fate.RETURNED)
                 raw = handling[chunk.stored.label.classification].raw_scores
-                made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw)
+                trust = self._ports.trust
+                made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw, trust=trust)
                 tally.shown[chunk.stored.chunk_id] = Counter(
                     span.entity_type for span in chunk.spans if span.entity_type in chunk.revealed
                 )

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -86,7 +87,7 @@ class Settings(BaseSettings):
     )
     policies_dir: Path | None = Field(
         None,
-        description="Directory with model.conf, handling.toml, duties.toml, redaction.toml, classification.yaml, injection.yaml; empty means the shipped ones.",
+        description="Directory with model.conf, handling.toml, duties.toml, redaction.toml, classification.yaml, injection.yaml, trust.toml; empty means the shipped ones.",
     )
     names_engine: Path | None = Field(
         None,
@@ -130,6 +131,10 @@ class Settings(BaseSettings):
     embedding_threads: int = Field(2, ge=1, le=64, description="Threads of the embedding model.")
     log_format: Literal["json", "console"] = Field(
         "json", description="Log lines as JSON or for people."
+    )
+    egress_hosts: tuple[str, ...] = Field(
+        (),
+        description="Further hosts that a serving process may connect to, beside those of database_url, qdrant_url and key sets.",
     )
     demo: bool = Field(False, description="A throw-away installation: allows env: passphrases.")
 
@@ -237,6 +242,28 @@ class Settings(BaseSettings):
     def catalog_url(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite:///{self.data_dir / 'catalog.db'}"
+
+
+def outgoing_hosts(settings: Settings) -> frozenset[str]:
+    """The hosts that these settings make a serving process connect to."""
+    urls: list[str | None] = [settings.database_url, settings.qdrant_url]
+    urls += [issuer.jwks for issuer in settings.issuers if "://" in issuer.jwks]
+    urls += [_key_service(uri) for uri in (settings.keys_uri, *settings.keys_for.values())]
+    named = (urlsplit(url).hostname for url in urls if url)
+    return frozenset({*settings.egress_hosts, *(host for host in named if host)})
+
+
+def _key_service(uri: str) -> str | None:
+    """Where a provider of KEKs is reached over the network, as a URL; for AWS, what the region's name says."""
+    scheme, _, rest = uri.partition(":")
+    where, _, query = rest.partition("?")
+    if scheme == "vault":
+        return where
+    if scheme != "awskms":
+        return None
+    given = dict(parse_qsl(query))
+    region = given.get("region")
+    return given.get("endpoint") or (f"https://kms.{region}.amazonaws.com" if region else None)
 
 
 def is_loopback(host: str) -> bool:

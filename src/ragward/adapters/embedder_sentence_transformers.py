@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ragward.adapters.egress import stay_offline
 from ragward.adapters.model_manifest import ModelManifest
 from ragward.adapters.names_body import Windows, batches, padded, words_of
 from ragward.adapters.names_head import LAYER, Words
@@ -95,8 +96,7 @@ class SentenceTransformersEmbedder:
         return vectors, read
 
     def _loaded(self) -> Any:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read by the libraries when they are imported
-        os.environ["TRANSFORMERS_OFFLINE"] = "1"
+        stay_offline()
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
         from sentence_transformers import SentenceTransformer

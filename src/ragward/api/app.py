@@ -16,6 +16,7 @@ from ragward.api import (
     routes_documents,
     routes_explain,
     routes_health,
+    routes_outputs,
     routes_personal,
     routes_policy,
     routes_retrieval,
@@ -71,6 +72,7 @@ def _application(lifespan: Any) -> FastAPI:
     problems.install(app)
     for routes in (
         routes_retrieval,
+        routes_outputs,
         routes_documents,
         routes_policy,
         routes_admin,

@@ -203,6 +203,8 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
             findings += [
                 (part, state == "ok", state) for part, state in ragward.readiness().items()
             ]
+            ragward.model_files.verify()
+            findings.append(("model files", True, "as in the manifest"))
             owed = [
                 t
                 for t in settings.development_tenants

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ragward.cli.access import access_app
+from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 from ragward.cli.personal import pii_app, pseudonym_app
 from ragward.cli.policy_group import policy_app
@@ -38,6 +39,7 @@ def add_to(app: typer.Typer) -> None:
         ("keys", keys_app),
         ("audit", audit_app),
         ("index", index_app),
+        ("model", model_app),
         ("bench", bench_app),
         ("pii", pii_app),
         ("pseudonym", pseudonym_app),

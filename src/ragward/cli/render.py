@@ -18,6 +18,7 @@ from ragward.domain.audit import AuditEntry
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord
 from ragward.domain.keys import KEKStatus
+from ragward.domain.marking import NOTICE
 from ragward.domain.passages import Answer, Passage
 from ragward.relabelling import FolderRelabelling
 
@@ -57,10 +58,12 @@ def shown(text: str, width: int = 240) -> Text:
 def answer_json(answer: Answer) -> dict[str, Any]:
     """An answer as the API gives it."""
     return {
-        "passages": [passage_json(item) for item in answer.passages],
+        "passages": [passage_json(item, answer) for item in answer.passages],
         "classification": answer.classification.name,
         "near_duplicates_removed": answer.near_duplicates_removed,
         "query_flags": list(answer.query_flags),
+        "delimiter": answer.delimiter,
+        "notice": NOTICE,
         "receipt": {
             "receipt_id": answer.receipt.receipt_id,
             "recorded_at": answer.receipt.recorded_at,
@@ -70,7 +73,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def passage_json(item: Passage) -> dict[str, Any]:
+def passage_json(item: Passage, answer: Answer) -> dict[str, Any]:
     """A passage as the API gives it."""
     return {
         "document_id": item.document_id,
@@ -86,6 +89,8 @@ def passage_json(item: Passage) -> dict[str, Any]:
         "removed": dict(item.removed),
         "altered": dict(item.altered),
         "flagged": item.flagged,
+        "trust": item.trust.value,
+        "marked_text": answer.marked_text(item),
         "attributes": dict(item.attributes),
     }
 

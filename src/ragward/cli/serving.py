@@ -22,6 +22,7 @@ from typing import Final
 from ragward.bootstrap import (
     Doubles,
     Ragward,
+    hold_to_allowed_hosts,
     open_broker,
     open_keyring,
     protect_process_memory,
@@ -79,6 +80,7 @@ def _run_uvicorn(ragward: Ragward, listener: socket.socket) -> None:
     from ragward.api import logs
     from ragward.api.app import create_app
 
+    hold_to_allowed_hosts(ragward.settings)
     logs.configure(ragward.settings.log_format)
     config = uvicorn.Config(
         create_app(ragward), log_config=None, access_log=False, server_header=False

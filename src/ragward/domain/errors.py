@@ -75,6 +75,7 @@ CODES: Final[dict[str, str]] = {
     "integrity.key_destroyed": "The key was destroyed; what was under it cannot be opened again.",
     # availability
     "unavailable.catalog": "The catalog cannot be read or written.",
+    "unavailable.egress": "This process may not connect to that host.",
     "unavailable.index": "The vector index cannot be reached.",
     "unavailable.keys": "The key provider cannot be reached.",
     "unavailable.audit": "The audit log cannot be written, so nothing can be answered.",

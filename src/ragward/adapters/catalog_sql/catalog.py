@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from ragward.adapters.catalog_sql import (
     applications,
     documents,
+    fingerprints,
     jobs,
     labels,
     migration,
@@ -49,6 +50,7 @@ from ragward.domain.corpus import (
     StoredChunk,
 )
 from ragward.domain.errors import ConfigurationError
+from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.labels import AccessLabel
 
@@ -280,6 +282,10 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         with self._database.read(tenant) as connection:
             documents.get_document(connection, tenant, document_id)
             return stored_chunks.read_document_chunks(connection, document_id, tenant)
+
+    def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
+        with self._database.read(tenant) as connection:
+            return fingerprints.chunks_sharing(connection, tenant, wanted)
 
     def points_with_attributes(
         self,

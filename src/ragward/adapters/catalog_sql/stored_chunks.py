@@ -115,6 +115,8 @@ def _stored_chunks() -> Select[Any]:
             labels.c.tenant.label("label_tenant"),
             labels.c.digest,
             labels.c.fields,
+            chunks.c.screening_rules,
+            chunks.c.rule_set,
             EPOCH.scalar_subquery().label("epoch"),
         )
         .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
@@ -193,6 +195,8 @@ def _stored_chunk(row: Sequence[Any]) -> StoredChunk:
         label_tenant,
         digest,
         fields,
+        screening_rules,
+        rule_set,
         _epoch,
     ) = row
     try:
@@ -218,6 +222,8 @@ def _stored_chunk(row: Sequence[Any]) -> StoredChunk:
         blob=blob,
         attributes=attributes_of(attributes),
         pending=known[2],
+        rules=tuple(screening_rules.split()),
+        rule_set=rule_set,
     )
 
 
