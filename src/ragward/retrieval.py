@@ -51,7 +51,7 @@ from ragward.domain.funnel import Fate, Trace
 from ragward.domain.keys import Reading
 from ragward.domain.labels import Classification
 from ragward.domain.marking import SourceTrust
-from ragward.domain.minimization import LeftOut, minimize
+from ragward.domain.minimization import LeftOut, Shown, minimize
 from ragward.domain.passages import (
     Answer,
     AuthorizedChunk,
@@ -436,6 +436,7 @@ class Retrieval:
         self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: _Tally
     ) -> tuple[tuple[Passage, ...], int]:
         """Redacts, then minimizes what is left; both near-duplicates and budgets are judged on the redacted text."""
+        handling = self._ports.protection.handling
         with tally.stage("redact"):
             capped = capped_per_document(chunks, request.max_passages_per_document)
             tally.trace.end_missing(_points(chunks), _points(capped), Fate.PER_DOCUMENT)
@@ -447,22 +448,24 @@ class Retrieval:
             ]
         with tally.stage("minimize"):
             safe = [self._ports.screener.neutralise(text.text) for text in redacted]
-            levels = [chunk.stored.label.classification for chunk in capped]
-            budgets: dict[int, int] = {
-                level: profile.budget_tokens
-                for level, profile in self._ports.protection.handling.items()
-            }
             minimal = minimize(
-                safe,
+                [
+                    Shown(
+                        text=text,
+                        level=chunk.stored.label.classification,
+                        mode=handling[chunk.stored.label.classification].mode(request.minimize),
+                        similarity=chunk.score,
+                    )
+                    for chunk, text in zip(capped, safe, strict=True)
+                ],
                 query,
-                levels=levels,
-                budgets=budgets,
+                budgets={
+                    level: profile.budget(tally.purpose) for level, profile in handling.items()
+                },
                 limit=request.limit,
-                cut=request.minimize,
             )
         passages: list[Passage] = []
         duplicates = 0
-        handling = self._ports.protection.handling
         for chunk, text, kept in zip(capped, redacted, minimal, strict=True):
             if isinstance(kept, LeftOut):
                 duplicates += kept.fate is Fate.NEAR_DUPLICATE

@@ -86,6 +86,11 @@ def passage_json(item: Passage, answer: Answer) -> dict[str, Any]:
         "rank": item.rank,
         "score": item.score,
         "share": item.share,
+        "cut": {
+            "sentences": item.cut.sentences,
+            "tokens": item.cut.tokens,
+            "ranges": [list(each) for each in item.cut.ranges],
+        },
         "removed": dict(item.removed),
         "altered": dict(item.altered),
         "flagged": item.flagged,

@@ -1,6 +1,6 @@
-"""Where the sentences of a text are: what minimization keeps or cuts as a whole.
+"""Where the sentences of a text are: what minimization keeps or cuts as a whole, and what screening judges by itself.
 
-Unlike the lines that screening judges, a sentence here goes on over the line breaks of wrapped prose and of a code block.
+Minimization's go on over the line breaks of wrapped prose and of a code block; for screening every line ends one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from typing import Final
 _BREAK: Final = re.compile(r"([.!?][\"')\]`*]{0,3})\s+(?=[^a-z\s])|\s*\n[\s]*")
 _ABBREVIATION: Final = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|st|no|vs|e\.g|i\.e|etc|cf|fig|inc|ltd|approx)|\b[a-z])\.$", re.IGNORECASE
+)
+_LINE_OR_SENTENCE: Final = re.compile(r"(?:[.!?][\"')\]]?\s+(?=[^a-z\s]))|\n+")
+_ABBREVIATED: Final = re.compile(
+    r"(?:\b(?:mr|mrs|ms|dr|st|no|vs|e\.g|i\.e|inc|ltd|approx)|\b[a-z])\.\s+$", re.IGNORECASE
 )
 _NUMBER: Final = re.compile(r"\s*\d{1,3}\.")
 _UNDERLINE: Final = re.compile(r"([=~^\"'`*#-])\1{2,}[ \t]*(?:\n|$)")
@@ -35,6 +39,20 @@ def sentences_of(text: str) -> list[tuple[int, int]]:
         bounds[-1] = (bounds[-1][0], len(text))
     elif text:
         bounds.append((0, len(text)))
+    return bounds
+
+
+def split_sentences(text: str) -> list[tuple[int, int]]:
+    """The same with every line on its own."""
+    bounds = []
+    start = 0
+    for match in _LINE_OR_SENTENCE.finditer(text):
+        end = match.end()
+        if not _ABBREVIATED.search(text, max(start, end - 12), end) and text[start:end].strip():
+            bounds.append((start, end))
+            start = end
+    if start < len(text):
+        bounds.append((start, len(text)))
     return bounds
 
 
