@@ -5,7 +5,7 @@ docs and, if a directory is given, Python enhancement proposals. Each question m
 document) found by its vector; where none of them has the answer, the best one that has takes the last place, since
 what is measured is what minimizing loses. An answer is kept if one of the minimized passages still says it. Tokens are
 the embedding model's, marks included. `--compare` adds vectors of sentences, as they would be stored (one byte per dimension),
-in place of the words' text's similarity, and what making them costs (ADR 13).
+in place of the words' text's similarity, and what making them costs (ADR 14).
 """
 
 from __future__ import annotations

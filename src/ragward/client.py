@@ -461,6 +461,7 @@ def _answer(body: Mapping[str, Any]) -> Answer:
         receipt=Receipt(**body["receipt"]),
         classification=Classification.parse(body["classification"]),
         near_duplicates_removed=body["near_duplicates_removed"],
+        not_answering_removed=body["not_answering_removed"],
         query_flags=tuple(body["query_flags"]),
         stage_seconds={},
     )

@@ -252,9 +252,9 @@ class Retrieval:
             chunks = self._authorized(subject, request, permit, vector, tally)
             if chunks is None:
                 continue  # permissions moved under the answer: decide again
-            passages, duplicates = self._passages(query, request, chunks, tally)
+            passages, left_out = self._passages(query, request, chunks, tally)
             if self._still_current(subject, permit, passages):
-                return self._receipted(subject, query, permit, passages, flags, duplicates, tally)
+                return self._receipted(subject, query, permit, passages, flags, left_out, tally)
         raise UnavailableError(code="unavailable.consistency")
 
     def _decided(self, subject: Subject, purpose: str = "") -> Permit | Deny:
@@ -434,7 +434,7 @@ class Retrieval:
 
     def _passages(
         self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: _Tally
-    ) -> tuple[tuple[Passage, ...], int]:
+    ) -> tuple[tuple[Passage, ...], Counter[Fate]]:
         """Redacts, then minimizes what is left; both near-duplicates and budgets are judged on the redacted text."""
         handling = self._ports.protection.handling
         with tally.stage("redact"):
@@ -465,10 +465,10 @@ class Retrieval:
                 limit=request.limit,
             )
         passages: list[Passage] = []
-        duplicates = 0
+        left_out: Counter[Fate] = Counter()
         for chunk, text, kept in zip(capped, redacted, minimal, strict=True):
             if isinstance(kept, LeftOut):
-                duplicates += kept.fate is Fate.NEAR_DUPLICATE
+                left_out[kept.fate] += 1
                 other = None if kept.other is None else capped[kept.other].stored.point_id
                 tally.trace.end(chunk.stored.point_id, kept.fate, other)
             else:
@@ -480,7 +480,7 @@ class Retrieval:
                     span.entity_type for span in chunk.spans if span.entity_type in chunk.revealed
                 )
                 passages.append(made)
-        return tuple(passages), duplicates
+        return tuple(passages), left_out
 
     def _still_current(self, subject: Subject, permit: Permit, passages: Sequence[Passage]) -> bool:
         """For classifications whose handling says so, the epoch is compared once more immediately before sending."""
@@ -497,7 +497,7 @@ class Retrieval:
         permit: Permit,
         passages: tuple[Passage, ...],
         flags: tuple[str, ...],
-        duplicates: int,
+        left_out: Counter[Fate],
         tally: _Tally,
     ) -> Answer:
         durable = any(
@@ -512,7 +512,8 @@ class Retrieval:
             "dropped": tally.dropped,
             "searches": tally.searches,
             "purpose": tally.purpose,
-            "near_duplicates": duplicates,
+            "near_duplicates": left_out[Fate.NEAR_DUPLICATE],
+            "not_answering": left_out[Fate.NOT_ANSWERING],
             "passages": [
                 {
                     "document": p.document_id,
@@ -534,7 +535,8 @@ class Retrieval:
             passages=passages,
             receipt=self._receipt(subject, receipt_id, entry, permit.epoch),
             classification=max((p.classification for p in passages), default=Classification.PUBLIC),
-            near_duplicates_removed=duplicates,
+            near_duplicates_removed=left_out[Fate.NEAR_DUPLICATE],
+            not_answering_removed=left_out[Fate.NOT_ANSWERING],
             query_flags=flags,
             stage_seconds=tally.seconds,
         )

@@ -164,6 +164,9 @@ class RetrieveResponse(BaseModel):
     classification: Level
     receipt: ReceiptModel
     near_duplicates_removed: int
+    not_answering_removed: int = Field(
+        description="Passages left out because no sentence in them is near the question."
+    )
     query_flags: list[str]
     delimiter: str = Field(description="Random in every answer: no document can hold it.")
     notice: str = Field(description="For the model's instructions: what the marks mean.")
@@ -182,6 +185,7 @@ class RetrieveResponse(BaseModel):
                 epoch_token=receipt.epoch_token,
             ),
             near_duplicates_removed=answer.near_duplicates_removed,
+            not_answering_removed=answer.not_answering_removed,
             query_flags=list(answer.query_flags),
             delimiter=answer.delimiter,
             notice=NOTICE,

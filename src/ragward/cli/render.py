@@ -61,6 +61,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "passages": [passage_json(item, answer) for item in answer.passages],
         "classification": answer.classification.name,
         "near_duplicates_removed": answer.near_duplicates_removed,
+        "not_answering_removed": answer.not_answering_removed,
         "query_flags": list(answer.query_flags),
         "delimiter": answer.delimiter,
         "notice": NOTICE,
@@ -117,7 +118,10 @@ def answer(given: Answer) -> None:
     out.print(table if given.passages else "nothing that you may read answers this")
     receipt = f"receipt {given.receipt.receipt_id}:{given.receipt.audit_hash}"
     out.print(receipt, style="dim", soft_wrap=True)  # to be copied
-    out.print(f"near-duplicates left out {given.near_duplicates_removed}", style="dim")
+    out.print(
+        f"left out: near-duplicates {given.near_duplicates_removed}, not answering {given.not_answering_removed}",
+        style="dim",
+    )
 
 
 def job_json(job: JobRecord, results: Sequence[ItemResult]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Judged on the texts as the subject may see them, on the similarity of those very texts and on the question, so that nothing
 hidden decides what is cut. A sentence has the share of the question's words in it (light stems, weighted by how rare they
 are among the texts), part of its text's similarity, and part of what its heading and its better neighbour have. The best
-sentences of all texts together are kept up to a share of them (docs/minimization.md has the figures, ADR 13 what else was tried).
+sentences of all texts together are kept up to a share of them (docs/minimization.md has the figures, ADR 14 what else was tried).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Final
 
@@ -34,7 +34,7 @@ _NEIGHBOUR_SHARE: Final = 0.2
 _HEADING_SHARE: Final = 0.2
 _NEARLY: Final = 0.65
 _STANDING: Final = 3
-_CHOSEN_SHARE: Final = {Mode.BALANCED: 0.37, Mode.STRICT: 0.22}
+_CHOSEN_SHARE: Final = {Mode.BALANCED: 0.39, Mode.STRICT: 0.22}
 _CHOSEN_CHARACTERS: Final = {Mode.BALANCED: 800, Mode.STRICT: 600}
 _STOP: Final = frozenset(
     [
@@ -134,29 +134,43 @@ def minimize(
     texts: Sequence[Shown], query: str, *, budgets: Mapping[int, int], limit: int
 ) -> list[MinimalText | LeftOut]:
     """What is left of each text, in rank order. `budgets` are the tokens that all texts of one level may have together."""
-    read = [_read(shown) for shown in texts]
-    repeated = _repeated([[word for words in one.words for word in words] for one in read])
-    given = [one for index, one in enumerate(read) if index not in repeated][: max(limit, 1)]
+    distinct = _Distinct()
+    read: dict[int, _Read] = {}
+    repeated: dict[int, int] = {}
+
+    def is_read(index: int) -> bool:
+        """Whether the text is none that was there already; each is read once, and those past the limit not at all."""
+        if index not in read and index not in repeated:
+            one = _read(texts[index])
+            other = distinct.like(index, [word for words in one.words for word in words])
+            if other is None:
+                read[index] = one
+            else:
+                repeated[index] = other
+        return index in read
+
+    given = [read[at] for at in islice(filter(is_read, range(len(texts))), max(limit, 0))]
     weights = _weights(given, query)
-    for index, one in enumerate(read):
-        if index not in repeated:
-            _score(one, weights)
+    for one in given:
+        _score(one, weights)
     least = {mode: _least_score(given, mode) for mode in _CHOSEN_SHARE}
     room = dict(budgets)
     out: list[MinimalText | LeftOut] = []
     left = limit
-    for index, one in enumerate(read):
-        if index in repeated:
-            out.append(LeftOut(Fate.NEAR_DUPLICATE, repeated[index]))
-            continue
+    for index, shown in enumerate(texts):
         if left <= 0:
             out.append(LeftOut(Fate.LIMIT))
             continue
-        level = one.shown.level
-        stands = one.shown.mode is not Mode.STRICT and limit - left < _STANDING
-        kept = _minimal(one, least.get(one.shown.mode, -math.inf), room[level], stands=stands)
+        if not is_read(index):
+            out.append(LeftOut(Fate.NEAR_DUPLICATE, repeated[index]))
+            continue
+        one = read[index]
+        if not one.scores:
+            _score(one, weights)
+        stands = shown.mode is not Mode.STRICT and limit - left < _STANDING
+        kept = _minimal(one, least.get(shown.mode, -math.inf), room[shown.level], stands=stands)
         if isinstance(kept, MinimalText):
-            room[level] -= tokens_of(kept.text)
+            room[shown.level] -= tokens_of(kept.text)
             left -= 1
         out.append(kept)
     return out
@@ -165,7 +179,9 @@ def minimize(
 def near_duplicates(texts: Sequence[str]) -> dict[int, int]:
     """Index of each text to leave out -> the earlier kept text that it repeats: the Jaccard similarity of their shingles is
     0.8 or more."""
-    return _repeated([_WORD.findall(text.lower()) for text in texts])
+    distinct = _Distinct()
+    found = (distinct.like(at, _WORD.findall(text.lower())) for at, text in enumerate(texts))
+    return {at: other for at, other in enumerate(found) if other is not None}
 
 
 def tokens_of(text: str) -> int:
@@ -199,24 +215,26 @@ def _read(shown: Shown) -> _Read:
     )
 
 
-def _repeated(texts: Sequence[list[str]]) -> dict[int, int]:
-    """Sets that similar share one of their first shingles in any common order (prefix filtering, Chaudhuri et al. 2006), so
-    only such pairs are compared."""
-    repeated: dict[int, int] = {}
-    kept: dict[int, frozenset[int]] = {}
-    holders: dict[int, list[int]] = {}
-    for index, words in enumerate(texts):
+class _Distinct:
+    """Texts of which none nearly repeats another. Sets that similar share one of their first shingles in any common order
+    (prefix filtering, Chaudhuri et al. 2006), so only such pairs are compared."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, frozenset[int]] = {}
+        self._holders: dict[int, list[int]] = {}
+
+    def like(self, index: int, words: list[str]) -> int | None:
+        """The first of them that the text repeats; None takes it in."""
         own = _shingles(words)
         first = sorted(own)[: len(own) - math.ceil(_NEAR * len(own)) + 1]
-        near = {other for shingle in first for other in holders.get(shingle, ())}
-        alike = [other for other in sorted(near) if _jaccard(own, kept[other]) >= _NEAR]
-        if alike:
-            repeated[index] = alike[0]
-            continue
-        kept[index] = own
+        near = {other for shingle in first for other in self._holders.get(shingle, ())}
+        for other in sorted(near):
+            if _jaccard(own, self._kept[other]) >= _NEAR:
+                return other
+        self._kept[index] = own
         for shingle in first:
-            holders.setdefault(shingle, []).append(index)
-    return repeated
+            self._holders.setdefault(shingle, []).append(index)
+        return None
 
 
 def _shingles(words: list[str]) -> frozenset[int]:

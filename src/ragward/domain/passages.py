@@ -133,6 +133,8 @@ class Answer:
     near_duplicates_removed: int
     query_flags: tuple[str, ...]
     stage_seconds: Mapping[str, float]
+    not_answering_removed: int = 0
+    """Passages of which no sentence was near enough to the question."""
 
     @property
     def delimiter(self) -> str:

@@ -170,7 +170,8 @@ def test_budgets_and_limit_hold_and_what_is_kept_is_a_part_in_order(shown, budge
     repeated = near_duplicates([each.text for each in shown])
     for index, (each, item) in enumerate(zip(shown, told, strict=True)):
         is_repeated = isinstance(item, LeftOut) and item.fate is Fate.NEAR_DUPLICATE
-        assert is_repeated == (index in repeated)
+        if item != LeftOut(Fate.LIMIT):
+            assert is_repeated == (index in repeated)
         if isinstance(item, MinimalText):
             is_part(each.text, item)
     for level, budget in enumerate(budgets):
