@@ -2,7 +2,7 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-.PHONY: setup softhsm demo test prove serve check fix bench docs clean
+.PHONY: setup softhsm demo test prove serve check fix bench docs pii-model clean
 
 setup: $(VENV)/.installed
 
@@ -39,6 +39,9 @@ bench: setup  ## what a query costs, stage by stage; a permit; a search within i
 
 docs: setup  ## regenerate what is generated: the OpenAPI document, the reference
 	$(BIN)/ragward openapi --output schemas/openapi.json && $(BIN)/python docs/build_reference.py
+
+pii-model: setup  ## train the name detector again, on generated sentences
+	cd training && ../$(BIN)/python train.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov dist build

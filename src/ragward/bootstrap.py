@@ -16,7 +16,9 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 from ragward.adapters.model_manifest import ModelFiles, ModelManifest
 from ragward.canary import ModelCanary, require_accepted
+from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
+from ragward.domain.disclosure import DisclosureRules
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.jobs import JobItem
 from ragward.domain.keys import USES_OF, KeyRole, KeyUse
@@ -47,6 +49,7 @@ from ragward.ports import (
 from ragward.protection import Protection
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
+from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.settings import Settings, outgoing_hosts
 from ragward.stewardship import Stewardship, StewardshipPorts
@@ -86,6 +89,8 @@ class Ragward:
 
     settings: Settings
     retrieval: Retrieval
+    disclosure: Disclosure
+    rescanning: Rescanning
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
@@ -198,6 +203,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     from ragward.adapters.handling_toml import load_handling
     from ragward.adapters.identity_keys import new_api_key
     from ragward.adapters.keyring_limited import LimitedKeyring
+    from ragward.adapters.pseudonyms_aessiv import AESSIVPseudonyms
     from ragward.adapters.redactor_presidio import PresidioRedactor
     from ragward.adapters.scope_directory import MemoryScopeDirectory
     from ragward.adapters.screener_rules import RuleScreener
@@ -216,7 +222,9 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     audit, index = held.audit, held.index
     cipher = AESGCMCipher()
     redactor = PresidioRedactor()
-    finder = given.finder or _finder()
+    classifier = RuleClassifier.from_file(policies / "classification.yaml")
+    rules = _disclosure_rules(policies)
+    finder = given.finder or _finder(settings, embedder, rules)
     screener = RuleScreener.from_file(policies / "injection.yaml")
     pdp = given.pdp or _pdp(catalog, policies)
     scopes = MemoryScopeDirectory(catalog)
@@ -245,6 +253,14 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         recorder=recorder,
     )
     identity = given.identity or _identity(settings, catalog, clock)
+    disclosure = Disclosure(
+        rules=rules,
+        tokens=AESSIVPseudonyms(lambda: keyring.mac_key("pseudonym")),
+        finder=finder,
+        pdp=pdp,
+        recorder=recorder,
+        clock=clock,
+    )
     retrieval = Retrieval(
         RetrievalPorts(
             identity=identity,
@@ -256,6 +272,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             index=index,
             catalog=catalog,
             protection=protection,
+            disclosure=disclosure,
             recorder=recorder,
             epoch_tokens=epoch_tokens,
             clock=clock,
@@ -267,7 +284,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             chunker=given.chunker or _chunker(settings),
             finder=finder,
             screener=screener,
-            classifier=RuleClassifier.from_file(policies / "classification.yaml"),
+            classifier=classifier,
             pdp=pdp,
             catalog=catalog,
             protection=dataclasses.replace(protection, keyring=writing),
@@ -292,6 +309,18 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         RelabellingPorts(
             catalog=catalog,
             pdp=pdp,
+            protection=dataclasses.replace(protection, keyring=moving),
+            index_sync=index_sync,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
+    rescanning = Rescanning(
+        RescanningPorts(
+            catalog=catalog,
+            pdp=pdp,
+            finder=finder,
+            classifier=classifier,
             protection=dataclasses.replace(protection, keyring=moving),
             index_sync=index_sync,
             recorder=recorder,
@@ -351,6 +380,8 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     )
     return {
         "retrieval": retrieval,
+        "disclosure": disclosure,
+        "rescanning": rescanning,
         "ingestion": ingestion,
         "stewardship": stewardship,
         "relabelling": relabelling,
@@ -563,10 +594,12 @@ def open_canary(
     keyring = given.keyring or open_keyring(settings)
     catalog = given.catalog or open_catalog(settings, stack)
     audit = given.audit or open_audit(settings, keyring, stack)
+    embedder = given.embedder or _embedder(settings)
+    rules = _disclosure_rules(settings.policies_dir or resource("policies"))
     return ModelCanary(
         catalog=catalog,
-        embedder=given.embedder or _embedder(settings),
-        finder=given.finder or _finder(),
+        embedder=embedder,
+        finder=given.finder or _finder(settings, embedder, rules),
         recorder=Recorder(audit=audit, clock=given.clock or SystemClock()),
     )
 
@@ -666,17 +699,34 @@ def development_token(
     )
 
 
-def _finder() -> Finder:
-    from ragward.adapters.finder_presidio import PresidioFinder
+def _finder(settings: Settings, embedder: Embedder, rules: DisclosureRules) -> Finder:
+    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.finder_presidio import NameReader, PresidioFinder
+    from ragward.adapters.names import NamesDetector
+    from ragward.adapters.names_presidio import PresidioNames
 
-    return PresidioFinder.load()
+    names: NameReader | None = None
+    if settings.names_engine is not None:
+        names = PresidioNames(settings.names_engine)
+    elif isinstance(embedder, SentenceTransformersEmbedder):  # another has no layers to read
+        names = NamesDetector(embedder, _model_dir(settings), strict=rules.strict)
+    return PresidioFinder.load(names, rules.detected())
+
+
+def _disclosure_rules(policies: Path) -> DisclosureRules:
+    from ragward.adapters.redaction_toml import load_redaction
+
+    return load_redaction(policies / "redaction.toml", _entity_types())
 
 
 def _pdp(catalog: Catalog, policies: Path) -> PolicyDecisionPoint:
     from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
 
     model_text = (policies / "model.conf").read_text(encoding="utf-8")
-    return CasbinPolicyDecisionPoint(catalog, model_text=model_text, entity_types=_entity_types())
+    most_for = _disclosure_rules(policies).most_for
+    return CasbinPolicyDecisionPoint(
+        catalog, model_text=model_text, entity_types=_entity_types(), most_for=most_for
+    )
 
 
 def _entity_types() -> frozenset[str]:

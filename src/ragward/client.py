@@ -347,6 +347,7 @@ def _retrieve(request: RetrievalRequest | str, user_token: str | None) -> _Call:
         "filters": dict(asked.filters) if asked.filters is not None else None,
         "minimize": asked.minimize,
         "min_epoch": asked.min_epoch,
+        "purpose": asked.purpose,
     }
     return _Call(method="POST", path="/v1/retrieve", body=body, user_token=user_token)
 

@@ -35,6 +35,7 @@ from ragward.domain.corpus import (
     ScannedChunk,
     SourceDocument,
     StagedVersion,
+    Vector,
 )
 from ragward.domain.errors import (
     DeniedError,
@@ -151,7 +152,7 @@ class Ingestion:
         extracted = self._ports.extractor.extract(
             source.filename, source.data, tenant=subject.tenant
         )
-        scanned = self._scanned(extracted)
+        scanned, vectors = self._scanned(extracted)
         counts = Counter(span.entity_type for item in scanned for span in item.spans)
         label, evidence = self._label(source, before, extracted, scanned, counts)
         told = label if known else self._label(source, None, extracted, scanned, counts)[0]
@@ -160,7 +161,9 @@ class Ingestion:
             needed.append(before.label)  # it is theirs to replace
         for each in needed:
             self._require_permission(subject, each)
-        staged = self._staged(source, before, extracted, scanned, label, evidence, digest, job_id)
+        staged = self._staged(
+            source, before, extracted, scanned, vectors, label, evidence, digest, job_id
+        )
         if not same:
             self._record(subject, staged, counts)
             self._ports.catalog.commit_version(staged)
@@ -197,23 +200,26 @@ class Ingestion:
         )
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
-    def _scanned(self, extracted: ExtractedText) -> list[ScannedChunk]:
+    def _scanned(
+        self, extracted: ExtractedText
+    ) -> tuple[list[ScannedChunk], Sequence[Vector] | None]:
         """Chunks with their personal data (found over the whole text, so that a name found once is found everywhere)
-        and what the screener says of each."""
+        and what the screener says of each; and their vectors, where the finder's pass made them."""
         chunks = self._ports.chunker.chunk(extracted.text)
         if not chunks:
             raise InvalidRequestError(code="document.empty")
         if len(chunks) > MAX_CHUNKS:
             raise InvalidRequestError(code="document.too_large")
-        spans = self._ports.finder.find(extracted.text)
-        return [
+        scan = self._ports.finder.scan(extracted.text, chunks)
+        scanned = [
             ScannedChunk(
                 chunk=chunk,
-                spans=spans_within(spans, chunk),
+                spans=spans_within(scan.spans, chunk),
                 screening=self._ports.screener.screen(chunk.text),
             )
             for chunk in chunks
         ]
+        return scanned, scan.vectors
 
     def _label(
         self,
@@ -258,6 +264,7 @@ class Ingestion:
         before: DocumentRecord | None,
         extracted: ExtractedText,
         scanned: Sequence[ScannedChunk],
+        vectors: Sequence[Vector] | None,
         label: AccessLabel,
         evidence: tuple[str, ...],
         digest: bytes,
@@ -295,7 +302,7 @@ class Ingestion:
             evidence=evidence,
             model_digest=ports.protection.embedder.model_digest,
             job_id=job_id,
-            chunks=encryption.staged_chunks(scanned, ports.finder.version),
+            chunks=encryption.staged_chunks(scanned, ports.finder.version, vectors),
         )
 
     def _title(self, title: str, label: AccessLabel) -> str:

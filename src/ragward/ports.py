@@ -60,6 +60,8 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Candidate, RedactedText
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyProposal, PolicyVersion
+from ragward.domain.pseudonyms import FoundToken, Payload
+from ragward.domain.scans import Scan
 
 
 class Clock(Protocol):
@@ -358,6 +360,9 @@ class DocumentStore(Protocol):
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """One stored chunk per point of the current version, in order, for rebuild, explain and relabel."""
 
+    def vector_blobs(self, tenant: str, document_id: str) -> Mapping[str, bytes]:
+        """point id -> encrypted vector, of the current version."""
+
     def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
         """Chunks of current versions, active or quarantined, that have any of these fingerprints, by id."""
 
@@ -532,12 +537,35 @@ class Finder(Protocol):
     def find(self, text: str) -> tuple[Span, ...]:
         """Non-overlapping spans, sorted by start."""
 
+    def scan(self, text: str, chunks: Sequence[Chunk]) -> Scan:
+        """The same of a document cut into chunks, and their vectors if the same pass makes them."""
+
 
 class Redactor(Protocol):
     """Takes personal data out."""
 
-    def redact(self, text: str, spans: Sequence[Span], revealed: frozenset[str]) -> RedactedText:
-        """`text` with every span whose type is not in `revealed` replaced by `<TYPE>`."""
+    def redact(
+        self,
+        text: str,
+        spans: Sequence[Span],
+        revealed: frozenset[str],
+        shown_as: Mapping[str, Callable[[str], str | None]] | None = None,
+    ) -> RedactedText:
+        """`text` with every span whose type is not in `revealed` replaced: by what `shown_as` of its type makes of it, or by
+        `<TYPE>`."""
+
+
+class PseudonymTokens(Protocol):
+    """Self-delimiting tokens that stand for values."""
+
+    def issue(self, tenant: str, purpose: str, entity_type: str, payload: Payload) -> str:
+        """The same for the same. Raises `unavailable.keys`."""
+
+    def found(self, text: str) -> Iterator[FoundToken]:
+        """What looks like a token, wherever it stands."""
+
+    def read(self, tenant: str, purpose: str, token: str) -> Payload:
+        """Raises `pseudonym.invalid` for what was changed, or was issued elsewhere."""
 
 
 class Screener(Protocol):
@@ -633,7 +661,7 @@ class Keyring(Protocol):
         """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token` or `fingerprint`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint` or `pseudonym`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ragward.domain.content import ChunkContent, pack_vector
+from ragward.domain.content import ChunkContent, pack_vector, unpack_vector
 from ragward.domain.corpus import (
     KeyReference,
     ScannedChunk,
     StagedChunk,
     StagedPoint,
     StoredChunk,
+    Vector,
     View,
     wrapping_context,
 )
@@ -66,6 +67,23 @@ class Protection:
         for place, chunk in zip(places, stored, strict=True):
             dek = deks[place]
             yield dek if isinstance(dek, RagwardError) else self._decrypted(chunk, dek)
+
+    def open_vector(self, stored: StoredChunk, blob: bytes, reading: Reading | None) -> list[float]:
+        """A point's vector, verified as its content is. Raises `integrity.*`, `unavailable.keys`."""
+        item = WrappedDEK(wrapped=stored.key.wrapped_dek, context=stored.wrapping_context())
+        (dek,) = self.keyring.unwrap_all([item], reading)
+        if isinstance(dek, RagwardError):
+            raise dek
+        context = EncryptionContext(
+            tenant=stored.label.tenant,
+            document_id=stored.document_id,
+            chunk_id=stored.point_id,
+            kind=Kind.VECTOR,
+            revision=stored.version,
+        )
+        return unpack_vector(
+            self.cipher.decrypt(blob, dek=dek, dek_id=stored.key.dek_id, context=context)
+        )
 
     def fingerprint_key(self, tenant: str) -> bytes:
         """The key of a tenant's fingerprints. Raises `unavailable.keys`."""
@@ -166,18 +184,38 @@ class VersionEncryption:
     key: KeyReference
 
     def staged_chunks(
-        self, scanned: Sequence[ScannedChunk], detector_version: str
+        self,
+        scanned: Sequence[ScannedChunk],
+        detector_version: str,
+        full: Sequence[Vector] | None = None,
+        kept: Mapping[tuple[int, View], Vector] | None = None,
     ) -> tuple[StagedChunk, ...]:
-        """Embeds all views of all chunks in one batch, then encrypts contents and vectors."""
+        """Embeds in one batch all views of all chunks whose vectors are not given; encrypts contents and vectors.
+
+        `full` has one for the full view of each chunk, `kept` those of (ordinal, view)."""
         views = [self._views(item) for item in scanned]
-        texts = [text for chunk_views in views for _, text in chunk_views]
-        vectors = iter(self.protection.embedder.embed(texts))
+        given = dict(kept or {})
+        if full is not None:
+            for item, vector in zip(scanned, full, strict=True):
+                given[item.chunk.ordinal, View.FULL] = vector
+        wanted = [
+            (item.chunk.ordinal, view, text)
+            for item, chunk_views in zip(scanned, views, strict=True)
+            for view, text in chunk_views
+            if (item.chunk.ordinal, view) not in given
+        ]
+        made = self.protection.embedder.embed([text for _, _, text in wanted])
+        for (ordinal, view, _), vector in zip(wanted, made, strict=True):
+            given[ordinal, view] = vector
         key = self.protection.fingerprint_key(self.label.tenant)
         chunks = []
         for item, chunk_views in zip(scanned, views, strict=True):
             name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
             chunk_id = str(uuid.uuid5(_NAMESPACE, name))
-            points = tuple(self._point(chunk_id, view, next(vectors)) for view, _ in chunk_views)
+            points = tuple(
+                self._point(chunk_id, view, given[item.chunk.ordinal, view])
+                for view, _ in chunk_views
+            )
             content = ChunkContent.of(item.chunk.text, item.spans, detector_version)
             chunks.append(
                 StagedChunk(

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from ragward.disclosure import Disclosure
 from ragward.domain.access import Context, Credentials, Deny, Permit, Subject
 from ragward.domain.admission import (
     capped_per_document,
@@ -96,6 +98,7 @@ class RetrievalPorts:
     index: ChunkIndex
     catalog: Catalog
     protection: Protection
+    disclosure: Disclosure
     recorder: Recorder
     epoch_tokens: EpochTokens
     clock: Clock
@@ -109,6 +112,9 @@ class _Tally:
     dropped: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     searches: int = 0
+    purpose: str = ""
+    shown: dict[str, dict[str, int]] = field(default_factory=dict)
+    """chunk id -> personal data of each type that was shown as it is"""
 
     trace: Trace = field(default_factory=Trace)
 
@@ -229,6 +235,7 @@ class Retrieval:
         with tally.stage("check"):
             query = checked_query(request.query)
             check_bounds(request)
+            tally.purpose = self._ports.disclosure.purpose_of(subject, request.purpose)
             flags = self._ports.screener.screen(query).rules
         with tally.stage(
             "embed"
@@ -238,7 +245,7 @@ class Retrieval:
             self._reach(subject, request)
         for _ in range(1 + _REDECISIONS):
             with tally.stage("decide"):
-                permit = self._decided(subject)
+                permit = self._decided(subject, tally.purpose)
             if isinstance(permit, Deny):
                 self._filtered(subject, request, permit)
                 return self._empty(subject, query, permit, flags, tally)
@@ -250,8 +257,9 @@ class Retrieval:
                 return self._receipted(subject, query, permit, passages, flags, duplicates, tally)
         raise UnavailableError(code="unavailable.consistency")
 
-    def _decided(self, subject: Subject) -> Permit | Deny:
-        return self._ports.pdp.decide_labels(subject, Context(now=self._ports.clock.now()))
+    def _decided(self, subject: Subject, purpose: str = "") -> Permit | Deny:
+        context = Context(now=self._ports.clock.now(), purpose=purpose)
+        return self._ports.pdp.decide_labels(subject, context)
 
     def _reach(self, subject: Subject, request: RetrievalRequest) -> None:
         """Waits, not for long, until the catalog is at the epoch that the request asks for. Raises `access.epoch_not_reached`."""
@@ -367,6 +375,7 @@ class Retrieval:
         tally: _Tally,
     ) -> Iterator[AuthorizedChunk]:
         """Re-decides every candidate on its authoritative label, then decrypts and verifies; the rest is dropped and counted."""
+        disclosure = self._ports.disclosure
         reading = Reading(subject=subject, epoch=permit.epoch)
         for start in range(0, len(candidates), _OPENED_AT_ONCE):
             part = candidates[start : start + _OPENED_AT_ONCE]
@@ -387,12 +396,19 @@ class Retrieval:
                 if self._raised(stored, content.text):
                     tally.drop(candidate.point_id, Fate.QUARANTINED)
                     continue
+                grant = permit.grant_of(stored.label_id)
+                level = self._ports.protection.handling[stored.label.classification]
+                spans = disclosure.current_spans(content, level.stale_spans)
+                if grant is None or spans is None:
+                    tally.drop(candidate.point_id, Fate.STALE_SPANS)
+                    continue
                 yield AuthorizedChunk(
                     stored=stored,
                     score=candidate.score,
                     text=content.text,
-                    spans=content.spans,
-                    revealed=permit.revealed_under(stored.label_id),
+                    spans=spans,
+                    revealed=grant.revealed,
+                    shown_as=disclosure.shown_as(subject.tenant, tally.purpose, grant),
                 )
 
     def _refused(
@@ -424,7 +440,9 @@ class Retrieval:
             capped = capped_per_document(chunks, request.max_passages_per_document)
             tally.trace.end_missing(_points(chunks), _points(capped), Fate.PER_DOCUMENT)
             redacted = [
-                self._ports.protection.redactor.redact(chunk.text, chunk.spans, chunk.revealed)
+                self._ports.protection.redactor.redact(
+                    chunk.text, chunk.spans, chunk.revealed, chunk.shown_as
+                )
                 for chunk in capped
             ]
         with tally.stage("minimize"):
@@ -455,6 +473,9 @@ class Retrieval:
                 raw = handling[chunk.stored.label.classification].raw_scores
                 trust = self._ports.trust
                 made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw, trust=trust)
+                tally.shown[chunk.stored.chunk_id] = Counter(
+                    span.entity_type for span in chunk.spans if span.entity_type in chunk.revealed
+                )
                 passages.append(made)
         return tuple(passages), duplicates
 
@@ -487,6 +508,7 @@ class Retrieval:
             "model": self._ports.protection.embedder.model_digest,
             "dropped": tally.dropped,
             "searches": tally.searches,
+            "purpose": tally.purpose,
             "near_duplicates": duplicates,
             "passages": [
                 {
@@ -495,6 +517,8 @@ class Retrieval:
                     "classification": p.classification.name,
                     "sha256": hashlib.sha256(p.text.encode()).hexdigest(),
                     "removed": dict(p.removed),
+                    "altered": dict(p.altered),
+                    "shown": tally.shown.get(p.chunk_id, {}),
                 }
                 for p in passages
             ],

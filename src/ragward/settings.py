@@ -87,7 +87,11 @@ class Settings(BaseSettings):
     )
     policies_dir: Path | None = Field(
         None,
-        description="Directory with model.conf, handling.toml, duties.toml, classification.yaml, injection.yaml, trust.toml; empty means the shipped ones.",
+        description="Directory with model.conf, handling.toml, duties.toml, redaction.toml, classification.yaml, injection.yaml, trust.toml; empty means the shipped ones.",
+    )
+    names_engine: Path | None = Field(
+        None,
+        description="presidio's analyzer configuration, for names by spaCy, transformers or GLiNER; empty means the trained detector.",
     )
     four_eyes: bool = Field(
         True, description="A policy change that touches RESTRICTED waits for a second person."

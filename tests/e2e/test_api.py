@@ -627,3 +627,33 @@ def test_a_folder_is_relabelled_in_one_call(api, served):
     metrics = api.get("/metrics", headers=steward).text
     assert 'ragward_pending_versions{work="rewrap"} 0.0' in metrics
     assert api.get("/readyz").json()["degraded"] == []
+
+
+def test_pseudonyms_come_back_for_nobody_without_entitlement(api, served):
+    text = "As [[PERSON:1.ZY93yHtSGDwbM4GtW5ItUA6gqevt6wxHyhGg-T6G3Q]] said."
+    body = {"text": text, "reason": "customer asked for it"}
+    answer = api.post("/v1/pseudonyms/reveal", json=body, headers=served.headers("ann"))
+    assert answer.status_code == 200
+    assert answer.json() == {"text": text, "revealed": {}, "refused": {"PERSON": 1}}
+    for wrong in ({"reason": "short"}, {"purpose": "marketing"}, {"purpose": "A B"}, {"more": 1}):
+        refused = api.post(
+            "/v1/pseudonyms/reveal", json=body | wrong, headers=served.headers("ann")
+        )
+        assert refused.status_code == 422
+
+
+def test_a_purpose_is_known_or_refused(api, served):
+    body = {"query": "contact about case", "purpose": "research"}
+    assert api.post("/v1/retrieve", json=body, headers=served.headers("ann")).status_code == 200
+    body["purpose"] = "marketing"
+    refused = api.post("/v1/retrieve", json=body, headers=served.headers("ann"))
+    assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
+
+
+def test_scanning_again_is_for_stewards(api, served):
+    refused = api.post("/v1/pii/rescan", json={}, headers=served.headers("ann"))
+    assert refused.status_code == 403
+    done = api.post("/v1/pii/rescan", json={"limit": 3}, headers=served.headers("steward"))
+    assert done.status_code == 200
+    assert (done.json()["looked_at"], done.json()["changed"]) == (3, 0)
+    assert done.json()["next_source"]

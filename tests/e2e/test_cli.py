@@ -523,6 +523,18 @@ def test_an_error_is_one_line_and_never_a_trace(tmp_path):
     assert bad.returncode == 2
 
 
+def test_personal_data_is_scanned_again_and_pseudonyms_are_turned_back(home, ragward):
+    done = parsed(ragward("pii", "rescan", "--as", "steward", "--json"))
+    assert done["looked_at"] >= 1
+    assert done["changed"] == 0
+    assert ragward("pii", "rescan", "--as", "ann")[1] == "access.denied"
+    empty = ("pseudonym", "reveal", "--as", "ann", "--reason", "customer asked for it", "--json")
+    assert parsed(ragward(*empty)) == {"text": "", "revealed": {}, "refused": {}}
+    asked = ("query", "budget", "--as", "ann", "--purpose")
+    assert ragward(*asked, "support")[0] == 0
+    assert ragward(*asked, "marketing")[1] == "request.invalid"
+
+
 def test_an_answer_is_inspected_under_its_receipt(home, ragward):
     answer = home / "answer.txt"
     answer.write_text("Ask person1@example.com about the budget.")

@@ -10,6 +10,8 @@ from typing import Any
 
 from ragward.adapters.egress import stay_offline
 from ragward.adapters.model_manifest import ModelManifest
+from ragward.adapters.names_body import Windows, batches, padded, words_of
+from ragward.adapters.names_head import LAYER, Words
 from ragward.domain.corpus import Vector
 from ragward.domain.errors import ConfigurationError
 
@@ -25,6 +27,7 @@ class SentenceTransformersEmbedder:
         self._digest = manifest.digest()
         self._dimension = _dimension(directory)
         self._model: Any = None
+        self._windows: Any = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -60,6 +63,37 @@ class SentenceTransformersEmbedder:
                 show_progress_bar=False,
             )
         return [vector.tolist() for vector in vectors]
+
+    def embed_and_read(self, texts: Sequence[str]) -> tuple[list[Vector], list[tuple[int, Words]]]:
+        """The vectors of `embed` and, of the same pass, (index of its text, words with their layer-3 vectors) per window."""
+        import torch
+
+        if not texts:
+            return [], []
+        with self._lock:
+            if self._model is None:
+                self._model = self._loaded()
+            if self._windows is None:
+                self._windows = Windows(self._directory / "tokenizer.json")
+            windows = self._windows.of(texts)
+            vectors: list[Vector] = [[] for _ in texts]
+            read: list[tuple[int, Words]] = []
+            with torch.inference_mode():
+                for batch in batches(windows):
+                    inputs = padded([windows[at][1] for at in batch])
+                    out = self._model[0].auto_model(**inputs, output_hidden_states=True)
+                    given = {
+                        "token_embeddings": out.last_hidden_state,
+                        "attention_mask": inputs["attention_mask"],
+                    }
+                    pooled = self._model[1](given)["sentence_embedding"]
+                    unit = torch.nn.functional.normalize(pooled, dim=1).numpy()
+                    hidden = out.hidden_states[LAYER].numpy()
+                    for row, at in enumerate(batch):
+                        index, encoding = windows[at]
+                        read.append((index, words_of(encoding, hidden[row, : len(encoding.ids)])))
+                        vectors[index] = vectors[index] or unit[row].tolist()
+        return vectors, read
 
     def _loaded(self) -> Any:
         stay_offline()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.handling import Handling, HandlingProfile, require_complete
 from ragward.domain.labels import Classification
@@ -16,10 +17,11 @@ def load_handling(path: Path) -> Handling:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         profiles = {
             Classification.parse(name): HandlingProfile(
-                classification=Classification.parse(name), **values
+                classification=Classification.parse(name),
+                **values | {"stale_spans": Stale(values.get("stale_spans", "detect"))},
             )
             for name, values in document.items()
         }
-    except (OSError, tomllib.TOMLDecodeError, TypeError, InvalidRequestError) as error:
+    except (OSError, tomllib.TOMLDecodeError, TypeError, ValueError, InvalidRequestError) as error:
         raise ConfigurationError(f"handling.toml: {error}") from error
     return require_complete(profiles)

@@ -33,6 +33,7 @@ def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> Ret
         filters=body.filters,
         minimize=body.minimize,
         min_epoch=body.min_epoch,
+        purpose=body.purpose,
     )
     answer = parts.ragward.retrieve(credential, request)
     parts.metrics.observe_answer(answer)

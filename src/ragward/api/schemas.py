@@ -61,6 +61,11 @@ class RetrieveRequest(Strict):
         max_length=100,
         description="The `Ragward-Epoch-Token` of a write that the answer must take into account.",
     )
+    purpose: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9_-]{0,31})?$",
+        description="What the answer is for; with the label it decides how personal data is shown.",
+    )
 
 
 class PassageModel(BaseModel):
@@ -77,6 +82,9 @@ class PassageModel(BaseModel):
     score: float
     share: float = Field(description="Share of the chunk that is shown.")
     removed: dict[str, int] = Field(description="Personal data taken out, by type.")
+    altered: dict[str, int] = Field(
+        {}, description="Personal data made less exact or a pseudonym, by type."
+    )
     flagged: bool = Field(description="The text holds what looks like instructions to a model.")
     trust: Literal["curated", "untrusted", "suspect"] = Field(
         description="How far the source is vouched for; none makes its text an instruction."
@@ -101,6 +109,7 @@ class PassageModel(BaseModel):
             score=passage.score,
             share=passage.share,
             removed=dict(passage.removed),
+            altered=dict(passage.altered),
             flagged=passage.flagged,
             trust=passage.trust.value,
             marked_text=answer.marked_text(passage),

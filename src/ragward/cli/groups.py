@@ -10,6 +10,7 @@ import typer
 from ragward.cli.access import access_app
 from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
+from ragward.cli.personal import pii_app, pseudonym_app
 from ragward.cli.policy_group import policy_app
 
 audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
@@ -40,6 +41,8 @@ def add_to(app: typer.Typer) -> None:
         ("index", index_app),
         ("model", model_app),
         ("bench", bench_app),
+        ("pii", pii_app),
+        ("pseudonym", pseudonym_app),
     ):
         app.add_typer(group, name=name)
 

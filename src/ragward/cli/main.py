@@ -121,6 +121,7 @@ def query(
     min_epoch: Annotated[
         str | None, typer.Option(help="The epoch token of a write that must be in force.")
     ] = None,
+    purpose: Annotated[str, typer.Option(help="What the answer is for.")] = "",
     agent: Annotated[
         str | None, typer.Option(help="With --as: an agent acting for the person.")
     ] = None,
@@ -140,7 +141,11 @@ def query(
     caller = commands.Caller(person=person, tenant=tenant, agent=agent, token_file=token_file)
     settings = commands.load_settings(context.obj)
     request = RetrievalRequest(
-        query=question, corpora=tuple(corpus or ()), limit=limit, min_epoch=min_epoch
+        query=question,
+        corpora=tuple(corpus or ()),
+        limit=limit,
+        min_epoch=min_epoch,
+        purpose=purpose,
     )
     commands.query(settings, request, caller, server, as_json=as_json)
 

@@ -87,6 +87,7 @@ def passage_json(item: Passage, answer: Answer) -> dict[str, Any]:
         "score": item.score,
         "share": item.share,
         "removed": dict(item.removed),
+        "altered": dict(item.altered),
         "flagged": item.flagged,
         "trust": item.trust.value,
         "marked_text": answer.marked_text(item),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from ragward.domain.disclosure import VERBS, Treatment
 from ragward.domain.labels import AccessLabel, Classification
 
 
@@ -37,6 +38,12 @@ STEWARDING_ACTIONS = (Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE)
 #: Whoever may do one of these under a label may learn that something active under it exists.
 KNOWING_ACTIONS = (Action.CORPUS_RETRIEVE, *STEWARDING_ACTIONS)
 REVEAL_PREFIX = "reveal:"
+
+
+def entitling_action(treatment: Treatment, entity_type: str, purpose: str = "") -> str:
+    """The action that a row must permit: `reveal:TYPE`, or `reveal:TYPE@PURPOSE` for a request with a purpose."""
+    return f"{VERBS[treatment]}:{entity_type}" + (f"@{purpose}" if purpose else "")
+
 
 ALL_CORPORA = "*"
 
@@ -101,9 +108,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The circumstances of one decision. `now` is Unix seconds."""
+    """The circumstances of one decision. `now` is Unix seconds. `purpose` decides, with the label, which personal data
+    is shown; it is no circumstance of reading at all."""
 
     now: int
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,10 +140,21 @@ class IdSet(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Labels that may be read, and the personal-data types shown under them."""
+    """Labels that may be read, and the personal-data types shown under them, shown less exact, and shown as pseudonyms."""
 
     labels: IdSet
     revealed: frozenset[str]
+    generalised: frozenset[str] = frozenset()
+    pseudonymised: frozenset[str] = frozenset()
+
+    def treatments(self, entity_type: str) -> frozenset[Treatment]:
+        """What the rows permit of a type."""
+        sets = (self.pseudonymised, self.generalised, self.revealed)
+        return frozenset(
+            each
+            for each, types in zip(list(Treatment)[1:], sets, strict=True)
+            if entity_type in types
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +189,10 @@ class Permit:
             if label_id in grant.labels:
                 return grant.revealed
         return frozenset()
+
+    def grant_of(self, label_id: int) -> Grant | None:
+        """The grant that admits a label."""
+        return next((grant for grant in self.grants if label_id in grant.labels), None)
 
     def label_ids(self) -> frozenset[int]:
         """All admitted labels."""

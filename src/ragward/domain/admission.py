@@ -126,6 +126,7 @@ def passage(
         score=round(chunk.score if raw_score else 1 / rank, 4),
         share=kept.share,
         removed=redacted.removed,
+        altered=redacted.altered,
         flagged=flagged,
         trust=trust.of(stored.label.tenant, stored.corpus, stored.source, flagged=flagged),
         attributes=stored.attributes,

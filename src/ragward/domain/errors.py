@@ -60,6 +60,7 @@ CODES: Final[dict[str, str]] = {
     # directory
     "directory.immutable": "The attribute cannot be changed once it is set.",
     "directory.version": "It was changed since the version the request names.",
+    "pseudonym.invalid": "Not a pseudonym of this tenant, purpose and type.",
     # limits
     "limit.rate": "Too many requests.",
     "limit.concurrency": "Too many requests at the same time.",

@@ -24,6 +24,7 @@ class Fate(StrEnum):
     NOT_NEAR = "not_near"
     ABSENT = "absent"
     INTEGRITY = "integrity"
+    STALE_SPANS = "stale_spans"
     RANK = "rank"
     PER_DOCUMENT = "per_document"
     NEAR_DUPLICATE = "near_duplicate"
@@ -49,6 +50,7 @@ STAGES: tuple[tuple[str, frozenset[Fate]], ...] = (
         ),
     ),
     ("decrypted and verified", frozenset({Fate.INTEGRITY})),
+    ("personal data up to date", frozenset({Fate.STALE_SPANS})),
     ("nearest kept", frozenset({Fate.RANK})),
     ("capped per document", frozenset({Fate.PER_DOCUMENT})),
     ("near-duplicates out", frozenset({Fate.NEAR_DUPLICATE})),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.labels import Classification
 
@@ -15,6 +16,7 @@ class HandlingProfile:
 
     `encrypt`: content is encrypted, not only authenticated. `recheck_epoch`: compare the epoch once more before sending.
     `budget_tokens`: how much of this classification one answer may carry. `durable_audit`: fsync before answering.
+    `stale_spans`: what to do with personal data that another detector version found: detect anew on reading, or withhold.
     `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
     """
 
@@ -24,6 +26,7 @@ class HandlingProfile:
     durable_audit: bool
     budget_tokens: int
     raw_scores: bool = False
+    stale_spans: Stale = Stale.DETECT
 
     def __post_init__(self) -> None:
         if self.classification >= Classification.CONFIDENTIAL and not (
@@ -37,6 +40,8 @@ class HandlingProfile:
             raise ConfigurationError(
                 "encrypt, recheck_epoch, durable_audit and raw_scores are true or false"
             )
+        if not isinstance(self.stale_spans, Stale):
+            raise ConfigurationError("stale_spans is detect or withhold")
         if not 1 <= self.budget_tokens <= 1_000_000:
             raise ConfigurationError("budget_tokens must be between 1 and 1000000")
 

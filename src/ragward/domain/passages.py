@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ragward.domain.corpus import AttributeValue, StoredChunk
@@ -31,14 +31,18 @@ class AuthorizedChunk:
     text: str = field(repr=False)
     spans: tuple[Span, ...] = field(repr=False)
     revealed: frozenset[str]
+    shown_as: Mapping[str, Callable[[str], str | None]] = field(default_factory=dict, repr=False)
+    """How values of other types are shown; what has no entry is removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedactedText:
-    """A text as a subject may see it; `removed` counts what was taken out by personal-data type."""
+    """A text as a subject may see it; `removed` counts by personal-data type what was taken out, `altered` what was made
+    less exact or a pseudonym."""
 
     text: str = field(repr=False)
     removed: Mapping[str, int]
+    altered: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,7 @@ class Passage:
     score: float
     share: float
     removed: Mapping[str, int]
+    altered: Mapping[str, int] = field(default_factory=dict)
     flagged: bool
     """The text contains what looks like instructions to a model."""
     trust: Trust = Trust.UNTRUSTED
@@ -76,7 +81,8 @@ class RetrievalRequest:
     """A question: `query` as the asker wrote it, where to look, how much to return.
 
     `filters` narrow by public document attributes (OpenAI's filter shape); they can never widen. `min_epoch` is the token
-    of a write that the answer must take into account.
+    of a write that the answer must take into account. `purpose` is what the answer is for: with the label it decides how
+    personal data is shown.
     """
 
     query: str = field(repr=False)
@@ -86,6 +92,7 @@ class RetrievalRequest:
     filters: Mapping[str, object] | None = None
     minimize: bool = True
     min_epoch: str | None = None
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

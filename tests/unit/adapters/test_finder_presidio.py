@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ragward.adapters import finder_presidio
 from ragward.adapters.finder_patterns import CUES, NEEDS_CONTEXT
-from ragward.adapters.finder_presidio import ENTITY_TYPES, PresidioFinder
+from ragward.adapters.finder_presidio import ENTITY_TYPES, OPTIONAL_TYPES, PresidioFinder
+from ragward.adapters.finder_spans import without_overlaps
 from ragward.domain.findings import Span
 
 FINDER = PresidioFinder.load()
@@ -19,8 +20,8 @@ FINDER = PresidioFinder.load()
 EXAMPLES = [
     ("AGE", "The witness is aged ", "44", ".", "It is on page 44."),
     ("AGE", "She met a ", "44", "-year-old engineer.", "The bridge is 44 metres long."),
-    ("CREDIT_CARD", "Card ", "4111 1111 1111 1111", " paid.", "Card 4111 1111 1111 1112 paid."),
-    ("CREDIT_CARD", "Card ", "378282246310005", " paid.", "Card 378282246310006 paid."),
+    ("CREDIT_CARD", "Card ", "4111 1111 1111 1111", " paid.", "Order 4111 1111 1111 1112 paid."),
+    ("CREDIT_CARD", "Card ", "378282246310005", " paid.", "Order 378282246310006 paid."),
     (
         "CRYPTO",
         "Bitcoin wallet ",
@@ -45,6 +46,20 @@ EXAMPLES = [
     ("IP_ADDRESS", "Host ", "2001:db8::1", " answered.", "Ratio 2001:1 answered."),
     ("MEDICAL_LICENSE", "DEA number ", "BS1234563", ".", "DEA number BS1234564."),
     ("MEDICAL_LICENSE", "The prescriber ", "BS1234563", " signed.", "Part BS1234563 broke."),
+    ("NATIONAL_ID", "NI number ", "AB 12 34 56 C", ".", "NI number AB 12 34 56 E."),
+    ("NATIONAL_ID", "DNI ", "12345678Z", ".", "DNI 12345678A."),
+    ("NATIONAL_ID", "NIE ", "X1234567L", ".", "NIE X1234567M."),
+    ("NATIONAL_ID", "CPF ", "529.982.247-25", ".", "CPF 529.982.247-26."),
+    ("NATIONAL_ID", "PESEL: ", "44051401359", ".", "PESEL: 44051401358."),
+    ("NATIONAL_ID", "BSN ", "111222333", ".", "BSN 111222334."),
+    ("NATIONAL_ID", "SIN: ", "046 454 286", ".", "SIN: 046 454 287."),
+    ("NATIONAL_ID", "NIR ", "2 55 08 14 168 025 38", ".", "NIR 2 55 08 14 168 025 39."),
+    ("NATIONAL_ID", "HETU ", "131052-308T", ".", "HETU 131052-308U."),
+    ("IBAN_CODE", "Pay ", "gb82west12345698765432", ".", "Pay gb82west12345698765433."),
+    ("PHONE_NUMBER", "Call me on ", "0496 46 46 70", ".", "Add 0496 of 46."),
+    ("PHONE_NUMBER", "My mobile is ", "9498777106", ".", "Ticket 949877710."),
+    ("PHONE_NUMBER", "Ring ", "+41 (0)85 806 98 67", ".", "Between 2007-2008."),
+    ("AGE", "My mother turned ", "81", " in May.", "The page turned 81 times per day."),
     ("PERSON", "Dr. ", "Maria Lopez", " signed.", "Doctoral students signed."),
     ("PERSON", "Employee: ", "Jean-Luc van Damme", ".", "Employee: unknown person."),
     ("PERSON", "Approved by: ", "Zoë O'Neil", "\n", "Approved by: the board\n"),
@@ -74,6 +89,17 @@ EXAMPLES = [
     ("US_SSN", "Her SSN is ", "536-90-4399", ".", "Her SSN is 000-90-4399."),
     ("US_SSN", "Number ", "536-90-4399", ".", "Number 536-90-439."),
 ]
+# the same for what is found only where it is asked for
+OPTIONAL_EXAMPLES = [
+    ("DATE_TIME", "It ended on ", "3 March 2024", ".", "It ended on page 3."),
+    ("DATE_TIME", "It ended ", "2024-03-01 10:30", ".", "It ended 2024-03-01-10-30-77."),
+    ("NRP", "She is ", "Norwegian", ".", "She is a nurse."),
+    ("TITLE", "We met ", "Prof.", " Okafor.", "We met profs."),
+    ("URL", "See ", "https://a.example/b?c=d", ".", "See a.example."),
+    ("ZIP_CODE", "Zip code: ", "97301", ".", "Order: 97301."),
+    ("ZIP_CODE", "It is in ", "SW1A 1AA", ".", "It is in SW1A 1A."),
+]
+EVERYTHING = PresidioFinder.load(types=ENTITY_TYPES)
 SENTENCES = [before + data + after for _, before, data, after, _ in EXAMPLES]
 
 
@@ -95,8 +121,22 @@ def test_a_lookalike_is_not_found(kind, _b, _d, _a, lookalike):
     assert kind not in {found_kind for found_kind, _ in found(lookalike)}
 
 
+@pytest.mark.parametrize(("kind", "before", "data", "after", "lookalike"), OPTIONAL_EXAMPLES)
+def test_optional_types_are_found_only_where_asked_for(kind, before, data, after, lookalike):
+    text = before + data + after
+    assert (kind, data) in [(s.entity_type, text[s.start : s.end]) for s in EVERYTHING.find(text)]
+    assert kind not in {s.entity_type for s in FINDER.find(text)}
+    found_there = [
+        lookalike[s.start : s.end] for s in EVERYTHING.find(lookalike) if s.entity_type == kind
+    ]
+    assert data not in found_there
+    assert kind == "DATE_TIME" or not found_there
+
+
 def test_every_type_has_an_example():
-    assert {example[0] for example in EXAMPLES} == set(ENTITY_TYPES)
+    by_model = {"LOCATION", "ORGANIZATION"}  # test_names.py
+    assert {e[0] for e in EXAMPLES} == set(ENTITY_TYPES) - OPTIONAL_TYPES
+    assert {e[0] for e in OPTIONAL_EXAMPLES} == OPTIONAL_TYPES - by_model
     assert list(ENTITY_TYPES) == sorted(ENTITY_TYPES)
 
 
@@ -139,7 +179,7 @@ def test_of_overlapping_finds_the_surer_stays_then_the_longer():
     assert found("Passport number 123456789") == [("US_PASSPORT", "123456789")]
     short, long, weak = Span(2, 5, "A", 0.5), Span(3, 9, "B", 0.5), Span(0, 99, "C", 0.4)
     apart = Span(9, 10, "A", 0.1)
-    kept = finder_presidio._without_overlaps([weak, short, apart, long])
+    kept = without_overlaps([weak, short, apart, long])
     assert kept == (long, apart)
 
 
@@ -223,7 +263,7 @@ def test_a_hostile_text_takes_bounded_time(text):
 def test_many_finds_are_set_apart_in_bounded_time():
     spans = [Span(at, at + 3, "AGE", 0.7) for at in range(0, 200_000, 4)]
     started = time.perf_counter()
-    assert finder_presidio._without_overlaps(spans) == tuple(spans)
+    assert without_overlaps(spans) == tuple(spans)
     assert time.perf_counter() - started < 5
 
 
@@ -231,7 +271,7 @@ def test_the_version_is_that_of_the_rules(monkeypatch):
     version = FINDER.version
     assert version.startswith("presidio/rules-")
     assert PresidioFinder.load().version == version
-    monkeypatch.setattr(finder_presidio, "CUES", CUES[:-1])
+    monkeypatch.setattr(finder_presidio, "_ALL_CUES", CUES[:-1])
     fewer = PresidioFinder.load().version
     monkeypatch.undo()
     monkeypatch.setitem(finder_presidio._THRESHOLDS, "US_SSN", 0.9)

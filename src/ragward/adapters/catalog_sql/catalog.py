@@ -272,6 +272,11 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
         return stored_chunks.read_stored_chunks(self._database, tenant, point_ids)
 
+    def vector_blobs(self, tenant: str, document_id: str) -> dict[str, bytes]:
+        """Encrypted vectors of the current version by point."""
+        with self._database.read(tenant) as connection:
+            return documents.read_vector_blobs(connection, tenant, document_id)
+
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """Raises `access.not_found`."""
         with self._database.read(tenant) as connection:

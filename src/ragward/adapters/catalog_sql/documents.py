@@ -120,6 +120,21 @@ def count_per_label(connection: Connection, tenant: str) -> dict[int, int]:
     return {row.label_id: row[1] for row in connection.execute(counted)}
 
 
+def read_vector_blobs(connection: Connection, tenant: str, document_id: str) -> dict[str, bytes]:
+    """Encrypted vectors of the current version by point. Raises `access.not_found`."""
+    record = get_document(connection, tenant, document_id)
+    rows = connection.execute(
+        select(points.c.point_id, points.c.vector_blob)
+        .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
+        .where(
+            points.c.tenant == tenant,
+            chunks.c.document_id == document_id,
+            chunks.c.version == record.version,
+        )
+    )
+    return {row.point_id: bytes(row.vector_blob) for row in rows}
+
+
 def find_points(
     connection: Connection,
     tenant: str,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -34,7 +34,6 @@ from ragward.adapters.pdp_casbin.verdicts import (
     readable,
 )
 from ragward.domain.access import (
-    REVEAL_PREFIX,
     Action,
     Context,
     Decision,
@@ -43,7 +42,9 @@ from ragward.domain.access import (
     Permit,
     Subject,
     TenantHead,
+    entitling_action,
 )
+from ragward.domain.disclosure import VERBS, Treatment
 from ragward.domain.errors import InvalidRequestError, UnavailableError
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.labels import AccessLabel, Classification
@@ -53,6 +54,7 @@ from ragward.ports import LabelStore, PolicyStore
 _MAX_TENANTS: Final = 256
 _MAX_PERMITS_PER_TENANT: Final = 4096
 _READERS_AT_ONCE: Final = 256
+_Shown = tuple[Treatment, str]
 
 
 class PolicyAndLabels(PolicyStore, LabelStore, Protocol):
@@ -103,17 +105,23 @@ class _Tenant:
 class CasbinPolicyDecisionPoint:
     """`ports.PolicyDecisionPoint` under a Casbin model. Thread-safe.
 
-    `entity_types` are the personal-data types that can be revealed. A model made of the shipped terms is decided for all
+    `entity_types` are the personal-data types that can be revealed, `most_for` the most that a purpose may be shown. A model made of the shipped terms is decided for all
     labels at once; any other by `enforce`, label by label, up to a limit.
     """
 
     def __init__(
-        self, store: PolicyAndLabels, *, model_text: str, entity_types: frozenset[str]
+        self,
+        store: PolicyAndLabels,
+        *,
+        model_text: str,
+        entity_types: frozenset[str],
+        most_for: Callable[[str], Treatment] = lambda _purpose: Treatment.SHOWN,
     ) -> None:
         self._store = store
         self._model_text = model_text
         self._matcher = compile_matcher(load_model(model_text))
         self._entity_types = sorted(entity_types)
+        self._most_for = most_for
         self._tenants: OrderedDict[str, _Tenant] = OrderedDict()
         self._last_tried: tuple[_Tried, ...] = ()
         self._lock = threading.Lock()
@@ -151,7 +159,7 @@ class CasbinPolicyDecisionPoint:
         head = self._store.head(about.tenant)
         with known.lock:
             head = self._catch_up(known, about.tenant, head)
-            decision = self._decided(known, about, contexts_about(about, context))
+            decision = self._decided(known, about, contexts_about(about, context), context.purpose)
             made = _Remembered(
                 decision,
                 known.index.last_id,
@@ -315,7 +323,7 @@ class CasbinPolicyDecisionPoint:
             denied = Deny(epoch=known.epoch, reason="no rule or membership names the subject")
             return _Remembered(denied, known.index.last_id, context.now, FAR_FUTURE)
         # The key holds every attribute of the subject that the model or this adapter reads.
-        key = (subject.principal, subject.agents, subject.application)
+        key = (subject.principal, subject.agents, subject.application, context.purpose)
         found = known.permits.get(key)
         if (
             found is not None
@@ -326,7 +334,10 @@ class CasbinPolicyDecisionPoint:
             return found
         made = _Remembered(
             decision=self._decided(
-                known, asking(subject), contexts(Action.CORPUS_RETRIEVE, context)
+                known,
+                asking(subject),
+                contexts(Action.CORPUS_RETRIEVE, context),
+                context.purpose,
             ),
             last_label_id=known.index.last_id,
             decided_at=context.now,
@@ -339,7 +350,9 @@ class CasbinPolicyDecisionPoint:
 
     # Deciding. ------------------------------------------------------------------------------------------------------
 
-    def _decided(self, known: _Tenant, about: AskedAbout, ctx: tuple[Ctx, Ctx]) -> Decision:
+    def _decided(
+        self, known: _Tenant, about: AskedAbout, ctx: tuple[Ctx, Ctx], purpose: str
+    ) -> Decision:
         """user ∩ application ∩ every agent."""
         labels = readable(known.policy, known.rules, known.index, about, ctx)
         if not labels:
@@ -347,47 +360,68 @@ class CasbinPolicyDecisionPoint:
         return Permit(
             head=TenantHead(epoch=known.epoch),
             not_after=0,
-            grants=self._grants(known, about, labels),
+            grants=self._grants(known, about, labels, purpose),
             policy_digest=known.rules.digest,
             reason=f"{len(labels)} of {len(known.index.labels)} labels",
         )
 
-    def _grants(self, known: _Tenant, about: AskedAbout, labels: BitMap) -> tuple[Grant, ...]:
-        """The labels parted by what is revealed under them, which rows decide by signature."""
-        parts: list[tuple[frozenset[str], BitMap]] = [(frozenset(), known.index.all_signatures())]
+    def _grants(
+        self, known: _Tenant, about: AskedAbout, labels: BitMap, purpose: str
+    ) -> tuple[Grant, ...]:
+        """The labels parted by what is shown of personal data under them, which rows decide by signature."""
+        parts: list[tuple[frozenset[_Shown], BitMap]] = [
+            (frozenset(), known.index.all_signatures())
+        ]
         principals = (about.principal, *about.agents)
-        if all(known.rules.has_action(known.rules.sub(p), REVEAL_PREFIX) for p in principals):
+        most = self._most_for(purpose)
+        for treatment, verb in VERBS.items():
+            if treatment > most or not all(
+                known.rules.has_action(known.rules.sub(p), f"{verb}:") for p in principals
+            ):
+                continue
             for entity_type in self._entity_types:
-                parts = list(
-                    _split(parts, entity_type, self._revealing(known, principals, entity_type))
-                )
+                action = entitling_action(treatment, entity_type, purpose)
+                shown = self._permitting(known, principals, action)
+                parts = list(_split(parts, (treatment, entity_type), shown))
         parts.sort(key=lambda part: len(part[1]))  # the largest is what the others leave over
         grants = []
         for types, signatures in parts[:-1]:
             mine = labels & known.index.labels_of(signatures)
             labels = labels - mine
-            grants.append(Grant(labels=FrozenBitMap(mine), revealed=types))
-        grants.append(Grant(labels=FrozenBitMap(labels), revealed=parts[-1][0]))
+            grants.append(_grant(mine, types))
+        grants.append(_grant(labels, parts[-1][0]))
         return tuple(grant for grant in grants if grant.labels)
 
     @staticmethod
-    def _revealing(known: _Tenant, principals: tuple[str, ...], entity_type: str) -> BitMap:
-        action = f"{REVEAL_PREFIX}{entity_type}"
+    def _permitting(known: _Tenant, principals: tuple[str, ...], action: str) -> BitMap:
         found = known.index.all_signatures()
         for principal in principals:
             found &= known.policy.signatures(principal, action, known.index)
         return found
 
 
+def _grant(labels: BitMap, shown: frozenset[_Shown]) -> Grant:
+    by = {
+        treatment: frozenset(kind for each, kind in shown if each is treatment)
+        for treatment in VERBS
+    }
+    return Grant(
+        labels=FrozenBitMap(labels),
+        revealed=by[Treatment.SHOWN],
+        generalised=by[Treatment.GENERALISED],
+        pseudonymised=by[Treatment.PSEUDONYMISED],
+    )
+
+
 def _split(
-    parts: list[tuple[frozenset[str], BitMap]], entity_type: str, revealing: BitMap
-) -> list[tuple[frozenset[str], BitMap]]:
-    """Each part in two where the type is revealed for only some of it."""
+    parts: list[tuple[frozenset[_Shown], BitMap]], shown: _Shown, showing: BitMap
+) -> list[tuple[frozenset[_Shown], BitMap]]:
+    """Each part in two where something is shown for only some of it."""
     out = []
     for types, part in parts:
-        inside, outside = part & revealing, part - revealing
+        inside, outside = part & showing, part - showing
         if inside:
-            out.append((types | {entity_type}, inside))
+            out.append((types | {shown}, inside))
         if outside:
             out.append((types, outside))
     return out

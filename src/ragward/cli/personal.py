@@ -1,0 +1,60 @@
+"""`ragward pii` and `ragward pseudonym`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ragward.cli.options import As, AsJSON, Tenant, TokenFile
+
+pii_app = typer.Typer(no_args_is_help=True, help="Personal data: scan again.")
+pseudonym_app = typer.Typer(no_args_is_help=True, help="Pseudonyms: turn them back.")
+
+
+@pii_app.command("rescan")
+def rescan(
+    context: typer.Context,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Bring findings of another detector version up to date; run it again after an interruption."""
+    from ragward.cli import commands, render
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    total = {"looked_at": 0, "changed": 0, "embedded": 0, "raised": 0}
+    with commands.opened(commands.load_settings(context.obj), caller) as (ragward, subject):
+        after = None
+        while True:
+            done = ragward.rescanning.run(subject, after=after)
+            for name in total:
+                total[name] += getattr(done, name)
+            after = done.next_after
+            if after is None:
+                break
+    line = "{looked_at} looked at, {changed} scanned again, {embedded} vectors made, {raised} classified higher"
+    render.result(total, line.format(**total), as_json=as_json)
+
+
+@pseudonym_app.command("reveal")
+def reveal(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    purpose: Annotated[str, typer.Option(help="The one they were issued for.")] = "",
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Read a text from standard input and turn back the pseudonyms in it that you may see the values of."""
+    from ragward.cli import commands, render
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    text = sys.stdin.read()
+    with commands.opened(commands.load_settings(context.obj), caller) as (ragward, subject):
+        done = ragward.disclosure.reveal(subject, text, purpose=purpose, reason=reason)
+    result = {"text": done.text, "revealed": dict(done.revealed), "refused": dict(done.refused)}
+    render.result(result, done.text, as_json=as_json)
