@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ragward.domain.audit import EventType
 from ragward.domain.content import unpack_vector
 from ragward.domain.corpus import IndexPoint, OutboxItem
-from ragward.domain.errors import IntegrityError
+from ragward.domain.errors import IntegrityError, UnavailableError
+from ragward.domain.labels import Classification
 from ragward.evidence import Recorder
-from ragward.ports import Catalog, ChunkIndex, Cipher, Keyring
+from ragward.ports import Catalog, ChunkIndex
+from ragward.vectors import VectorOpener, report_damaged
 
 _BATCH: Final = 256
+_SEALED: Final = "sealed-vectors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,17 +24,20 @@ class IndexSync:
 
     catalog: Catalog
     index: ChunkIndex
-    keyring: Keyring
-    cipher: Cipher
+    opener: VectorOpener
+    sealed: frozenset[Classification]
+    """Classifications whose vectors never enter the index."""
     recorder: Recorder
 
     def run(self) -> int:
         """Works the outbox off; returns how many points were put in or taken out."""
         done = 0
         while work := self.catalog.next_work(limit=_BATCH):
-            points, gone = self._prepared(work)
+            barred = {item.point_id for item in work if self._is_barred(item)}
+            points, gone = self._prepared([i for i in work if i.point_id not in barred])
             self.index.upsert(points)
             self.index.delete(gone)
+            self.index.expel(sorted(barred))
             self.catalog.finish_work(work)
             done += len(work)
         if done:
@@ -45,38 +50,40 @@ class IndexSync:
         self.index.clear()
         return self.run()
 
+    def adopt(self) -> None:
+        """Works the whole index over if it was filled under another choice of what is sealed. For the one process that has
+        an installation open, before it begins to work."""
+        chosen = ",".join(sorted(level.name for level in self.sealed))
+        self.index.maintain()  # a killed process may have left something to do
+        if self.catalog.meta(_SEALED) == chosen:
+            return
+        self.catalog.requeue_all()
+        try:
+            self.run()
+        except UnavailableError:
+            return  # what is owed stays in the outbox, and the next start comes here again
+        self.catalog.set_meta(_SEALED, chosen)
+
+    def _is_barred(self, item: OutboxItem) -> bool:
+        """Whether it stands under a label whose vectors may not enter the index, or one that does not verify."""
+        if item.scope_id is None:
+            return False
+        return item.classification is None or item.classification in self.sealed
+
     def _prepared(self, work: Sequence[OutboxItem]) -> tuple[list[IndexPoint], list[str]]:
         """Points to put in and to take out. A point whose vector does not verify is taken out and reported."""
         points: list[IndexPoint] = []
-        gone: list[str] = []
-        deks: dict[str, bytes] = {}
-        for item in work:
-            if item.scope_id is None:
-                gone.append(item.point_id)
-                continue
+        gone = [item.point_id for item in work if item.scope_id is None]
+        wanted = [item for item in work if item.scope_id is not None]
+        for item, opened in zip(wanted, self.opener.opened(wanted), strict=True):
             try:
-                vector = unpack_vector(self._opened(item, deks))
+                if isinstance(opened, IntegrityError):
+                    raise opened
+                vector = unpack_vector(opened)
             except IntegrityError as damaged:
                 gone.append(item.point_id)
-                details = {
-                    "code": damaged.code,
-                    "point": item.point_id,
-                    "document": item.document_id,
-                }
-                self.recorder.record(
-                    EventType.INTEGRITY_FAILURE, None, "dropped", details, tenant=item.tenant
-                )
+                report_damaged(self.recorder, item, damaged)
                 continue
+            assert item.scope_id is not None
             points.append(IndexPoint(point_id=item.point_id, scope_id=item.scope_id, vector=vector))
         return points, gone
-
-    def _opened(self, item: OutboxItem, deks: dict[str, bytes]) -> bytes:
-        key = item.key
-        if key.dek_id not in deks:
-            deks[key.dek_id] = self.keyring.unwrap(key.wrapped_dek, item.wrapping_context())
-        return self.cipher.decrypt(
-            item.vector_blob,
-            dek=deks[key.dek_id],
-            dek_id=key.dek_id,
-            context=item.vector_context(),
-        )

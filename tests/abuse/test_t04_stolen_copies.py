@@ -114,7 +114,8 @@ def test_a_backup_holds_no_key_and_no_text_and_can_be_restored(home, tmp_path):
     shutil.rmtree(home.data_dir)
     installation.restore(home, backup)
     with opened(home) as ragward:
-        assert answer(ragward) == ""  # the index is not in a backup
+        assert ragward.index.plain.count() == 0  # the index is not in a backup
+        assert answer(ragward)  # what is sealed is searched in the catalog itself
         assert ragward.index_sync.rebuild() > 0
         assert answer(ragward) == before
         assert ragward.audit.verify().consistent
@@ -172,13 +173,36 @@ def test_a_flipped_bit_in_a_text_or_a_key_drops_it_and_is_recorded(
         assert failures(ragward) == {code}
 
 
+def points_of(level):
+    return (
+        "chunk_id IN (SELECT chunk_id FROM chunks JOIN versions USING (document_id, version) "
+        f"JOIN labels USING (label_id) WHERE fields LIKE '%\"classification\": {int(level)}%')"
+    )
+
+
 def test_a_flipped_bit_in_a_vector_keeps_it_out_of_the_index_and_is_recorded(home):
     with opened(home) as ragward:
-        all_points = ragward.index.count()
-    flipped(home, "points", "vector_blob")
+        all_points = ragward.index.plain.count()
+    assert all_points
+    flipped(home, "points", "vector_blob", points_of(Classification.INTERNAL))
     with opened(home) as ragward:
         ragward.index_sync.rebuild()
-        assert ragward.index.count() == all_points - 1
+        assert ragward.index.plain.count() == all_points - 1
+        assert failures(ragward) == {"integrity.envelope"}
+
+
+def test_a_flipped_bit_in_a_sealed_vector_keeps_it_out_of_memory_and_is_recorded_once(home):
+    with opened(home) as ragward:
+        answer(ragward)
+        all_points = ragward.sealed.count()
+    flipped(home, "points", "vector_blob", points_of(Classification.RESTRICTED))
+    with opened(home) as ragward:
+        for _ in range(2):
+            assert answer(ragward)
+            assert ragward.sealed.count() == all_points - 1
+            ragward.sealed.clear()
+        events = [json.loads(e.data) for e in ragward.audit.entries(limit=10_000)]
+        assert [e["type"] for e in events].count("integrity.failure") == 1
         assert failures(ragward) == {"integrity.envelope"}
 
 

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.labels import Classification
+
+
+class VectorProtection(StrEnum):
+    """How the vectors of a classification lie in the index: an embedding can be turned back into much of its text."""
+
+    PLAIN = "plain"
+    """As they are: for nearest-neighbour search in the index."""
+    SEALED = "sealed"
+    """Never in the index: encrypted in the catalog, decrypted into memory for permitted requests and scanned exactly."""
+
+
+#: Where the lowest classification begins whose vectors are sealed unless a line says otherwise.
+SEALED_FROM = Classification.CONFIDENTIAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +30,7 @@ class HandlingProfile:
     `encrypt`: content is encrypted, not only authenticated. `recheck_epoch`: compare the epoch once more before sending.
     `budget_tokens`: how much of this classification one answer may carry. `durable_audit`: fsync before answering.
     `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
+    `vectors`: how its vectors lie in the index.
     """
 
     classification: Classification
@@ -24,8 +39,15 @@ class HandlingProfile:
     durable_audit: bool
     budget_tokens: int
     raw_scores: bool = False
+    vectors: VectorProtection = VectorProtection.SEALED
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "vectors", VectorProtection(self.vectors))
+        except ValueError:
+            raise ConfigurationError("vectors is plain or sealed") from None
+        if self.classification is Classification.RESTRICTED and not self.is_sealed:
+            raise ConfigurationError("the vectors of RESTRICTED are always sealed")
         if self.classification >= Classification.CONFIDENTIAL and not (
             self.encrypt and self.recheck_epoch
         ):
@@ -40,6 +62,11 @@ class HandlingProfile:
         if not 1 <= self.budget_tokens <= 1_000_000:
             raise ConfigurationError("budget_tokens must be between 1 and 1000000")
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its vectors stay out of the index."""
+        return self.vectors is VectorProtection.SEALED
+
 
 Handling = Mapping[Classification, HandlingProfile]
 
@@ -50,3 +77,17 @@ def require_complete(handling: Handling) -> Handling:
     if missing:
         raise ConfigurationError(f"handling.toml lacks {', '.join(missing)}")
     return handling
+
+
+def sealed_levels(handling: Handling) -> frozenset[Classification]:
+    """The classifications whose vectors stay out of the index."""
+    return frozenset(level for level, profile in handling.items() if profile.is_sealed)
+
+
+def plainer_than_usual(handling: Handling) -> list[Classification]:
+    """Classifications whose vectors lie in plain because a line says so: `ragward doctor` names them."""
+    return sorted(
+        level
+        for level, profile in handling.items()
+        if level >= SEALED_FROM and not profile.is_sealed
+    )

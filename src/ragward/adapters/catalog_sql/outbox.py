@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
+from ragward.adapters.catalog_sql.labels import label_of
 from ragward.adapters.catalog_sql.schema import (
     chunks,
     documents,
@@ -29,7 +30,10 @@ from ragward.adapters.catalog_sql.schema import (
     scopes,
     versions,
 )
+from ragward.adapters.catalog_sql.tenants import mark_moved
 from ragward.domain.corpus import DocumentState, KeyReference, OutboxItem, Pending
+from ragward.domain.errors import IntegrityError
+from ragward.domain.labels import Classification
 
 UPSERT: Final = "upsert"
 DELETE: Final = "delete"
@@ -38,6 +42,7 @@ _NO_KEY: Final = KeyReference(dek_id="", kek_id="", kek_version=0, wrapped_dek=b
 
 def queue(connection: Connection, document_id: str, version: int, action: str) -> int:
     """Queues every point of a version; returns how many. The tenant is locked."""
+    mark_moved(connection, document_id)
     of_version = (
         select(
             chunks.c.tenant,
@@ -75,6 +80,7 @@ def next_work(connection: Connection, limit: int) -> list[OutboxItem]:
                 outbox.c.action,
                 scopes.c.scope_id,
                 labels.c.digest,
+                labels.c.fields,
                 points.c.vector_blob,
                 versions.c.dek_id,
                 versions.c.kek_id,
@@ -226,6 +232,7 @@ def _item(row: Row[Any]) -> OutboxItem:
         document_id=row.document_id,
         version=row.version,
         label_digest=b"" if remove else row.digest,
+        classification=None if remove else _classification(row),
         key=_NO_KEY
         if remove
         else KeyReference(
@@ -236,3 +243,11 @@ def _item(row: Row[Any]) -> OutboxItem:
         ),
         vector_blob=b"" if remove else row.vector_blob,
     )
+
+
+def _classification(row: Row[Any]) -> Classification | None:
+    """None for a label that was edited: one document's must not hold up the work on all others."""
+    try:
+        return label_of(row.tenant, row.digest, row.fields).classification
+    except IntegrityError:
+        return None

@@ -24,9 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The Alembic revision this code reads and writes."""
-OLDER_REVISIONS: Final[tuple[str, ...]] = ("0001",)
+OLDER_REVISIONS: Final[tuple[str, ...]] = ("0001", "0002")
 """Revisions this code can upgrade from."""
 
 # Ordered by bytes on both databases, whatever the server's locale.
@@ -49,6 +49,7 @@ tenants: Final = Table(
     Column("tenant", _TEXT, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("policy_epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("vector_mark", BigInteger, nullable=False, server_default=text("0")),
 )
 
 casbin_rule: Final = Table(
@@ -197,7 +198,9 @@ documents: Final = Table(
     Column("corpus", _TEXT, nullable=False),
     Column("source", _TEXT, nullable=False),
     Column("current_version", BigInteger, nullable=False),
+    Column("vector_mark", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("tenant", "corpus", "source"),
+    Index("documents_vector_mark", "tenant", "vector_mark"),
 )
 
 versions: Final = Table(
