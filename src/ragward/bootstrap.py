@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
-from ragward.domain.handling import sealed_levels
+from ragward.domain.handling import Handling, sealed_levels
 from ragward.domain.jobs import JobItem
 from ragward.domain.labels import Classification
 from ragward.domain.passages import Answer, RetrievalRequest
@@ -101,6 +101,7 @@ class Ragward:
     keyring: Keyring
     epoch_tokens: EpochTokens
     embedder: Embedder
+    handling: Handling
     audit: AuditLog
     limiter: Limiter
     identity: IdentityVerifier
@@ -205,7 +206,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     clock = given.clock or SystemClock()
     keyring = given.keyring or open_keyring(settings)
     catalog = given.catalog or open_catalog(settings, stack)
-    embedder = given.embedder or _embedder(settings)
+    embedder = given.embedder or open_embedder(settings)
     held = _held(settings, given, keyring, embedder, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
@@ -341,6 +342,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "keyring": keyring,
         "epoch_tokens": epoch_tokens,
         "embedder": embedder,
+        "handling": protection.handling,
         "audit": audit,
         "limiter": held.limiter,
         "identity": identity,
@@ -501,7 +503,8 @@ def _model_dir(settings: Settings) -> Path:
     return settings.model_dir or find_installed_model()
 
 
-def _embedder(settings: Settings) -> Embedder:
+def open_embedder(settings: Settings) -> Embedder:
+    """The embedding model. Raises `config.*`, `integrity.model`."""
     from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
     from ragward.adapters.model_manifest import ModelManifest
 

@@ -65,10 +65,11 @@ class IndexSync:
         self.catalog.set_meta(_SEALED, chosen)
 
     def _is_barred(self, item: OutboxItem) -> bool:
-        """Whether it stands under a label whose vectors may not enter the index, or one that does not verify."""
-        if item.scope_id is None:
-            return False
-        return item.classification is None or item.classification in self.sealed
+        """Whether its document stands under a label whose vectors may not lie in the index, those of earlier versions
+        included; or the point is to be put in under one that does not verify."""
+        if item.classification is None:
+            return item.scope_id is not None
+        return item.classification in self.sealed
 
     def _prepared(self, work: Sequence[OutboxItem]) -> tuple[list[IndexPoint], list[str]]:
         """Points to put in and to take out. A point whose vector does not verify is taken out and reported."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import struct
+import tempfile
 
 import pytest
 
@@ -89,6 +91,66 @@ def test_the_data_directory_alone_opens_nothing(home, tmp_path):
     for leftover in stolen.glob("audit.db*"):
         leftover.unlink()
     assert code_of(with_files(home, data_dir=stolen, keyring=thief)) == "unavailable.keys"
+
+
+def dumped(settings):
+    """The database as text, the way `pg_dump` and `.dump` write it."""
+    database = sqlite3.connect(settings.data_dir / "catalog.db")
+    lines = "\n".join(database.iterdump())
+    database.close()
+    return lines
+
+
+def test_no_copy_has_the_vectors_of_a_hundred_chunks_above_internal(home, tmp_path, monkeypatch):
+    """Not the data directory, a dump of the database, a backup or temporary files: neither whole nor in part, whatever width."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    backup = tmp_path / "backup"
+    with opened(home) as ragward:
+        for number in range(60):
+            level = Classification.CONFIDENTIAL if number % 2 else Classification.RESTRICTED
+            label = AccessLabel(
+                tenant="acme",
+                corpus="hr",
+                classification=level,
+                granted=frozenset({"user:acme/ann"}),
+            )
+            text = " ".join(f"{word}{number}" for word in company.WORDS) + f" a{number}@example.com"
+            ragward.ingestion.ingest(
+                company.subject("steward"),
+                SourceDocument(
+                    source=f"n{number}", filename="n.txt", data=text.encode(), label=label
+                ),
+            )
+        assert answer(ragward)
+        assert ragward.sealed.count() > 100
+        ragward.index.plain._shard.flush()
+        installation.backup(ragward, backup)
+        records = ragward.catalog.documents("acme", limit=1000)
+        vectors = {0: [], 1: []}
+        for record in records:
+            stored = ragward.catalog.vectors_of("acme", [record.document_id], [record.label_id])
+            sealed = record.label.classification >= Classification.CONFIDENTIAL
+            vectors[sealed] += [v[1:] for v in ragward.index_sync.opener.opened(stored)]
+        assert len(vectors[1]) >= 100
+        files = [
+            path.read_bytes()
+            for directory in (home.data_dir, backup, temporary)
+            for path in directory.rglob("*")
+            if path.is_file()
+        ]
+    copies = [*files, dumped(home).lower().encode()]
+
+    def found(packed):
+        floats = struct.unpack("<64f", packed)
+        needles = [struct.pack(f"{end}6{kind}", *floats[20:26]) for kind in "fed" for end in "<>"]
+        needles += [needle.hex().encode() for needle in needles]
+        needles.append(str(list(floats[20:23])).strip("[]").encode())
+        return any(needle in copy for needle in needles for copy in copies)
+
+    assert sum(map(found, vectors[1])) == 0
+    assert sum(map(found, vectors[0])) == len(vectors[0]) > 0  # the search can find
 
 
 def test_data_directory_and_keyring_file_without_the_passphrase_open_nothing(home, tmp_path):

@@ -718,7 +718,7 @@ class FakeCatalog:
             document_id=document_id,
             version=version,
             label_digest=at.document.record.label.digest() if put else b"",
-            classification=at.document.record.label.classification if put else None,
+            classification=self._documents[document_id].record.label.classification,
             key=at.document.key if put else _NO_KEY,
             vector_blob=at.point.vector_blob if put else b"",
         )

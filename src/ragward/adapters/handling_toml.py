@@ -6,13 +6,7 @@ import tomllib
 from pathlib import Path
 
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
-from ragward.domain.handling import (
-    SEALED_FROM,
-    Handling,
-    HandlingProfile,
-    VectorProtection,
-    require_complete,
-)
+from ragward.domain.handling import Handling, HandlingProfile, require_complete
 from ragward.domain.labels import Classification
 
 
@@ -22,16 +16,10 @@ def load_handling(path: Path) -> Handling:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         profiles = {
             Classification.parse(name): HandlingProfile(
-                classification=Classification.parse(name),
-                **{"vectors": _usual(Classification.parse(name)), **values},
+                classification=Classification.parse(name), **values
             )
             for name, values in document.items()
         }
     except (OSError, tomllib.TOMLDecodeError, TypeError, InvalidRequestError) as error:
         raise ConfigurationError(f"handling.toml: {error}") from error
     return require_complete(profiles)
-
-
-def _usual(level: Classification) -> VectorProtection:
-    """Without a line."""
-    return VectorProtection.SEALED if level >= SEALED_FROM else VectorProtection.PLAIN

@@ -17,6 +17,7 @@ from ragward.domain.corpus import StoredVector
 Floats = NDArray[np.float32]
 _FIRST_ROWS: Final = 256
 _GATHER_BELOW: Final = 0.25  # of all rows: picking out fewer is cheaper than scanning all
+_PIECE: Final = 1024
 _ROUNDING: Final = 1e-4  # more than a float32 product of unit vectors is off by
 _COMPACT_ABOVE: Final = 0.25  # of all rows, once those are removed
 
@@ -169,7 +170,7 @@ class View:
         """The rows that may be among the best, as far as a fast product can tell."""
         vectors = self._block.vectors
         if len(rows) < self._size * _GATHER_BELOW:
-            scores = vectors[rows] @ vector
+            scores = _gathered(vectors, rows, vector)
         else:
             scores = (vectors[: self._size] @ vector)[rows]
         cut = np.partition(scores, len(scores) - limit)[len(scores) - limit]
@@ -193,6 +194,19 @@ def _block(rows: int, dimension: int) -> _Block:
         vectors=np.zeros((rows, dimension), dtype=np.float32),
         scopes=np.zeros(rows, dtype=np.uint32),
     )
+
+
+def _gathered(vectors: Floats, rows: NDArray[np.intp], vector: Floats) -> Floats:
+    """Products of some rows, copied in pieces that stay in the processor's cache."""
+    scores = np.empty(len(rows), dtype=np.float32)
+    piece = np.empty((min(_PIECE, len(rows)), vectors.shape[1]), dtype=np.float32)
+    for start in range(0, len(rows), _PIECE):
+        part = rows[start : start + _PIECE]
+        copied = piece[: len(part)]
+        np.take(vectors, part, axis=0, out=copied, mode="clip")  # "raise" would copy once more
+        np.dot(copied, vector, out=scores[start : start + len(part)])
+    piece.fill(0)
+    return scores
 
 
 def _is_in(scopes: NDArray[np.uint32], asked: ScopeFilter) -> NDArray[np.bool_]:

@@ -286,7 +286,7 @@ class OutboxItem(StoredVector):
 
     sequence: int
     classification: Classification | None
-    """The authoritative label's; None for what is to be taken out, or has a label that does not verify."""
+    """Of the document's current version, also for points of an earlier one; None where it has no label that verifies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ class HandlingProfile:
     `encrypt`: content is encrypted, not only authenticated. `recheck_epoch`: compare the epoch once more before sending.
     `budget_tokens`: how much of this classification one answer may carry. `durable_audit`: fsync before answering.
     `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
-    `vectors`: how its vectors lie in the index.
+    `vectors`: how its vectors lie in the index; without a line, sealed from `SEALED_FROM` on.
     """
 
     classification: Classification
@@ -39,15 +39,15 @@ class HandlingProfile:
     durable_audit: bool
     budget_tokens: int
     raw_scores: bool = False
-    vectors: VectorProtection = VectorProtection.SEALED
+    vectors: VectorProtection | None = None
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "vectors", VectorProtection(self.vectors))
-        except ValueError:
-            raise ConfigurationError("vectors is plain or sealed") from None
+        if self.vectors not in (None, *VectorProtection):
+            raise ConfigurationError("vectors is plain or sealed")
         if self.classification is Classification.RESTRICTED and not self.is_sealed:
             raise ConfigurationError("the vectors of RESTRICTED are always sealed")
+        if self.is_sealed and not self.encrypt:
+            raise ConfigurationError("vectors that are sealed are encrypted: encrypt must be true")
         if self.classification >= Classification.CONFIDENTIAL and not (
             self.encrypt and self.recheck_epoch
         ):
@@ -65,7 +65,9 @@ class HandlingProfile:
     @property
     def is_sealed(self) -> bool:
         """Whether its vectors stay out of the index."""
-        return self.vectors is VectorProtection.SEALED
+        if self.vectors is None:
+            return self.classification >= SEALED_FROM
+        return self.vectors == VectorProtection.SEALED
 
 
 Handling = Mapping[Classification, HandlingProfile]
