@@ -75,6 +75,7 @@ def world(
         VectorOpener(keyring=FakeKeyring(), cipher=AESGCMCipher()),  # type: ignore[arg-type]
         Recorder(audit=None, clock=company.SetClock()),  # type: ignore[arg-type]
         company.SetClock(),
+        list,
         sealed=LEVELS,
         dimension=DIMENSION,
         max_bytes=2**32,

@@ -8,6 +8,8 @@ import socket
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+pytest_plugins = ["tests.contract.key_providers"]
+
 settings.register_profile(
     "test", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

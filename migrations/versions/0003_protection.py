@@ -4,16 +4,47 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+# Ordered by bytes on both databases, whatever the server's locale.
+TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Adds what 0002 lacks."""
+    _screening()
+    _fingerprints()
     _vector_marks()
+
+
+def _screening() -> None:
+    """Which rules hit a chunk, and the version of the rule set. What a person released before that was kept stays released."""
+    op.add_column("chunks", sa.Column("screening_rules", TEXT, nullable=False, server_default=""))
+    op.add_column("chunks", sa.Column("rule_set", TEXT, nullable=False, server_default=""))
+    op.execute(
+        "UPDATE chunks SET screening_rules = 'released' WHERE verdict = 'flag' AND EXISTS ("
+        "SELECT 1 FROM versions WHERE versions.document_id = chunks.document_id"
+        " AND versions.version = chunks.version AND versions.evidence LIKE '%steward: released: %')"
+    )
+
+
+def _fingerprints() -> None:
+    """Keyed fingerprints of chunks: what an answer repeats is found by them."""
+    op.create_table(
+        "fingerprints",
+        sa.Column("chunk_id", TEXT, nullable=False),
+        sa.Column("fingerprint", sa.BigInteger(), nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["chunk_id"], ["chunks.chunk_id"]),
+        sa.PrimaryKeyConstraint("chunk_id", "fingerprint"),
+    )
+    op.create_index("fingerprints_tenant", "fingerprints", ["tenant", "fingerprint"], unique=False)
+    _row_level_security("fingerprints")
 
 
 def _vector_marks() -> None:
@@ -26,6 +57,19 @@ def _vector_marks() -> None:
     op.create_index("documents_vector_mark", "documents", ["tenant", "vector_mark"], unique=False)
 
 
+def _row_level_security(table: str) -> None:
+    """As 0002 has it for the tables before (`adapters/catalog_sql/row_security.py`)."""
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    op.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY')
+    op.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
+    op.execute(
+        f'CREATE POLICY tenant_rows ON "{table}" USING ('
+        "tenant = (SELECT nullif(current_setting('ragward.tenant', true), ''))"
+        " OR (SELECT current_setting('ragward.maintenance', true)) = 'on')"
+    )
+
+
 def downgrade() -> None:
-    """Nothing that was written needs what this adds, but there is no way to say so to an older version."""
+    """Findings and fingerprints would be forgotten."""
     raise RuntimeError("there is no way down: restore a backup")

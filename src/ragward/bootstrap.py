@@ -5,6 +5,8 @@ Adapters are imported where they are opened, because several of them load second
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,10 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
+from ragward.adapters.model_manifest import ModelFiles, ModelManifest
+from ragward.canary import ModelCanary, require_accepted
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.handling import Handling, sealed_levels
 from ragward.domain.jobs import JobItem
+from ragward.domain.keys import USES_OF, KeyRole, KeyUse
 from ragward.domain.labels import Classification
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.domain.policy_review import SeparatedDuties
@@ -24,6 +29,7 @@ from ragward.evidence import Recorder
 from ragward.explanation import Explainer, ExplainerPorts
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion, IngestionPorts
+from ragward.outputs import Outputs, OutputsPorts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.ports import (
     AuditLog,
@@ -45,7 +51,7 @@ from ragward.protection import Protection
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
-from ragward.settings import Settings
+from ragward.settings import Settings, outgoing_hosts
 from ragward.stewardship import Stewardship, StewardshipPorts
 from ragward.vectors import VectorOpener
 
@@ -91,6 +97,7 @@ class Ragward:
     stewardship: Stewardship
     relabelling: Relabelling
     evaluation: Evaluation
+    outputs: Outputs
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
@@ -102,6 +109,7 @@ class Ragward:
     epoch_tokens: EpochTokens
     embedder: Embedder
     handling: Handling
+    model_files: ModelFiles
     audit: AuditLog
     limiter: Limiter
     identity: IdentityVerifier
@@ -166,7 +174,7 @@ class Ragward:
             "index": self.index.count,
             "keys": lambda: self.keyring.mac_key("query-tag"),
             "audit": lambda: self.audit.entries(limit=1),
-            "model": lambda: self.embedder.model_digest,
+            "model": self.model_files.require,
         }
         return {name: _outcome(check) for name, check in checks.items()}
 
@@ -195,18 +203,23 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     from ragward.adapters.cipher_aesgcm import AESGCMCipher
     from ragward.adapters.classifier_rules import RuleClassifier
     from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.egress import stay_offline
     from ragward.adapters.epoch_tokens_aessiv import AESSIVEpochTokens
     from ragward.adapters.handling_toml import load_handling
     from ragward.adapters.identity_keys import new_api_key
+    from ragward.adapters.keyring_limited import LimitedKeyring
     from ragward.adapters.redactor_presidio import PresidioRedactor
     from ragward.adapters.scope_directory import MemoryScopeDirectory
     from ragward.adapters.screener_rules import RuleScreener
+    from ragward.adapters.trust_toml import load_trust
 
+    stay_offline()
     policies = settings.policies_dir or resource("policies")
     clock = given.clock or SystemClock()
-    keyring = given.keyring or open_keyring(settings)
+    keyring = given.keyring or _closing(open_keyring(settings), stack)
     catalog = given.catalog or open_catalog(settings, stack)
     embedder = given.embedder or open_embedder(settings)
+    require_accepted(catalog, embedder.model_digest)
     held = _held(settings, given, keyring, embedder, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
@@ -219,16 +232,24 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     scopes = MemoryScopeDirectory(catalog)
     epoch_tokens = AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token"))
     recorder = Recorder(audit=audit, clock=clock)
+    reading, writing, moving = (
+        LimitedKeyring(keyring, uses)
+        for uses in (
+            {KeyUse.UNWRAP},
+            {KeyUse.WRAP},
+            {KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP},
+        )
+    )
     protection = Protection(
-        keyring=keyring,
+        keyring=reading,
         cipher=cipher,
         embedder=embedder,
         redactor=redactor,
         handling=load_handling(policies / "handling.toml"),
     )
-    opener = VectorOpener(keyring=keyring, cipher=cipher)
+    opener = VectorOpener(keyring=LimitedKeyring(keyring, {KeyUse.VECTORS}), cipher=cipher)
     barred = sealed_levels(protection.handling)
-    sealed = _sealed(settings, held, catalog, opener, recorder, barred, stack)
+    sealed = _sealed(settings, held, catalog, opener, recorder, keyring, barred, stack)
     index = held.index_with(sealed)
     index_sync = IndexSync(
         catalog=catalog, index=index, opener=opener, sealed=barred, recorder=recorder
@@ -241,6 +262,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             identity=identity,
             limiter=held.limiter,
             screener=screener,
+            trust=load_trust(policies / "trust.toml"),
             pdp=pdp,
             scopes=scopes,
             index=index,
@@ -260,7 +282,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             classifier=RuleClassifier.from_file(policies / "classification.yaml"),
             pdp=pdp,
             catalog=catalog,
-            protection=protection,
+            protection=dataclasses.replace(protection, keyring=writing),
             index_sync=index_sync,
             recorder=recorder,
             clock=clock,
@@ -270,7 +292,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         StewardshipPorts(
             catalog=catalog,
             pdp=pdp,
-            keyring=keyring,
+            keyring=LimitedKeyring(keyring, {KeyUse.ADMINISTER}),
             index_sync=index_sync,
             recorder=recorder,
             audit=audit,
@@ -282,7 +304,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         RelabellingPorts(
             catalog=catalog,
             pdp=pdp,
-            protection=protection,
+            protection=dataclasses.replace(protection, keyring=moving),
             index_sync=index_sync,
             recorder=recorder,
             clock=clock,
@@ -293,12 +315,25 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             limiter=held.limiter,
             pdp=pdp,
             catalog=catalog,
-            keyring=keyring,
+            keyring=reading,
             epoch_tokens=epoch_tokens,
             handling=protection.handling,
             recorder=recorder,
             clock=clock,
             entity_types=_entity_types(),
+        )
+    )
+    outputs = Outputs(
+        OutputsPorts(
+            pdp=pdp,
+            catalog=catalog,
+            finder=finder,
+            screener=screener,
+            protection=protection,
+            audit=audit,
+            limiter=held.limiter,
+            recorder=recorder,
+            clock=clock,
         )
     )
     explainer = Explainer(
@@ -307,7 +342,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             catalog=catalog,
             index=index,
             retrieval=retrieval,
-            keyring=keyring,
+            keyring=reading,
             limiter=held.limiter,
             recorder=recorder,
             clock=clock,
@@ -332,6 +367,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "stewardship": stewardship,
         "relabelling": relabelling,
         "evaluation": evaluation,
+        "outputs": outputs,
         "explainer": explainer,
         "policy_administration": policy_administration,
         "provisioning": provisioning,
@@ -343,6 +379,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "epoch_tokens": epoch_tokens,
         "embedder": embedder,
         "handling": protection.handling,
+        "model_files": ModelFiles(*_model(settings, given)),
         "audit": audit,
         "limiter": held.limiter,
         "identity": identity,
@@ -407,6 +444,7 @@ def _sealed(
     catalog: Catalog,
     opener: VectorOpener,
     recorder: Recorder,
+    keyring: Keyring,
     levels: frozenset[Classification],
     stack: ExitStack,
 ) -> ChunkSearch:
@@ -422,6 +460,7 @@ def _sealed(
         opener,
         recorder,
         recorder.clock,
+        keyring.status,
         sealed=levels,
         dimension=held.embedder.dimension,
         max_bytes=settings.sealed_memory_mb * 2**20,
@@ -438,10 +477,33 @@ def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]
 
 
 def open_keyring(settings: Settings, passphrase: str | None = None) -> Keyring:
-    """The keyring file. Raises `config.passphrase`, `integrity.keyring`."""
-    from ragward.adapters.keyring_file import FileKeyring
+    """The keyrings of the settings as one, limited to the process's role. Raises `config.*`, `integrity.keyring`, `unavailable.keys`."""
+    from ragward.adapters.keyring_limited import LimitedKeyring
+    from ragward.adapters.keyring_routed import HoldingKeyring, RoutedKeyring
+    from ragward.adapters.keyrings import open_keyring
 
-    return FileKeyring.open(settings.keyring, passphrase or read_passphrase(settings))
+    def opener(uri: str, path: Path) -> HoldingKeyring:
+        return open_keyring(uri, path, lambda: passphrase or read_passphrase(settings))
+
+    main = opener(settings.keys_uri, settings.keyring)
+    others = {
+        level: functools.partial(opener, uri, path)
+        for level, (uri, path) in settings.other_keyrings.items()
+    }
+    keyring: Keyring = RoutedKeyring(main, others) if others else main
+    role = KeyRole(settings.keys_role)
+    return keyring if role is KeyRole.SERVICE else LimitedKeyring(keyring, USES_OF[role])
+
+
+def create_keyrings(settings: Settings, passphrase: str | None = None) -> None:
+    """Every keyring of the settings that is not there yet. Raises `config.*`, `unavailable.keys`."""
+    from ragward.adapters.keyrings import create_keyring
+
+    wanted = {"": (settings.keys_uri, settings.keyring)}
+    wanted |= {level.name: found for level, found in settings.other_keyrings.items()}
+    for uri, path in wanted.values():
+        if not path.exists():
+            create_keyring(uri, path, lambda: passphrase or read_passphrase(settings))
 
 
 def read_passphrase(settings: Settings) -> str:
@@ -449,6 +511,41 @@ def read_passphrase(settings: Settings) -> str:
     from ragward.adapters import keyring_file
 
     return keyring_file.read_passphrase(settings.passphrase, demo=settings.demo)
+
+
+def protect_process_memory() -> None:
+    """No core dumps, and no attaching; for processes that hold keys."""
+    from ragward.adapters import process_memory
+
+    process_memory.protect_process_memory()
+
+
+def open_broker(settings: Settings, directory: Path) -> ExitStack:
+    """A key broker on its sockets in `directory`, until the stack is closed. Raises `config.*`, `unavailable.*`."""
+    from ragward.adapters.audit_sqlite import SQLiteAuditLog
+    from ragward.adapters.broker_server import BrokerServer
+    from ragward.adapters.clock_system import SystemClock
+    from ragward.brokering import BrokerPorts, KeyBroker
+
+    if settings.keys_uri.startswith("broker:"):
+        raise ConfigurationError("a key broker holds its keys itself: keys_uri names a provider")
+    with ExitStack() as stack:
+        clock = SystemClock()
+        keyring = _closing(open_keyring(settings), stack)
+        catalog = open_catalog(settings, stack)
+        key = keyring.mac_key("audit-chain")
+        audit = _closing(SQLiteAuditLog.open(settings.broker_log, key), stack)
+        ports = BrokerPorts(
+            identity=_identity(settings, catalog, clock),
+            pdp=_pdp(catalog, settings.policies_dir or resource("policies")),
+            labels=catalog,
+            keyring=keyring,
+            recorder=Recorder(audit=audit, clock=clock),
+            clock=clock,
+        )
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _closing(BrokerServer(directory, KeyBroker(ports), keyring), stack)
+        return stack.pop_all()
 
 
 def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:
@@ -466,13 +563,12 @@ def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = N
     return _closing(log, stack)
 
 
-def open_audit_reader(settings: Settings, keyring: Keyring) -> AuditLog:
-    """The audit log beside its writer, for reading and verifying."""
+def open_audit_reader(settings: Settings, keyring: Keyring, *, of_broker: bool = False) -> AuditLog:
+    """The audit log, or a key broker's own, beside its writer, for reading and verifying."""
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
 
-    return SQLiteAuditLog.open_reader(
-        settings.data_dir / "audit.db", keyring.mac_key("audit-chain")
-    )
+    path = settings.broker_log if of_broker else settings.data_dir / "audit.db"
+    return SQLiteAuditLog.open_reader(path, keyring.mac_key("audit-chain"))
 
 
 def manifest_items(manifest: Path, tenant: str) -> list[JobItem]:
@@ -511,6 +607,38 @@ def open_embedder(settings: Settings) -> Embedder:
     return SentenceTransformersEmbedder.load(
         _model_dir(settings), ModelManifest.shipped(), threads=settings.embedding_threads
     )
+
+
+def _model(settings: Settings, given: Doubles) -> tuple[Path, ModelManifest]:
+    """What to verify again while the model is used; nothing where tests brought one without files."""
+    if given.embedder is not None:
+        return Path(), ModelManifest({})
+    return _model_dir(settings), ModelManifest.shipped()
+
+
+def open_canary(
+    settings: Settings, stack: ExitStack, doubles: Doubles | None = None
+) -> ModelCanary:
+    """The gate for models, without opening the installation: the model may not be the index's."""
+    from ragward.adapters.clock_system import SystemClock
+
+    given = doubles or Doubles()
+    keyring = given.keyring or open_keyring(settings)
+    catalog = given.catalog or open_catalog(settings, stack)
+    audit = given.audit or open_audit(settings, keyring, stack)
+    return ModelCanary(
+        catalog=catalog,
+        embedder=given.embedder or open_embedder(settings),
+        finder=given.finder or _finder(),
+        recorder=Recorder(audit=audit, clock=given.clock or SystemClock()),
+    )
+
+
+def hold_to_allowed_hosts(settings: Settings) -> None:
+    """Lets this process connect to what its settings name and to this machine only, for as long as it lives."""
+    from ragward.adapters.egress import Egress
+
+    Egress(outgoing_hosts(settings)).install()
 
 
 def _chunker(settings: Settings) -> Chunker:

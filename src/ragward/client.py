@@ -19,6 +19,8 @@ import httpx
 from ragward.domain.errors import LimitExceededError, RagwardError, UnavailableError, error_of
 from ragward.domain.jobs import ItemOutcome, ItemResult
 from ragward.domain.labels import Classification
+from ragward.domain.marking import Trust
+from ragward.domain.outputs import InspectedOutput, Outcome, OutputToInspect
 from ragward.domain.passages import Answer, Passage, Receipt, RetrievalRequest
 
 _TRIES: Final = 3
@@ -127,6 +129,12 @@ class RagwardClient:
     def retrieve(self, request: RetrievalRequest | str, *, user_token: str | None = None) -> Answer:
         """What this asker may know, with a receipt."""
         return _answer(self._send(_retrieve(request, user_token)))
+
+    def inspect_output(
+        self, output: OutputToInspect, *, user_token: str | None = None
+    ) -> InspectedOutput:
+        """What of a model's answer may be shown to whoever got its receipt."""
+        return _inspected(self._send(_inspect(output, user_token)))
 
     def ingest(
         self,
@@ -238,6 +246,12 @@ class AsyncRagwardClient:
         """What this asker may know, with a receipt."""
         return _answer(await self._send(_retrieve(request, user_token)))
 
+    async def inspect_output(
+        self, output: OutputToInspect, *, user_token: str | None = None
+    ) -> InspectedOutput:
+        """What of a model's answer may be shown to whoever got its receipt."""
+        return _inspected(await self._send(_inspect(output, user_token)))
+
     async def ingest(
         self,
         *,
@@ -337,6 +351,15 @@ def _retrieve(request: RetrievalRequest | str, user_token: str | None) -> _Call:
     return _Call(method="POST", path="/v1/retrieve", body=body, user_token=user_token)
 
 
+def _inspect(output: OutputToInspect, user_token: str | None) -> _Call:
+    body = {
+        "receipt_id": output.receipt_id,
+        "answer": output.answer,
+        "citations": list(output.citations),
+    }
+    return _Call(method="POST", path="/v1/outputs/inspect", body=body, user_token=user_token)
+
+
 def _ingest(
     corpus: str,
     source: str,
@@ -422,7 +445,13 @@ def _error(code: str, detail: str, response: httpx.Response) -> RagwardError:
 
 def _answer(body: Mapping[str, Any]) -> Answer:
     passages = tuple(
-        Passage(**(item | {"classification": Classification.parse(item["classification"])}))
+        Passage(
+            **{name: value for name, value in item.items() if name != "marked_text"}
+            | {
+                "classification": Classification.parse(item["classification"]),
+                "trust": Trust(item["trust"]),
+            }
+        )
         for item in body["passages"]
     )
     return Answer(
@@ -433,6 +462,16 @@ def _answer(body: Mapping[str, Any]) -> Answer:
         query_flags=tuple(body["query_flags"]),
         stage_seconds={},
     )
+
+
+def _inspected(body: Mapping[str, Any]) -> InspectedOutput:
+    changed = {
+        "outcome": Outcome(body["outcome"]),
+        "flags": tuple(body["flags"]),
+        "unknown_citations": tuple(body["unknown_citations"]),
+        "classification": Classification.parse(body["classification"]),
+    }
+    return InspectedOutput(**(dict(body) | changed))
 
 
 def _item(body: Mapping[str, Any]) -> ItemResult:

@@ -8,7 +8,7 @@ from typing import Final
 
 from ragward.domain.content import unpack_vector
 from ragward.domain.corpus import IndexPoint, OutboxItem
-from ragward.domain.errors import IntegrityError, UnavailableError
+from ragward.domain.errors import IntegrityError, RagwardError, UnavailableError
 from ragward.domain.labels import Classification
 from ragward.evidence import Recorder
 from ragward.ports import Catalog, ChunkIndex
@@ -34,12 +34,15 @@ class IndexSync:
         done = 0
         while work := self.catalog.next_work(limit=_BATCH):
             barred = {item.point_id for item in work if self._is_barred(item)}
-            points, gone = self._prepared([i for i in work if i.point_id not in barred])
+            points, gone, away = self._prepared([i for i in work if i.point_id not in barred])
+            carried = [item for item in work if item.sequence not in away]
             self.index.upsert(points)
             self.index.delete(gone)
             self.index.expel(sorted(barred))
-            self.catalog.finish_work(work)
-            done += len(work)
+            self.catalog.finish_work(carried)
+            done += len(carried)
+            if away:
+                raise UnavailableError(code="unavailable.keys")  # what needs that key is still owed
         if done:
             self.index.maintain()
         return done
@@ -71,20 +74,25 @@ class IndexSync:
             return item.scope_id is not None
         return item.classification in self.sealed
 
-    def _prepared(self, work: Sequence[OutboxItem]) -> tuple[list[IndexPoint], list[str]]:
-        """Points to put in and to take out. A point whose vector does not verify is taken out and reported."""
+    def _prepared(self, work: Sequence[OutboxItem]) -> tuple[list[IndexPoint], list[str], set[int]]:
+        """Points to put in, to take out, and entries whose key is away. A point whose vector does not verify is taken out
+        and reported."""
         points: list[IndexPoint] = []
         gone = [item.point_id for item in work if item.scope_id is None]
+        away: set[int] = set()
         wanted = [item for item in work if item.scope_id is not None]
         for item, opened in zip(wanted, self.opener.opened(wanted), strict=True):
+            assert item.scope_id is not None
             try:
-                if isinstance(opened, IntegrityError):
+                if isinstance(opened, RagwardError):
                     raise opened
                 vector = unpack_vector(opened)
+            except UnavailableError:
+                away.add(item.sequence)
+                continue
             except IntegrityError as damaged:
                 gone.append(item.point_id)
                 report_damaged(self.recorder, item, damaged)
                 continue
-            assert item.scope_id is not None
             points.append(IndexPoint(point_id=item.point_id, scope_id=item.scope_id, vector=vector))
-        return points, gone
+        return points, gone, away

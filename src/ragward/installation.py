@@ -17,6 +17,7 @@ from typing import Final
 from ragward.bootstrap import (
     CLI_CLIENT_ID,
     Ragward,
+    create_keyrings,
     open_audit,
     open_catalog,
     open_keyring,
@@ -81,14 +82,11 @@ def initialise(
     """
     from ragward.adapters.catalog_sql import SQLCatalog
     from ragward.adapters.clock_system import SystemClock
-    from ragward.adapters.keyring_file import FileKeyring, read_passphrase
 
     _require_administrator(tenant, administrator)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.keyring.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not settings.keyring.exists():
-        secret = passphrase or read_passphrase(settings.passphrase, demo=settings.demo)
-        FileKeyring.create(settings.keyring, secret)
+    create_keyrings(settings, passphrase)
     SQLCatalog.migrate(settings.catalog_url, migrations_dir=resource("migrations"))
     catalog = open_catalog(settings)
     try:

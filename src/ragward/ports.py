@@ -44,10 +44,19 @@ from ragward.domain.directory import (
     GroupProfile,
     UserProfile,
 )
-from ragward.domain.envelope import EncryptionContext, KEKStatus, Suite, WrappingContext
+from ragward.domain.envelope import (
+    EncryptionContext,
+    KeyPurpose,
+    PurposeKey,
+    Suite,
+    WrappingContext,
+)
+from ragward.domain.errors import RagwardError
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.findings import Screening, Span
+from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
+from ragward.domain.keys import KEKStatus, Reading, WrappedDEK
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Candidate, RedactedText
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
@@ -350,6 +359,9 @@ class DocumentStore(Protocol):
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """One stored chunk per point of the current version, in order, for rebuild, explain and relabel."""
 
+    def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
+        """Chunks of current versions, active or quarantined, that have any of these fingerprints, by id."""
+
     def points_with_attributes(
         self,
         tenant: str,
@@ -565,6 +577,10 @@ class Redactor(Protocol):
 class Screener(Protocol):
     """Recognises text that tries to give orders to a model."""
 
+    @property
+    def rule_set(self) -> str:
+        """The version of the rules, stored with what they said."""
+
     def screen(self, text: str) -> Screening:
         """Normalises, then applies the rules, sentence by sentence."""
 
@@ -594,7 +610,9 @@ class Cipher(Protocol):
     ) -> bytes:
         """A blob of the format of `domain.envelope`."""
 
-    def decrypt(self, blob: bytes, *, dek: bytes, dek_id: str, context: EncryptionContext) -> bytes:
+    def decrypt(
+        self, blob: bytes, *, dek: bytes | PurposeKey, dek_id: str, context: EncryptionContext
+    ) -> bytes:
         """The plaintext, verified. Raises `integrity.envelope`."""
 
     def new_dek(self) -> bytes:
@@ -602,25 +620,63 @@ class Cipher(Protocol):
 
 
 class Keyring(Protocol):
-    """KEKs, one per (tenant, classification); they never leave it."""
+    """KEKs, one per (tenant, classification, purpose) in versions; they never leave it. All raise `unavailable.keys`, also
+    for what the process or flow that holds it may not do with keys."""
 
-    def active_kek(self, tenant: str, classification: Classification) -> tuple[str, int]:
-        """(kek_id, version) to wrap with; created on first use. Raises `unavailable.keys`."""
+    def active_kek(
+        self,
+        tenant: str,
+        classification: Classification,
+        purpose: KeyPurpose = KeyPurpose.CONTENT,
+    ) -> tuple[str, int]:
+        """(kek_id, version) to wrap with; created on first use."""
 
     def wrap(self, dek: bytes, context: WrappingContext) -> bytes:
-        """The 60-byte wrapped DEK."""
+        """The wrapped DEK, under the active version. Raises `key.state` for any other."""
 
-    def unwrap(self, wrapped: bytes, context: WrappingContext) -> bytes:
-        """The DEK. Raises `integrity.wrapped_key`, `unavailable.keys`."""
+    def unwrap_all(
+        self, wraps: Sequence[WrappedDEK], reading: Reading | None
+    ) -> Sequence[bytes | RagwardError]:
+        """Per item the DEK, or why not: `integrity.*`, `unavailable.keys`, or `access.not_found` from a broker that decided
+        otherwise. No reading means the installation's own work; a broker refuses it."""
 
-    def rotate(self, tenant: str, classification: Classification) -> tuple[str, int]:
-        """A new active version; earlier ones still unwrap."""
+    def vector_keys(self, wraps: Sequence[WrappedDEK]) -> Sequence[PurposeKey | RagwardError]:
+        """Per item the key of its vectors, for whoever keeps the index: it opens no text."""
+
+    def rewrap_all(
+        self,
+        moves: Sequence[tuple[WrappedDEK, WrappingContext]],
+        reading: Reading | None = None,
+    ) -> Sequence[bytes | RagwardError]:
+        """Per item the same DEK wrapped for another label or KEK version. Raises `request.invalid` for another document or DEK.
+
+        A broker gives another label only for a reading by somebody who may relabel under the one it has."""
+
+    def stage(
+        self,
+        tenant: str,
+        classification: Classification,
+        purpose: KeyPurpose = KeyPurpose.CONTENT,
+    ) -> tuple[str, int]:
+        """A new version, pending: nothing is wrapped with it yet."""
+
+    def activate(self, kek_id: str, version: int) -> None:
+        """Makes a pending version the active one; the one before only unwraps from now on. Raises `key.state`."""
+
+    def destroy(self, kek_id: str, version: int) -> None:
+        """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token` or `page-token`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token` or `fingerprint`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""
+
+    def forget(self) -> None:
+        """Drops what is remembered of unwrapped DEKs."""
+
+    def close(self) -> None:
+        """Forgets, and releases sessions and connections."""
 
 
 class EpochTokens(Protocol):

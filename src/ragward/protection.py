@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,8 +18,11 @@ from ragward.domain.corpus import (
     View,
     wrapping_context,
 )
-from ragward.domain.envelope import EncryptionContext, Kind, Suite
+from ragward.domain.envelope import EncryptionContext, Kind, Suite, WrappingContext
+from ragward.domain.errors import ConflictError, IntegrityError, RagwardError, UnavailableError
+from ragward.domain.fingerprints import fingerprints, tenant_key
 from ragward.domain.handling import Handling
+from ragward.domain.keys import Reading, WrappedDEK
 from ragward.domain.labels import AccessLabel
 from ragward.ports import Cipher, Embedder, Keyring, Redactor
 
@@ -40,13 +44,32 @@ class Protection:
     redactor: Redactor
     handling: Handling
 
-    def open(self, stored: StoredChunk) -> ChunkContent:
-        """The content of a stored chunk, verified against the label it stands under. Raises `integrity.*`, `unavailable.keys`."""
-        dek = self.keyring.unwrap(stored.key.wrapped_dek, stored.wrapping_context())
-        plaintext = self.cipher.decrypt(
-            stored.blob, dek=dek, dek_id=stored.key.dek_id, context=stored.content_context()
-        )
-        return ChunkContent.from_bytes(plaintext)
+    def open(self, stored: StoredChunk, reading: Reading | None = None) -> ChunkContent:
+        """The content of one stored chunk. Raises what `opened` gives instead."""
+        return contents(self.opened([stored], reading))[0]
+
+    def opened(
+        self, stored: Sequence[StoredChunk], reading: Reading | None
+    ) -> Iterator[ChunkContent | RagwardError]:
+        """Per chunk its content, verified against the label it stands under, or why not: `integrity.*`, `unavailable.keys`,
+        `access.not_found`. The keys of all are unwrapped at once, each text is decrypted when it is taken."""
+        places = [
+            (s.key.wrapped_dek, s.label_id, s.document_id, s.version, s.key.dek_id) for s in stored
+        ]
+        firsts = dict(zip(places, stored, strict=True))
+        wraps = [
+            WrappedDEK(wrapped=chunk.key.wrapped_dek, context=chunk.wrapping_context())
+            for chunk in firsts.values()
+        ]
+        given = self.keyring.unwrap_all(wraps, reading) if wraps else ()
+        deks = dict(zip(firsts, given, strict=True))
+        for place, chunk in zip(places, stored, strict=True):
+            dek = deks[place]
+            yield dek if isinstance(dek, RagwardError) else self._decrypted(chunk, dek)
+
+    def fingerprint_key(self, tenant: str) -> bytes:
+        """The key of a tenant's fingerprints. Raises `unavailable.keys`."""
+        return tenant_key(self.keyring.mac_key("fingerprint"), tenant)
 
     def new_version(self, document_id: str, version: int, label: AccessLabel) -> VersionEncryption:
         """A fresh DEK for one document version, wrapped under the KEK of its classification and bound to its label."""
@@ -64,15 +87,71 @@ class Protection:
         self, dek: bytes, dek_id: str, document_id: str, version: int, label: AccessLabel
     ) -> KeyReference:
         """`dek` wrapped for `label`."""
-        kek_id, kek_version = self.keyring.active_kek(label.tenant, label.classification)
-        key = KeyReference(dek_id=dek_id, kek_id=kek_id, kek_version=kek_version, wrapped_dek=b"")
-        context = wrapping_context(key, label.tenant, document_id, version, label.digest())
-        return KeyReference(
-            dek_id=dek_id,
-            kek_id=kek_id,
-            kek_version=kek_version,
-            wrapped_dek=self.keyring.wrap(dek, context),
-        )
+
+        def wrapped(context: WrappingContext) -> bytes:
+            return self.keyring.wrap(dek, context)
+
+        return self._wrapped(dek_id, document_id, version, label, wrapped)
+
+    def rewrap(
+        self,
+        key: KeyReference,
+        document_id: str,
+        version: int,
+        *,
+        bound: AccessLabel,
+        label: AccessLabel,
+        reading: Reading | None,
+    ) -> KeyReference:
+        """The same DEK, so far wrapped for the label `bound`, wrapped for `label`. Raises `integrity.*`, `unavailable.keys`."""
+        before = wrapping_context(key, bound.tenant, document_id, version, bound.digest())
+        item = WrappedDEK(wrapped=key.wrapped_dek, context=before)
+
+        def wrapped(context: WrappingContext) -> bytes:
+            (given,) = self.keyring.rewrap_all([(item, context)], reading)
+            if isinstance(given, RagwardError):
+                raise given
+            return given
+
+        return self._wrapped(key.dek_id, document_id, version, label, wrapped)
+
+    def _wrapped(
+        self,
+        dek_id: str,
+        document_id: str,
+        version: int,
+        label: AccessLabel,
+        wrapped: Callable[[WrappingContext], bytes],
+    ) -> KeyReference:
+        """Under the active KEK; once more where it was rotated meanwhile."""
+        for _ in range(2):
+            kek = self.keyring.active_kek(label.tenant, label.classification)
+            key = KeyReference(dek_id=dek_id, kek_id=kek[0], kek_version=kek[1], wrapped_dek=b"")
+            context = wrapping_context(key, label.tenant, document_id, version, label.digest())
+            try:
+                return dataclasses.replace(key, wrapped_dek=wrapped(context))
+            except ConflictError:
+                continue
+        raise UnavailableError("keys are being rotated", code="unavailable.keys")
+
+    def _decrypted(self, stored: StoredChunk, dek: bytes) -> ChunkContent | RagwardError:
+        try:
+            plaintext = self.cipher.decrypt(
+                stored.blob, dek=dek, dek_id=stored.key.dek_id, context=stored.content_context()
+            )
+            return ChunkContent.from_bytes(plaintext)
+        except IntegrityError as damaged:
+            return damaged
+
+
+def contents(opened: Iterable[ChunkContent | RagwardError]) -> list[ChunkContent]:
+    """All of them. Raises the first error among them."""
+    out = []
+    for content in opened:
+        if isinstance(content, RagwardError):
+            raise content
+        out.append(content)
+    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +172,7 @@ class VersionEncryption:
         views = [self._views(item) for item in scanned]
         texts = [text for chunk_views in views for _, text in chunk_views]
         vectors = iter(self.protection.embedder.embed(texts))
+        key = self.protection.fingerprint_key(self.label.tenant)
         chunks = []
         for item, chunk_views in zip(scanned, views, strict=True):
             name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
@@ -107,6 +187,9 @@ class VersionEncryption:
                     entity_types=item.entity_types,
                     verdict=item.screening.verdict.value,
                     points=points,
+                    rules=item.screening.rules,
+                    rule_set=item.screening.rule_set,
+                    fingerprints=fingerprints(item.chunk.text, key),
                 )
             )
         return tuple(chunks)

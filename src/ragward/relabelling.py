@@ -29,7 +29,6 @@ from ragward.domain.corpus import (
     StagedVersion,
     StoredChunk,
     View,
-    wrapping_context,
 )
 from ragward.domain.errors import (
     ConflictError,
@@ -38,12 +37,13 @@ from ragward.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
-from ragward.domain.findings import Screening, Span, Verdict
+from ragward.domain.findings import RELEASED, Screening, Span, Verdict
+from ragward.domain.keys import Reading
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ports import Catalog, Clock, PolicyDecisionPoint
-from ragward.protection import Protection
+from ragward.protection import Protection, contents
 
 MAX_DOCUMENTS: Final = 10_000
 _PAGE: Final = 500
@@ -142,7 +142,8 @@ class Relabelling:
             raise ConflictError("only a quarantined document can be released")
         details = {"act": "release", "target": document_id, "reason": reason}
         self._record(EventType.ADMIN_ACT, subject, "permit", details, durable=True)
-        released = self._restaged(record, f"steward: released: {reason}", release=True)
+        note = f"steward: released: {reason}"
+        released = self._restaged(record, note, _as(subject), release=True)
         epoch = self._ports.catalog.commit_version(released)
         self._ports.index_sync.run()
         return epoch
@@ -207,7 +208,7 @@ class Relabelling:
         self, subject: Subject, pairs: Sequence[tuple[DocumentRecord, AccessLabel]], reason: str
     ) -> int:
         """Records, commits, follows up; returns how many wait for their key."""
-        moves = [self._move(record, label, reason) for record, label in pairs]
+        moves = [self._move(subject, record, label, reason) for record, label in pairs]
         last = len(pairs) - 1
         for position, (record, label) in enumerate(pairs):
             details = {
@@ -227,18 +228,23 @@ class Relabelling:
         self._ports.catalog.relabel(subject.tenant, moves)
         for move in moves:
             if move.pending is Pending.REENCRYPT:
-                self._reencrypt(subject.tenant, move.document_id)
+                try:
+                    self._reencrypt(subject.tenant, move.document_id, _as(subject))
+                except (UnavailableError, NotFoundError):
+                    continue  # the label is in force; `resume` does it when the key is back
         self._ports.index_sync.run()
         return sum(move.pending is Pending.REWRAP for move in moves)
 
-    def _move(self, record: DocumentRecord, label: AccessLabel, reason: str) -> LabelMove:
+    def _move(
+        self, subject: Subject, record: DocumentRecord, label: AccessLabel, reason: str
+    ) -> LabelMove:
         key, pending = record.key, Pending.REWRAP
         if record.pending is not Pending.REWRAP:
             try:
-                key = self._rewrapped(record.tenant, record, record.label, label)
+                key = self._rewrapped(record, record.label, label, _as(subject))
                 again = record.pending is Pending.REENCRYPT or _raises(record, label)
                 pending = Pending.REENCRYPT if again else Pending.NOTHING
-            except UnavailableError:
+            except (UnavailableError, NotFoundError):
                 pass  # the label is in force at once all the same, and the text unreadable until the key is back
         return LabelMove(
             document_id=record.document_id,
@@ -252,44 +258,46 @@ class Relabelling:
 
     def _rewrapped(
         self,
-        tenant: str,
         version: DocumentRecord | PendingVersion,
         bound: AccessLabel,
         label: AccessLabel,
+        reading: Reading | None,
     ) -> KeyReference:
         """The same DEK under the new label."""
-        protection = self._ports.protection
-        context = wrapping_context(
-            version.key, tenant, version.document_id, version.version, bound.digest()
+        return self._ports.protection.rewrap(
+            version.key,
+            version.document_id,
+            version.version,
+            bound=bound,
+            label=label,
+            reading=reading,
         )
-        dek = protection.keyring.unwrap(version.key.wrapped_dek, context)
-        return protection.wrap(dek, version.key.dek_id, version.document_id, version.version, label)
 
     def _resumed(self, item: PendingVersion) -> bool:
         if item.pending is Pending.REWRAP:
-            key = self._rewrapped(item.tenant, item, item.bound_label, item.label)
+            key = self._rewrapped(item, item.bound_label, item.label, None)
             raised = item.label.classification > item.bound_label.classification
             then = Pending.REENCRYPT if raised else Pending.NOTHING
             if not self._ports.catalog.finish_rewrap(item, key, then):
                 return False
-        self._reencrypt(item.tenant, item.document_id)
+        self._reencrypt(item.tenant, item.document_id, None)
         return True
 
-    def _reencrypt(self, tenant: str, document_id: str) -> None:
+    def _reencrypt(self, tenant: str, document_id: str, reading: Reading | None) -> None:
         """New DEK, ciphertext and vectors for a document that was classified higher; the old ones go with the old version."""
         record = self._ports.catalog.get_document(tenant, document_id)
         if record.pending is Pending.REENCRYPT:
             note = f"encrypted anew as {record.label.classification.name}"
-            self._ports.catalog.commit_version(self._restaged(record, note))
+            self._ports.catalog.commit_version(self._restaged(record, note, reading))
 
     def _restaged(
-        self, record: DocumentRecord, note: str, *, release: bool = False
+        self, record: DocumentRecord, note: str, reading: Reading | None, *, release: bool = False
     ) -> StagedVersion:
         """The same texts and findings as a new version under a new DEK."""
         protection, label = self._ports.protection, record.label
         points = self._ports.catalog.document_chunks(record.tenant, record.document_id)
         stored = [point for point in points if point.view is View.FULL]
-        opened = [protection.open(point) for point in stored]
+        opened = contents(protection.opened(stored, reading))
         chunks = [
             _rescanned(point, content.text, content.spans, release)
             for point, content in zip(stored, opened, strict=True)
@@ -320,6 +328,10 @@ class Relabelling:
         )
 
 
+def _as(steward: Subject) -> Reading:
+    return Reading(subject=steward, action=Action.DOCUMENT_RELABEL)
+
+
 def _raises(record: DocumentRecord, label: AccessLabel) -> bool:
     return label.classification > record.label.classification
 
@@ -328,8 +340,10 @@ def _rescanned(
     stored: StoredChunk, text: str, spans: tuple[Span, ...], release: bool
 ) -> ScannedChunk:
     verdict = Verdict(stored.verdict)
+    rules = stored.rules
     if release and verdict is Verdict.QUARANTINE:
         verdict = Verdict.FLAG  # a person read it; it stays marked
+        rules = (*dict.fromkeys((*rules, RELEASED)),)
     chunk = Chunk(ordinal=stored.ordinal, start=0, end=len(text), text=text)
-    screening = Screening(verdict=verdict, rules=(), rule_set="")
+    screening = Screening(verdict=verdict, rules=rules, rule_set=stored.rule_set)
     return ScannedChunk(chunk=chunk, spans=spans, screening=screening)

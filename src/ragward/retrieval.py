@@ -14,6 +14,7 @@ What the index returns is a candidate, never an answer: it may be stale, tampere
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,18 +32,23 @@ from ragward.domain.admission import (
 from ragward.domain.audit import AuditEntry, EventType, query_tag
 from ragward.domain.corpus import (
     CatalogSnapshot,
+    StoredChunk,
     Vector,
 )
 from ragward.domain.errors import (
     ConflictError,
     IntegrityError,
     NotFoundError,
+    RagwardError,
     RequestRefusedError,
     UnavailableError,
 )
 from ragward.domain.explanation import AskedAbout
+from ragward.domain.findings import Verdict, verdict_now
 from ragward.domain.funnel import Fate, Trace
+from ragward.domain.keys import Reading
 from ragward.domain.labels import Classification
+from ragward.domain.marking import SourceTrust
 from ragward.domain.minimization import LeftOut, minimize
 from ragward.domain.passages import (
     Answer,
@@ -71,6 +77,7 @@ MAX_PENDING_POINTS: Final = 20_000
 _SLACK: Final = 10
 _REFILL_GROWTH: Final = 4
 _MAX_SEEN: Final = 20_000
+_OPENED_AT_ONCE: Final = 16
 _REDECISIONS: Final = 2
 _EPOCH_WAIT_SECONDS: Final = 2.0
 _EPOCH_POLL_SECONDS: Final = 0.02
@@ -83,6 +90,7 @@ class RetrievalPorts:
     identity: IdentityVerifier
     limiter: Limiter
     screener: Screener
+    trust: SourceTrust
     pdp: PolicyDecisionPoint
     scopes: ScopeDirectory
     index: ChunkIndex
@@ -157,7 +165,8 @@ class Retrieval:
     def identify(self, credentials: Credentials) -> Subject:
         """The verified subject; a refusal is recorded."""
         try:
-            return self._ports.identity.verify(credentials)
+            subject = self._ports.identity.verify(credentials)
+            return dataclasses.replace(subject, credentials=credentials)
         except RequestRefusedError as refused:
             self._record(EventType.IDENTITY_REFUSED, None, "refused", {"code": refused.code})
             raise
@@ -358,35 +367,54 @@ class Retrieval:
         tally: _Tally,
     ) -> Iterator[AuthorizedChunk]:
         """Re-decides every candidate on its authoritative label, then decrypts and verifies; the rest is dropped and counted."""
-        for candidate in candidates:
-            stored = snapshot.chunks.get(candidate.point_id)
-            fate = drop_reason(permit, request, stored)
-            if stored is None or fate:
-                tally.drop(candidate.point_id, fate or Fate.ABSENT)
-                continue
-            try:
-                content = self._ports.protection.open(stored)
-            except IntegrityError as damaged:
-                tally.drop(candidate.point_id, Fate.INTEGRITY)
-                self._record(
-                    EventType.INTEGRITY_FAILURE,
-                    subject,
-                    "dropped",
-                    {
-                        "code": damaged.code,
-                        "chunk": stored.chunk_id,
-                        "document": stored.document_id,
-                    },
+        reading = Reading(subject=subject, epoch=permit.epoch)
+        for start in range(0, len(candidates), _OPENED_AT_ONCE):
+            part = candidates[start : start + _OPENED_AT_ONCE]
+            found = [snapshot.chunks.get(candidate.point_id) for candidate in part]
+            fates = [drop_reason(permit, request, stored) for stored in found]
+            admitted = [
+                s for s, fate in zip(found, fates, strict=True) if s is not None and not fate
+            ]
+            contents = self._ports.protection.opened(admitted, reading)
+            for candidate, stored, fate in zip(part, found, fates, strict=True):
+                if stored is None or fate:
+                    tally.drop(candidate.point_id, fate or Fate.ABSENT)
+                    continue
+                content = next(contents)
+                if isinstance(content, RagwardError):
+                    self._refused(subject, stored, content, tally)
+                    continue
+                if self._raised(stored, content.text):
+                    tally.drop(candidate.point_id, Fate.QUARANTINED)
+                    continue
+                yield AuthorizedChunk(
+                    stored=stored,
+                    score=candidate.score,
+                    text=content.text,
+                    spans=content.spans,
+                    revealed=permit.revealed_under(stored.label_id),
                 )
-                continue
-            revealed = permit.revealed_under(stored.label_id)
-            yield AuthorizedChunk(
-                stored=stored,
-                score=candidate.score,
-                text=content.text,
-                spans=content.spans,
-                revealed=revealed,
-            )
+
+    def _refused(
+        self, subject: Subject, stored: StoredChunk, why: RagwardError, tally: _Tally
+    ) -> None:
+        """What does not verify, or a key broker does not open to this subject, is dropped; a key that is away ends the answer."""
+        if isinstance(why, IntegrityError):
+            tally.drop(stored.point_id, Fate.INTEGRITY)
+            details = {"code": why.code, "chunk": stored.chunk_id, "document": stored.document_id}
+            self._record(EventType.INTEGRITY_FAILURE, subject, "dropped", details)
+        elif isinstance(why, NotFoundError):
+            tally.drop(stored.point_id, Fate.LABEL)
+        else:
+            raise why
+
+    def _raised(self, stored: StoredChunk, text: str) -> bool:
+        """Whether rules newer than those the chunk was screened with hold it back."""
+        screener = self._ports.screener
+        if stored.rule_set == screener.rule_set:
+            return False
+        verdict = verdict_now(Verdict(stored.verdict), stored.rules, screener.screen(text))
+        return verdict is Verdict.QUARANTINE
 
     def _passages(
         self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: _Tally
@@ -425,7 +453,8 @@ class Retrieval:
             else:
                 tally.trace.end(chunk.stored.point_id, Fate.RETURNED)
                 raw = handling[chunk.stored.label.classification].raw_scores
-                made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw)
+                trust = self._ports.trust
+                made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw, trust=trust)
                 passages.append(made)
         return tuple(passages), duplicates
 

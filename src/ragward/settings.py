@@ -9,6 +9,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -27,6 +28,7 @@ from pydantic_settings import (
 )
 
 from ragward.domain.errors import ConfigurationError
+from ragward.domain.labels import Classification
 
 DEVELOPMENT_AUDIENCE = "https://ragward.invalid/api"
 _ROOT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}/[^/]{1,100}")
@@ -63,6 +65,18 @@ class Settings(BaseSettings):
         "prompt:",
         description="Where the keyring's passphrase comes from: prompt:, file:PATH, fd:N, credential:NAME, env:NAME (demo only).",
     )
+    keys_uri: str = Field(
+        "file:",
+        description="Where KEKs are: file: (in `keyring`), pkcs11:..., awskms:..., vault:... or broker:SOCKET (docs/keys.md).",
+    )
+    keys_for: dict[str, str] = Field(
+        default_factory=dict,
+        description="CLASSIFICATION = URI: classifications whose KEKs are elsewhere than keys_uri says.",
+    )
+    keys_role: Literal["service", "query", "ingest"] = Field(
+        "service",
+        description="What this process may do with keys: service (all), query (unwrap only), ingest (wrap, and open vectors only).",
+    )
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
     qdrant_url: str = Field(
         "", description="Qdrant server; empty means the embedded engine in data_dir."
@@ -73,7 +87,7 @@ class Settings(BaseSettings):
     )
     policies_dir: Path | None = Field(
         None,
-        description="Directory with model.conf, handling.toml, duties.toml, classification.yaml, injection.yaml; empty means the shipped ones.",
+        description="Directory with model.conf, handling.toml, duties.toml, classification.yaml, injection.yaml, trust.toml; empty means the shipped ones.",
     )
     four_eyes: bool = Field(
         True, description="A policy change that touches RESTRICTED waits for a second person."
@@ -123,6 +137,10 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         "json", description="Log lines as JSON or for people."
     )
+    egress_hosts: tuple[str, ...] = Field(
+        (),
+        description="Further hosts that a serving process may connect to, beside those of database_url, qdrant_url and key sets.",
+    )
     demo: bool = Field(False, description="A throw-away installation: allows env: passphrases.")
 
     @classmethod
@@ -168,6 +186,13 @@ class Settings(BaseSettings):
             raise ValueError("a root is named TENANT/NAME")
         return value
 
+    @field_validator("keys_for")
+    @classmethod
+    def _require_classification(cls, value: dict[str, str]) -> dict[str, str]:
+        if not value.keys() <= set(Classification.__members__):
+            raise ValueError("keys_for names classifications")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _require_public_url(cls, value: str) -> str:
@@ -198,9 +223,52 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def needs_passphrase(self) -> bool:
+        """Whether a keyring is a file under a passphrase."""
+        return "file:" in (self.keys_uri, *self.keys_for.values())
+
+    @property
+    def other_keyrings(self) -> dict[Classification, tuple[str, Path]]:
+        """(URI, keyring file beside the main one) of the classifications that have a keyring of their own."""
+        return {
+            Classification[name]: (
+                uri,
+                self.keyring.with_name(f"{self.keyring.stem}.{name.lower()}{self.keyring.suffix}"),
+            )
+            for name, uri in self.keys_for.items()
+        }
+
+    @property
+    def broker_log(self) -> Path:
+        """The log of a key broker that these settings start: beside its keyring."""
+        return self.keyring.with_name("broker-audit.db")
+
+    @property
     def catalog_url(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite:///{self.data_dir / 'catalog.db'}"
+
+
+def outgoing_hosts(settings: Settings) -> frozenset[str]:
+    """The hosts that these settings make a serving process connect to."""
+    urls: list[str | None] = [settings.database_url, settings.qdrant_url]
+    urls += [issuer.jwks for issuer in settings.issuers if "://" in issuer.jwks]
+    urls += [_key_service(uri) for uri in (settings.keys_uri, *settings.keys_for.values())]
+    named = (urlsplit(url).hostname for url in urls if url)
+    return frozenset({*settings.egress_hosts, *(host for host in named if host)})
+
+
+def _key_service(uri: str) -> str | None:
+    """Where a provider of KEKs is reached over the network, as a URL; for AWS, what the region's name says."""
+    scheme, _, rest = uri.partition(":")
+    where, _, query = rest.partition("?")
+    if scheme == "vault":
+        return where
+    if scheme != "awskms":
+        return None
+    given = dict(parse_qsl(query))
+    region = given.get("region")
+    return given.get("endpoint") or (f"https://kms.{region}.amazonaws.com" if region else None)
 
 
 def is_loopback(host: str) -> bool:

@@ -20,9 +20,9 @@ from ragward.domain.corpus import (
     DocumentRecord,
     DocumentState,
 )
-from ragward.domain.envelope import KEKStatus
 from ragward.domain.errors import InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import digest_of
+from ragward.domain.keys import KEKStatus
 from ragward.domain.labels import (
     Classification,
     administrative,
@@ -141,9 +141,11 @@ class Stewardship:
         self._acts.require(
             subject, Action.KEY_ROTATE, administrative(subject.tenant, classification)
         )
-        kek_id, version = self._ports.keyring.rotate(subject.tenant, classification)
+        keyring = self._ports.keyring
+        kek_id, version = keyring.stage(subject.tenant, classification)
         details = {"kek": kek_id, "version": version, "classification": classification.name}
         self._record(EventType.KEY_ROTATED, subject, "permit", details, durable=True)
+        keyring.activate(kek_id, version)
         return kek_id, version
 
     def keys(self, subject: Subject) -> Sequence[KEKStatus]:

@@ -7,42 +7,42 @@ from dataclasses import dataclass
 
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import StoredVector
-from ragward.domain.envelope import WrappingContext
-from ragward.domain.errors import IntegrityError
+from ragward.domain.envelope import PurposeKey
+from ragward.domain.errors import IntegrityError, RagwardError
+from ragward.domain.keys import WrappedDEK
 from ragward.evidence import Recorder
 from ragward.ports import Cipher, Keyring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorOpener:
-    """Unwraps the key of each document version once per call, then decrypts its vectors."""
+    """Has the key of each document version's vectors derived once per call, then decrypts them. It opens no text."""
 
     keyring: Keyring
     cipher: Cipher
 
-    def opened(self, stored: Sequence[StoredVector]) -> list[bytes | IntegrityError]:
-        """Per vector its packed form (`domain.content`), verified, or why not. Raises `unavailable.keys`."""
-        keys: dict[tuple[bytes, WrappingContext], bytes | IntegrityError] = {}
-        found: list[bytes | IntegrityError] = []
-        for item in stored:
-            wrap = item.key.wrapped_dek, item.wrapping_context()
-            if wrap not in keys:
-                keys[wrap] = self._unwrapped(*wrap)
-            found.append(self._decrypted(item, keys[wrap]))
-        return found
+    def opened(self, stored: Sequence[StoredVector]) -> list[bytes | RagwardError]:
+        """Per vector its packed form (`domain.content`), verified, or why not: `integrity.*`, `unavailable.keys`."""
+        places = [(s.key, s.document_id, s.version, s.label_digest) for s in stored]
+        firsts = dict(zip(places, stored, strict=True))
+        wraps = [
+            WrappedDEK(wrapped=item.key.wrapped_dek, context=item.wrapping_context())
+            for item in firsts.values()
+        ]
+        given = self.keyring.vector_keys(wraps) if wraps else ()
+        keys = dict(zip(firsts, given, strict=True))
+        return [
+            self._decrypted(item, keys[place]) for place, item in zip(places, stored, strict=True)
+        ]
 
-    def _unwrapped(self, wrapped: bytes, context: WrappingContext) -> bytes | IntegrityError:
-        try:
-            return self.keyring.unwrap(wrapped, context)
-        except IntegrityError as damaged:
-            return damaged
-
-    def _decrypted(self, item: StoredVector, dek: bytes | IntegrityError) -> bytes | IntegrityError:
-        if isinstance(dek, IntegrityError):
-            return dek
+    def _decrypted(
+        self, item: StoredVector, key: PurposeKey | RagwardError
+    ) -> bytes | RagwardError:
+        if isinstance(key, RagwardError):
+            return key
         try:
             return self.cipher.decrypt(
-                item.vector_blob, dek=dek, dek_id=item.key.dek_id, context=item.vector_context()
+                item.vector_blob, dek=key, dek_id=item.key.dek_id, context=item.vector_context()
             )
         except IntegrityError as damaged:
             return damaged

@@ -327,12 +327,6 @@ def test_a_wrong_key_is_never_mistaken_for_an_empty_answer(home):
     from ragward.adapters.keyring_file import FileKeyring
 
     keyring = FileKeyring.open(home.keyring, PASSPHRASE)
-    keyring._body["keks"] = []
-    from ragward.adapters import keyring_file
-
-    kdf = json.loads(home.keyring.read_text())["kdf"]
-    keyring_file._replace(
-        home.keyring,
-        keyring_file._sealed(kdf, keyring._check_key, keyring._body_key, keyring._body),
-    )
+    with keyring._changing():
+        keyring._body["keks"] = []
     assert code_of(home) == "unavailable.keys"

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from ragward.adapters import cipher_aesgcm
 from ragward.adapters.cipher_aesgcm import AESGCMCipher
-from ragward.domain.envelope import EncryptionContext, Kind, Suite
+from ragward.domain.envelope import EncryptionContext, KeyPurpose, Kind, Suite, purpose_key
 from ragward.domain.errors import IntegrityError
+from tests.vectors import second_implementation
 
 CIPHER = AESGCMCipher()
 DEK, DEK_ID = os.urandom(32), str(uuid.uuid4())
@@ -111,14 +112,101 @@ def test_fields_cannot_run_into_each_other(one, other):
     assert (one == other) == (contexts[0].to_bytes(b"h") == contexts[1].to_bytes(b"h"))
 
 
-def test_a_body_that_opens_under_two_keys_is_refused_for_the_second():
-    """AES-GCM alone does not commit to its key; the commitment does."""
-    blob = made(b"x" * 32)
-    other = os.urandom(32)
-    prefix = len(blob) - 32 - 16
-    key, nonce, _ = cipher_aesgcm._derived(other, blob[24:48], CONTEXT.to_bytes(blob[:24]))
-    forged = blob[:prefix] + AESGCM(key).encrypt(nonce, b"y" * 32, None)
-    refused(forged, dek=other)
+@pytest.fixture
+def decryptions(monkeypatch):
+    """Everything AES-GCM has decrypted: what is refused must not be in it."""
+    seen = []
+
+    class Recording:
+        def __init__(self, key):
+            self._real = AESGCM(key)
+            self.encrypt = self._real.encrypt
+
+        def decrypt(self, nonce, data, associated_data):
+            plaintext = self._real.decrypt(nonce, data, associated_data)
+            seen.append(plaintext)
+            return plaintext
+
+    monkeypatch.setattr(cipher_aesgcm, "AESGCM", Recording)
+    return seen
+
+
+def test_a_body_that_opens_under_two_keys_is_refused_for_the_second(decryptions):
+    """AES-GCM alone does not commit to its key: one ciphertext and tag, two keys, two texts. The commitment tells."""
+    other, header = os.urandom(32), made(b"")[:24]
+    salt = os.urandom(24)
+    places = [cipher_aesgcm._derived(dek, salt, CONTEXT.to_bytes(header)) for dek in (DEK, other)]
+    body = b"".join(
+        second_implementation.two_key_ciphertext(*[(key, nonce) for key, nonce, _ in places])
+    )
+    texts = [AESGCM(key).decrypt(nonce, body, None) for key, nonce, _ in places]
+    assert texts[0] != texts[1]
+    blob = header + salt + places[0][2] + body
+    assert opened(blob) == texts[0]
+    decryptions.clear()
+    refused(blob, dek=other)
+    refused(header + salt + places[1][2] + body)  # committed to the other key
+    assert decryptions == []
+
+
+def test_nothing_is_decrypted_of_what_is_refused(decryptions):
+    """Every bit, every length, every place: refused by the commitment or by the one tag, before there is plaintext."""
+    blob = made(b"the merger closes on Friday")
+    for bit in range(len(blob) * 8):
+        changed = bytearray(blob)
+        changed[bit // 8] ^= 1 << bit % 8
+        refused(bytes(changed))
+    for length in range(len(blob)):
+        refused(blob[:length])
+    for change in swaps():
+        refused(blob, **change)
+    assert decryptions == []
+    assert opened(blob) == b"the merger closes on Friday" == decryptions[0]
+
+
+def swaps():
+    """Another tenant, document, chunk, kind, revision, DEK, DEK id, and all that belongs to another chunk at once."""
+    changes = (
+        {"tenant": "borealis"},
+        {"document_id": "e"},
+        {"chunk_id": "cc"},
+        {"kind": Kind.VECTOR},
+        {"revision": 0},
+        {"document_id": "e", "chunk_id": "cc", "revision": 2},
+    )
+    return [
+        *({"context": dataclasses.replace(CONTEXT, **change)} for change in changes),
+        {"dek": os.urandom(32)},
+        {"dek_id": str(uuid.uuid4())},
+    ]
+
+
+def test_what_a_later_chunk_refuses_leaves_nothing_of_the_earlier_ones():
+    blob = bytearray(made(bytes(40_000)))
+    blob[-1] ^= 1
+    refused(bytes(blob))
+
+
+@pytest.mark.parametrize("position", [4, 5, 6, 7])
+def test_every_unknown_suite_kind_or_flag_is_refused(position, decryptions):
+    blob = made(b"x")
+    for value in range(256):
+        if value != blob[position]:
+            refused(blob[:position] + bytes([value]) + blob[position + 1 :])
+    assert decryptions == []
+
+
+def test_the_key_of_vectors_opens_vectors_and_nothing_else():
+    at = dataclasses.replace(CONTEXT, kind=Kind.VECTOR)
+    vector = CIPHER.encrypt(b"v", dek=DEK, dek_id=DEK_ID, context=at, suite=Suite.ENCRYPTED)
+    key = purpose_key(DEK, KeyPurpose.VECTOR)
+    assert opened(vector, dek=key, context=at) == b"v" == opened(vector, context=at)
+    for kind in set(Kind) - {Kind.VECTOR}:
+        place = dataclasses.replace(CONTEXT, kind=kind)
+        blob = CIPHER.encrypt(b"x", dek=DEK, dek_id=DEK_ID, context=place, suite=Suite.ENCRYPTED)
+        refused(blob, dek=key, context=place)
+        refused(blob, dek=key.key, context=place)  # nor by calling it a DEK
+    assert key.key.hex() not in repr(key)
 
 
 def test_two_blobs_of_one_text_share_no_bytes_of_ciphertext():

@@ -29,7 +29,7 @@ BOUNDARIES = ("tests/conformance/test_generated.py", "-k", "every_boundary")
 DATABASE = ("tests/conformance/test_generated.py", "-k", "on_a_database")
 EDGE = ("tests/conformance/test_shapes_on_indexes.py", "-k", "edge and (acl or reveal)")
 QDRANT = ("tests/conformance/test_shapes_on_indexes.py", "-k", "qdrant and (acl or reveal)")
-CONTRACT = ("tests/contract/test_index.py", "-k", "nobodys_place or no_scope")
+CONTRACT = ("tests/contract/test_index.py", "-k", "nobodys_place or no_scope or equal_scores")
 
 GRAPH = ("tests/contract/test_index_graph.py", "-k", "permitted_is_found")
 CATALOG = ("tests/contract/test_catalog.py", "-k", "sqlite and (Head or Relabel or Version)")
@@ -89,8 +89,8 @@ MUTANTS = [
     Mutant(
         "filter-stops-short",
         FILTER,
-        "(len(best) == limit and hits[-1][1] < best[-1].score)",
-        "hits[-1][1] < hits[min(limit, len(hits)) - 1][1]",
+        "(len(best) == limit and hits[-1].score < best[-1].score)",
+        "hits[-1].score < hits[min(limit, len(hits)) - 1].score",
         CONTRACT,
     ),
     Mutant(
@@ -103,16 +103,30 @@ MUTANTS = [
     Mutant(
         "over-fetch-believes-the-index",
         FILTER,
-        "if asked.admits(hit[2])\n        and hit[0] not in asked.excluding",
-        "if hit[0] not in asked.excluding",
+        "if admits((hit.payload or {}).get(SCOPE_FIELD)):",
+        "if hit.payload is not admits:",
         GRAPH,
     ),
     Mutant(
         "over-fetch-is-content-with-less",
         FILTER,
-        "return best if len(best) == limit and best[-1].score > hits[-1][1] else None",
+        "return best if len(best) == limit and best[-1].score > hits[-1].score else None",
         "return best",
         GRAPH,
+    ),
+    Mutant(
+        "over-fetch-goes-too-deep",
+        "adapters/index_plan.py",
+        "MAX_FETCHED: Final = 250",
+        "MAX_FETCHED: Final = 2_000",
+        ("tests/contract/test_index_graph.py", "-k", "fetched_than"),
+    ),
+    Mutant(
+        "over-fetch-forgets-ties",
+        FILTER,
+        "if len(right) >= limit and -hit.score > right[-1][0]:",
+        "if len(right) >= limit:",
+        CONTRACT,
     ),
     Mutant(
         "scopes-of-any-view",
@@ -570,8 +584,8 @@ MUTANTS = [
     Mutant(
         "filter-counts-the-hidden",
         "adapters/catalog_sql/documents.py",
-        "if admits(row.label_id) and wanted.matches(_attributes(row.attributes))",
-        "if wanted.matches(_attributes(row.attributes))",
+        "if admits(row.label_id) and wanted.matches(attributes_of(row.attributes))",
+        "if wanted.matches(attributes_of(row.attributes))",
         (*CASES, "-k", "filter_counts"),
     ),
     Mutant(

@@ -23,12 +23,13 @@ from tests.conformance.no_oracle_worlds import Facts, Reply, World
 # What comes back. ----------------------------------------------------------------------------------------------------
 
 #: Random by design, of one length: not compared within a pair; classifiers get their first bits.
-RANDOM = ("receipt_id", "audit_hash", "epoch_token", "request_id")
+RANDOM = ("receipt_id", "audit_hash", "epoch_token", "request_id", "delimiter")
 RANDOM_HEADERS = ("x-request-id", "ragward-epoch-token")
 #: When something was written: worlds are made one after the other.
 DATES = ("created_at", "updated_at", "recorded_at")
 #: Of a document that the request itself made.
 NEW = ("document_id", "location")
+_MARKS = re.compile(r"(?<=\bDATA )[0-9a-f]{32}|(?<=\bEND )[0-9a-f]{32}")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -38,6 +39,8 @@ def canonical(reply: Reply, *, made=False):
     def form(name, value):
         if name in RANDOM or name in RANDOM_HEADERS or (made and name in NEW):
             return re.sub(r"[A-Za-z0-9_-]", "x", value)
+        if isinstance(value, str):
+            return _MARKS.sub("x" * 32, value)
         return 0 if name in DATES else value
 
     def walked(value, name=""):
@@ -80,7 +83,10 @@ FEATURES = (
     *("receipt fields", "receipt form", "epoch token length", "audit hash length"),
 )
 #: What is random by design has a game of its own: in this one it would only be noise.
-RANDOM_FEATURES = ("receipt id bits", "epoch token bits", "audit hash bits", "request id bits")
+RANDOM_FEATURES = (
+    *("receipt id bits", "epoch token bits", "audit hash bits", "request id bits"),
+    "delimiter bits",
+)
 
 
 def features(reply: Reply):
@@ -90,7 +96,7 @@ def features(reply: Reply):
     body = body if isinstance(body, dict) else {"list": body}
     named = list(leaves(body))
     hits = body.get("passages") or body.get("data") or []
-    texts = [hit.get("text") or hit.get("content") for hit in hits]
+    texts = [_MARKS.sub("x" * 32, str(hit.get("text") or hit.get("content"))) for hit in hits]
     scores = [hit["score"] for hit in hits] or [0]
     shares = [hit.get("share", hit["attributes"].get("share", 0)) for hit in hits] or [0]
     listed = body.get("documents") or []
@@ -209,6 +215,7 @@ def random_features(reply: Reply):
         int.from_bytes(base64.urlsafe_b64decode(token[:4])),
         int(receipt.get("audit_hash", "0")[:4], 16),
         int(dict(reply.headers)["x-request-id"][:4], 16),
+        int(body.get("delimiter", "0")[:4], 16) if isinstance(body, dict) else 0,
     ]
 
 

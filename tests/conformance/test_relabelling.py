@@ -33,7 +33,7 @@ class AwayKeyring:
         self._keyring, self.away = keyring, False
 
     def __getattr__(self, name):
-        if self.away and name in ("wrap", "unwrap", "active_kek"):
+        if self.away and name in ("wrap", "unwrap_all", "rewrap_all", "active_kek", "vector_keys"):
             raise UnavailableError(code="unavailable.keys")
         return getattr(self._keyring, name)
 

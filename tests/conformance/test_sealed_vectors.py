@@ -161,10 +161,20 @@ class Partly:
     def __getattr__(self, name):
         return getattr(self._keyring, name)
 
-    def unwrap(self, wrapped, context):
-        if context.kek_id in self.away:
-            raise UnavailableError(code="unavailable.keys")
-        return self._keyring.unwrap(wrapped, context)
+    def unwrap_all(self, wraps, reading):
+        return self._some(wraps, self._keyring.unwrap_all(wraps, reading))
+
+    def vector_keys(self, wraps):
+        return self._some(wraps, self._keyring.vector_keys(wraps))
+
+    def rewrap_all(self, moves, reading=None):
+        return self._some([w for w, _ in moves], self._keyring.rewrap_all(moves, reading))
+
+    def _some(self, wraps, given):
+        return [
+            UnavailableError(code="unavailable.keys") if w.context.kek_id in self.away else key
+            for w, key in zip(wraps, given, strict=True)
+        ]
 
 
 def test_with_the_keys_of_sealed_vectors_away_others_go_on(tmp_path):

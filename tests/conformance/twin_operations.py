@@ -163,6 +163,10 @@ ASKED = {
         lambda of: {"path": {"proposal_id": of.proposal()}, "json": {"reason": REASON}},
         foreign=404,
     ),
+    "inspect_output": Asked(
+        lambda of: {"by": "ann", **_json(receipt_id=of.receipt()["receipt_id"], answer="Well.")},
+        foreign=404,
+    ),
     "register_application": Asked(_application, 201),
     "get_keys": Asked(_nothing),
     "rotate_key": Asked(lambda of: _json(classification="INTERNAL")),

@@ -54,6 +54,25 @@ class DocumentContract:
         assert (found.chunk_count, found.created_at) == (1, NOW)
         assert catalog.labels("acme")[found.label_id] == staged.label
 
+    def test_chunks_are_found_by_the_fingerprints_they_share(self, catalog):
+        open_, held = version(chunks=2), version("b.md", state=DocumentState.QUARANTINED)
+        foreign = version(label=label("globex"))
+        for staged in (open_, held, foreign):
+            catalog.commit_version(staged)
+        found = catalog.chunks_sharing("acme", {2, -(2**63), 77})
+        assert [match.chunk_id for match in found] == sorted(
+            each.chunk_id for each in (*open_.chunks, *held.chunks)
+        )
+        shared = {match.chunk_id: (match.is_active, match.shared) for match in found}
+        assert shared[open_.chunks[1].chunk_id] == (True, frozenset({2, -(2**63)}))
+        assert shared[held.chunks[0].chunk_id] == (False, frozenset({-(2**63)}))
+        assert catalog.chunks_sharing("acme", ()) == []
+        assert catalog.chunks_sharing("acme", {77}) == []
+        catalog.set_state("acme", open_.document_id, DocumentState.DELETED)
+        left = catalog.chunks_sharing("acme", range(10))
+        assert [match.document_id for match in left] == [held.document_id]
+        assert catalog.get_document("acme", held.document_id).label_id == left[0].label_id
+
     def test_one_read_returns_label_state_key_ciphertext_and_epoch(self, catalog):
         staged = version(chunks=(chunk(0, {"PERSON"}), chunk(1)), attributes={"year": 2024})
         epoch = catalog.commit_version(staged)
@@ -65,6 +84,7 @@ class DocumentContract:
                 found = snapshot.chunks[point.point_id]
                 assert (found.chunk_id, found.ordinal) == (each.chunk_id, each.ordinal)
                 assert (found.blob, found.verdict) == (each.blob, each.verdict)
+                assert (found.rules, found.rule_set) == (each.rules, each.rule_set)
                 assert (found.view, found.entity_types) == (point.view, each.entity_types)
                 assert (found.document_id, found.version) == (staged.document_id, 1)
                 assert (found.corpus, found.source, found.title) == (

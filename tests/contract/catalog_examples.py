@@ -46,6 +46,9 @@ def chunk(ordinal=0, entity_types=()) -> StagedChunk:
         blob=f"blob {ordinal}".encode(),
         entity_types=frozenset(entity_types),
         verdict="allow",
+        rules=("pretend", "released"),
+        rule_set="0123456789ab",
+        fingerprints=frozenset({ordinal + 1, -(2**63)}),
         points=tuple(
             StagedPoint(
                 point_id=new_id(),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -51,6 +52,7 @@ class Sealed:
             VectorOpener(keyring=self.keyring, cipher=AESGCMCipher()),
             recorder=None,
             clock=company.SetClock(),
+            keys=self.keyring.status,
             sealed=LEVELS,
             dimension=DIMENSION,
             max_bytes=2**30,
@@ -240,13 +242,28 @@ def test_a_payload_of_another_type_never_matches(engine, payload):
     assert ids(engine.search(QUERY, scopes={1, 2}, limit=5)) == [1]
 
 
+class Found(NamedTuple):
+    """As an engine answers."""
+
+    id: str
+    score: float
+    payload: dict[str, object]
+
+
 def test_payloads_of_another_type_take_nobodys_place():
     """Thirty wrong ones that an engine matches, all nearer than the right ones."""
-    wrong = [(f"wrong{n:02}", 2.0 - n / 100, [1]) for n in range(30)]
-    right = [(f"right{n}", 1.0 - n / 100, 1) for n in range(5)]
+    wrong = [Found(f"wrong{n:02}", 2.0 - n / 100, {"scope": [1]}) for n in range(30)]
+    right = [Found(f"right{n}", 1.0 - n / 100, {"scope": 1}) for n in range(5)]
     asked = ScopeFilter.of({1}, (), None)
     found = best_hits(lambda size: (wrong + right)[:size], asked, 3)
     assert [c.point_id for c in found] == ["right0", "right1", "right2"]
+
+
+def test_equal_scores_are_ordered_by_id_however_the_engine_orders_them():
+    equal = [Found(f"{n:02}", 0.5, {"scope": 1}) for n in reversed(range(20))]
+    asked = ScopeFilter.of({1}, (), None)
+    found = best_hits(lambda size: equal[:size], asked, 3)
+    assert [c.point_id for c in found] == ["00", "01", "02"]
 
 
 @settings(

@@ -211,3 +211,13 @@ def test_the_share_is_counted_from_what_is_there():
     assert planner.counts.share(FrozenBitMap({9_000})) == pytest.approx(1 / 201)
     assert SearchPlanner().fetch_size(FrozenBitMap({1}), 10, has_graph=True) is None
     assert planner.fetch_size(FrozenBitMap({1}), 10_000, has_graph=True) is None
+
+
+def test_no_more_is_fetched_than_a_graph_finds_reliably():
+    """Beyond the neighbourhood of a question a graph loses results: the best 600 of 100,000 had recall .883."""
+    planner = SearchPlanner()
+    planner.counts.replace({1: 10, 2: 90})
+    few = planner.fetch_size(FrozenBitMap({1}), 10, has_graph=True)
+    assert few is not None
+    assert 100 <= few <= 250
+    assert planner.fetch_size(FrozenBitMap({1}), 30, has_graph=True) is None

@@ -326,6 +326,7 @@ def reads(half):
         tenant = half.tenant
         return {
             "applications": lambda: catalog.applications(tenant),
+            "chunks_sharing": lambda: catalog.chunks_sharing(tenant, {1, -(2**63)}),
             "disabled": lambda: catalog.disabled(tenant),
             "document_chunks": lambda: catalog.document_chunks(tenant, document),
             "documents": lambda: catalog.documents(tenant),

@@ -355,9 +355,17 @@ def test_access_takes_names_and_hypothetical_labels(home, ragward):
     )
 
 
+def shown(answer):
+    """The passages of an answer; their marks are random."""
+    return [
+        {name: value for name, value in passage.items() if name != "marked_text"}
+        for passage in answer["passages"]
+    ]
+
+
 def test_backup_restore_rebuild_and_doctor(home, ragward):
     question = ("query", "budget salary contract", "--as", "ann", "--limit", 50, "--json")
-    before = parsed(ragward(*question))["passages"]
+    before = shown(parsed(ragward(*question)))
     checks = {c["check"]: c for c in parsed(ragward("doctor", "--json"))}
     assert {name for name, check in checks.items() if not check["ok"]} == set()
     assert "SQLite" in checks["tenants apart"]["detail"]
@@ -368,7 +376,7 @@ def test_backup_restore_rebuild_and_doctor(home, ragward):
     (home / "data").rename(home / "lost")
     assert ragward(*question)[0] == 2
     assert parsed(ragward("restore", home / "backup", "--json"))["points"] > 0
-    assert parsed(ragward(*question))["passages"] == before
+    assert shown(parsed(ragward(*question))) == before
     assert parsed(ragward("index", "rebuild", "--json"))["points"] > 0
     assert ragward("restore", home / "backup") == (2, "config.invalid")
     (home / "keys" / "keyring.json").chmod(0o644)
@@ -513,3 +521,14 @@ def test_an_error_is_one_line_and_never_a_trace(tmp_path):
     assert done.stderr.count("\n") == 1
     bad = subprocess.run([PROGRAM, "query", "--nope"], capture_output=True, text=True, check=False)
     assert bad.returncode == 2
+
+
+def test_an_answer_is_inspected_under_its_receipt(home, ragward):
+    answer = home / "answer.txt"
+    answer.write_text("Ask person1@example.com about the budget.")
+    receipt = parsed(ragward("query", "budget salary contract", "--as", "ben", "--json"))["receipt"]
+    command = ("inspect-output", receipt["receipt_id"], answer, "--json", "--as")
+    found = parsed(ragward(*command, "ben"))
+    assert (found["outcome"], found["removed"]) == ("changed", {"EMAIL_ADDRESS": 1})
+    assert "person1" not in found["text"]
+    assert ragward(*command, "ann") == (3, "access.not_found")

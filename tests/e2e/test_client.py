@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import time
 
@@ -23,6 +24,7 @@ from ragward.domain.errors import (
     UnavailableError,
 )
 from ragward.domain.labels import Classification
+from ragward.domain.outputs import Outcome, OutputToInspect
 from ragward.domain.passages import RetrievalRequest
 
 REQUEST = RetrievalRequest(
@@ -202,3 +204,22 @@ def test_both_clients_have_the_same_methods_with_the_same_signatures():
 
     one, other = methods(RagwardClient), methods(AsyncRagwardClient)
     assert one == other
+
+
+def test_an_answer_is_inspected_as_in_process(served):
+    token = served.token("ben")
+    with RagwardClient(served.url, token) as client:
+        receipt = client.retrieve(REQUEST).receipt.receipt_id
+        output = OutputToInspect(
+            receipt_id=receipt, answer="Ask a@b.example [x].", citations=("x",)
+        )
+        there = client.inspect_output(output)
+    here = served.ragward.outputs.inspect(
+        served.ragward.identify(Credentials(untrusted_authorization=token)), output
+    )
+    assert dataclasses.replace(there, inspection_id="") == dataclasses.replace(
+        here, inspection_id=""
+    )
+    assert (there.outcome, there.unknown_citations) == (Outcome.CHANGED, ("x",))
+    with RagwardClient(served.url, served.token("ann")) as client, pytest.raises(NotFoundError):
+        client.inspect_output(output)

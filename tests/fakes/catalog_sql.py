@@ -27,6 +27,7 @@ from ragward.domain.corpus import (
     StoredVector,
 )
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
+from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.jobs import ItemOutcome, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
@@ -427,6 +428,22 @@ class FakeCatalog:
             document = self._current(tenant, document_id)
             return [self._stored(each) for each in self._points_of(document)]
 
+    def chunks_sharing(self, tenant, wanted):
+        with self._lock:
+            held = (DocumentState.ACTIVE, DocumentState.QUARANTINED)
+            found = {
+                at.chunk.chunk_id: FingerprintMatch(
+                    chunk_id=at.chunk.chunk_id,
+                    document_id=at.document.record.document_id,
+                    label_id=at.document.record.label_id,
+                    is_active=at.document.record.state is DocumentState.ACTIVE,
+                    shared=at.chunk.fingerprints & set(wanted),
+                )
+                for at in self._points.values()
+                if at.document.record.tenant == tenant and at.document.record.state in held
+            }
+            return [found[chunk_id] for chunk_id in sorted(found) if found[chunk_id].shared]
+
     def points_with_attributes(self, tenant, filters, *, admits, limit):
         wanted = parse_filter(filters)
         with self._lock:
@@ -747,4 +764,6 @@ class FakeCatalog:
             blob=at.chunk.blob,
             attributes=record.attributes,
             pending=record.pending,
+            rules=at.chunk.rules,
+            rule_set=at.chunk.rule_set,
         )

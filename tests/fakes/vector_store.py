@@ -10,8 +10,9 @@ from types import SimpleNamespace
 from ragward.adapters.cipher_aesgcm import AESGCMCipher
 from ragward.domain.content import pack_vector
 from ragward.domain.corpus import IndexScope, KeyReference, StoredVector, View
-from ragward.domain.envelope import Suite
+from ragward.domain.envelope import KeyPurpose, Suite, purpose_key
 from ragward.domain.errors import UnavailableError
+from ragward.domain.keys import KEKState
 from ragward.domain.labels import AccessLabel, Classification
 
 TENANT = "acme"
@@ -26,19 +27,25 @@ class FakeKeyring:
         self.destroyed = set()
         self.unwrapped = Counter()
 
-    def unwrap(self, wrapped, context):
+    def vector_keys(self, wraps):
+        return [self._key(each.wrapped, each.context) for each in wraps]
+
+    def _key(self, wrapped, context):
         self.unwrapped[context.kek_id] += 1
         if context.kek_id in self.away:
-            raise UnavailableError(code="unavailable.keys")
-        return wrapped
+            return UnavailableError(code="unavailable.keys")
+        return purpose_key(wrapped, KeyPurpose.VECTOR)
 
     def status(self):
         if self.away:
             raise UnavailableError(code="unavailable.keys")
         return [
-            SimpleNamespace(kek_id=level.name, version=1, state="active")
+            SimpleNamespace(
+                kek_id=level.name,
+                version=1,
+                state=KEKState.DESTROYED if level.name in self.destroyed else KEKState.ACTIVE,
+            )
             for level in LEVELS
-            if level.name not in self.destroyed
         ]
 
 

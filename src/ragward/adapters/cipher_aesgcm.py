@@ -3,8 +3,8 @@
 Per blob, `HKDF-Expand-SHA512(DEK, info)` (RFC 5869) yields key(32) | base nonce(12) | commitment(32), with
 ``info = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\\0" | salt(24) | context``: the construction of C2SP
 chunked-encryption, with our context string. The commitment is compared before anything is decrypted, so a ciphertext
-made to open under two keys (an "invisible salamander") does not. Chunk i is sealed with base nonce XOR (u64 counter, last
-flag), so that truncation, extension and reordering fail. Formats: `domain.envelope`.
+made to open under two keys (an "invisible salamander") does not. Chunk i is encrypted with base nonce XOR i, and the last one
+is shorter than the others, so that truncation, extension and reordering fail. Formats: `domain.envelope`, docs/envelope.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from ragward.domain.envelope import (
     SALT_BYTES,
     BlobHeader,
     EncryptionContext,
+    PurposeKey,
     Suite,
+    blob_key,
 )
 from ragward.domain.errors import IntegrityError
 
@@ -55,14 +57,17 @@ class AESGCMCipher:
             salt=os.urandom(SALT_BYTES),
         )
 
-    def decrypt(self, blob: bytes, *, dek: bytes, dek_id: str, context: EncryptionContext) -> bytes:
+    def decrypt(
+        self, blob: bytes, *, dek: bytes | PurposeKey, dek_id: str, context: EncryptionContext
+    ) -> bytes:
         """The plaintext, verified as a whole. Raises `integrity.envelope`."""
         header = BlobHeader.from_bytes(blob)
         if header.dek_id != dek_id or header.kind is not context.kind:
             raise IntegrityError("blob belongs to another key or kind")
         raw_header = blob[:HEADER_BYTES]
         salt = blob[HEADER_BYTES : HEADER_BYTES + SALT_BYTES]
-        key, nonce, commitment = _derived(dek, salt, context.to_bytes(raw_header))
+        made_from = blob_key(dek, context.kind)
+        key, nonce, commitment = _derived(made_from, salt, context.to_bytes(raw_header))
         if not hmac.compare_digest(commitment, blob[HEADER_BYTES + SALT_BYTES : _PREFIX]):
             raise IntegrityError("blob was not made with this key for this place")
         body = blob[_PREFIX:]
@@ -87,7 +92,8 @@ def encrypt_with_salt(
 ) -> bytes:
     """`AESGCMCipher.encrypt` with the salt given: for vectors only. A salt must never be used twice under one DEK."""
     header = BlobHeader(suite=suite, kind=context.kind, dek_id=dek_id).to_bytes()
-    key, nonce, commitment = _derived(dek, salt, context.to_bytes(header))
+    made_from = blob_key(dek, context.kind)
+    key, nonce, commitment = _derived(made_from, salt, context.to_bytes(header))
     cipher = AESGCM(key)
     if suite is Suite.AUTHENTICATED:
         body = plaintext + cipher.encrypt(nonce, b"", plaintext)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ragward.adapters.egress import stay_offline
 from ragward.adapters.model_manifest import ModelManifest
 from ragward.domain.corpus import Vector
 from ragward.domain.errors import ConfigurationError
@@ -61,8 +62,7 @@ class SentenceTransformersEmbedder:
         return [vector.tolist() for vector in vectors]
 
     def _loaded(self) -> Any:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read by the libraries when they are imported
-        os.environ["TRANSFORMERS_OFFLINE"] = "1"
+        stay_offline()
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
         from sentence_transformers import SentenceTransformer

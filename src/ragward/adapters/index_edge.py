@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from pyroaring import FrozenBitMap
+
 from ragward.adapters.edge_files import EdgeFiles
 from ragward.adapters.edge_graph import GraphBuild
 from ragward.adapters.edge_purge import copy_live
@@ -24,6 +26,7 @@ _MAX_WITHOUT_GRAPH: Final = 0.2  # of all vectors, before the graph is built ane
 _SLICE: Final = 256  # Edge holds the GIL while it updates
 _EF: Final = 100
 _MAX_SCOPES: Final = 1_000_000
+_CONDITIONS: Final = 256
 _T = TypeVar("_T")
 
 
@@ -41,6 +44,8 @@ class EdgeChunkIndex:
         self._graph_from = graph_from
         self._lock = threading.RLock()
         self._planner = SearchPlanner()
+        # By identity: a permit's scope set stays the same object for as long as the permit is remembered.
+        self._conditions: dict[int, tuple[FrozenBitMap, Any]] = {}
         self._build: GraphBuild | None = None
         self._builder: threading.Thread | None = None
         self._changed: set[str] = set()  # points written since the copy that a graph is built on
@@ -111,22 +116,40 @@ class EdgeChunkIndex:
         if asked is None:
             return []
         if only_points is None:
-            wanted = limit + len(asked.excluding)
-            size = self._planner.fetch_size(asked.scopes, wanted, has_graph=self._has_graph)
-            if size is not None:
-                found = best_of_all(
-                    lambda count: self._hits(vector, None, count, exact=not self._has_graph),
-                    asked,
-                    limit,
-                    size,
-                )
-                self._planner.learn(asked.scopes, enough=found is not None)
-                if found is not None:
-                    return found
-        condition = _filter(asked)
+            found = self._over_fetched(vector, asked, limit)
+            if found is not None:
+                return found
+        condition = _filter(asked, self._scope_condition(asked.scopes))
         return best_hits(
             lambda count: self._hits(vector, condition, count, exact=True), asked, limit
         )
+
+    def _scope_condition(self, scopes: FrozenBitMap) -> Any:
+        """The positive clause; making the engine's value of a long list costs more than a small search."""
+        from qdrant_edge import FieldCondition, MatchAny
+
+        known = self._conditions.get(id(scopes))
+        if known is None or known[0] is not scopes:
+            if len(self._conditions) >= _CONDITIONS:
+                self._conditions.clear()
+            known = (scopes, FieldCondition(SCOPE_FIELD, match=MatchAny(list(scopes))))
+            self._conditions[id(scopes)] = known
+        return known[1]
+
+    def _over_fetched(
+        self, vector: Vector, asked: ScopeFilter, limit: int
+    ) -> list[Candidate] | None:
+        """The best of a search of everything; None where the filter is to be scanned."""
+        has_graph = self._has_graph
+        wanted = limit + len(asked.excluding)
+        size = self._planner.fetch_size(asked.scopes, wanted, has_graph=has_graph)
+        if size is None:
+            return None
+        found = best_of_all(
+            lambda count: self._hits(vector, None, count, exact=not has_graph), asked, limit, size
+        )
+        self._planner.learn(asked.scopes, enough=found is not None)
+        return found
 
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
         """Similarity of named points, whatever scope they are stored under."""
@@ -136,7 +159,7 @@ class EdgeChunkIndex:
             return []
         condition = Filter(must=[HasIdCondition(set(point_ids))])
         hits = self._hits(vector, condition, len(point_ids), exact=True)
-        return [Candidate(point_id=point_id, score=score) for point_id, score, _ in hits]
+        return [Candidate(point_id=str(hit.id), score=hit.score) for hit in hits]
 
     def count(self) -> int:
         """Points held."""
@@ -315,10 +338,8 @@ class EdgeChunkIndex:
             params=SearchParams(exact=exact, hnsw_ef=None if exact else max(_EF, size)),
             with_payload=True,
         )
-        found = self._read(lambda shard: shard.search(request))
-        return [
-            (str(hit.id), float(hit.score), (hit.payload or {}).get(SCOPE_FIELD)) for hit in found
-        ]
+        found: list[Hit] = self._read(lambda shard: shard.search(request))
+        return found
 
     def _read(self, call: Callable[[Any], _T]) -> _T:
         """Reads without the lock; once more if a new shard took the place of this one meanwhile."""
@@ -337,10 +358,10 @@ class EdgeChunkIndex:
                 self._changed.update(point_ids)
 
 
-def _filter(asked: ScopeFilter) -> Any:
-    from qdrant_edge import FieldCondition, Filter, HasIdCondition, MatchAny
+def _filter(asked: ScopeFilter, within_scopes: Any) -> Any:
+    from qdrant_edge import Filter, HasIdCondition
 
-    must: list[Any] = [FieldCondition(SCOPE_FIELD, match=MatchAny(list(asked.scopes)))]
+    must: list[Any] = [within_scopes]
     if asked.only_points is not None:
         must.append(HasIdCondition(set(asked.only_points)))
     must_not: list[Any] | None = None

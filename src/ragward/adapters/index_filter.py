@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 from pyroaring import FrozenBitMap
 
@@ -57,8 +57,14 @@ class ScopeFilter:
         return type(scope) is int and 0 < scope < 2**32 and scope in self.scopes
 
 
-Hit = tuple[str, float, object]
-"""(point id, score, payload value of `scope`)"""
+class Hit(Protocol):
+    """A point that an engine found: making a value of ours of each would cost more than finding it did."""
+
+    id: Any
+    score: float
+    payload: Any
+
+
 Fetch = Callable[[int], Sequence[Hit]]
 """The best so many points, best first."""
 
@@ -70,7 +76,7 @@ def best_hits(fetch: Fetch, asked: ScopeFilter, limit: int) -> list[Candidate]:
     while True:
         hits = fetch(size)
         best = _best(hits, asked, limit)
-        if len(hits) < size or (len(best) == limit and hits[-1][1] < best[-1].score):
+        if len(hits) < size or (len(best) == limit and hits[-1].score < best[-1].score):
             return best
         size *= 2
 
@@ -84,17 +90,20 @@ def best_of_all(fetch: Fetch, asked: ScopeFilter, limit: int, size: int) -> list
     best = _best(hits, asked, limit)
     if len(hits) < size:
         return best  # that was everything
-    return best if len(best) == limit and best[-1].score > hits[-1][1] else None
+    return best if len(best) == limit and best[-1].score > hits[-1].score else None
 
 
 def _best(hits: Sequence[Hit], asked: ScopeFilter, limit: int) -> list[Candidate]:
-    only = asked.only_points
-    right = [
-        hit
-        for hit in hits
-        if asked.admits(hit[2])
-        and hit[0] not in asked.excluding
-        and (only is None or hit[0] in only)
-    ]
-    right.sort(key=lambda hit: (-hit[1], hit[0]))
-    return [Candidate(point_id=point_id, score=score) for point_id, score, _ in right[:limit]]
+    only, excluding, admits = asked.only_points, asked.excluding, asked.admits
+    right: list[tuple[float, str]] = []
+    for hit in (
+        hits
+    ):  # best first: what comes after enough, and is not equal to the last, need not be looked at
+        if len(right) >= limit and -hit.score > right[-1][0]:
+            break
+        if admits((hit.payload or {}).get(SCOPE_FIELD)):
+            point_id = str(hit.id)
+            if point_id not in excluding and (only is None or point_id in only):
+                right.append((-hit.score, point_id))
+    right.sort()
+    return [Candidate(point_id=point_id, score=-score) for score, point_id in right[:limit]]

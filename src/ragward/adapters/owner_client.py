@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import queue
 import socket
 import uuid
 from collections.abc import Collection, Sequence
@@ -27,19 +26,19 @@ _UPSERT_SLICE: Final = 1000
 
 
 class Owner:
-    """Connections to the owner, one for each call under way; they are kept and used again."""
+    """The owner, and the connections to it."""
 
     def __init__(self, directory: Path, model_digest: str) -> None:
         self._directory, self._model_digest = directory, model_digest
         self._client = uuid.uuid4().hex
-        self._idle: queue.LifoQueue[socket.socket] = queue.LifoQueue()
+        self._connections = wire.Connections(self._connected, _TIMEOUT_SECONDS)
 
     @classmethod
     def find(cls, directory: Path, model_digest: str) -> Owner | None:
         """The owner of a data directory, if one listens. Raises `config.model_mismatch`, `config.newer_version`."""
         owner = cls(directory, model_digest)
         try:
-            owner._idle.put(owner._connected())
+            owner._connections.open_one()
         except OSError:
             return None
         return owner
@@ -47,20 +46,10 @@ class Owner:
     def call(self, part: str, name: str, **arguments: object) -> Any:
         """What the owner answers. Raises its errors, and `unavailable.index` or `.audit` when it is gone."""
         try:
-            connection = self._taken()
-            try:
-                wire.send(connection, {"call": f"{part}.{name}", "with": arguments})
-                answer = wire.receive(connection)
-            except BaseException:
-                connection.close()
-                raise
-            if answer is None:
-                connection.close()
-                raise OSError("the owner is gone")
+            answer = self._connections.call({"call": f"{part}.{name}", "with": arguments})
         except OSError as error:
             code = "unavailable.index" if part in ("index", "sealed") else "unavailable.audit"
             raise UnavailableError("the owning process cannot be reached", code=code) from error
-        self._idle.put(connection)
         if "code" in answer:
             raised = error_of(answer["code"], answer["detail"])
             if isinstance(raised, LimitExceededError) and answer["retry"]:
@@ -70,18 +59,7 @@ class Owner:
 
     def close(self) -> None:
         """Ends all connections."""
-        while not self._idle.empty():
-            self._idle.get().close()
-
-    def _taken(self) -> socket.socket:
-        while True:
-            try:
-                connection = self._idle.get_nowait()
-            except queue.Empty:
-                return self._connected()
-            if _is_alive(connection):
-                return connection
-            connection.close()
+        self._connections.close()
 
     def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -240,16 +218,3 @@ def _entry(fields: list[Any]) -> AuditEntry:
     return AuditEntry(
         index=index, chain_hash=bytes.fromhex(chain_hash), data=base64.b64decode(data)
     )
-
-
-def _is_alive(connection: socket.socket) -> bool:
-    """Whether the owner still holds the other end; an idle connection has nothing to read."""
-    try:
-        connection.setblocking(False)
-        connection.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        connection.settimeout(_TIMEOUT_SECONDS)
-        return True
-    except OSError:
-        return False
-    return False

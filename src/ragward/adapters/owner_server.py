@@ -4,7 +4,6 @@ processes of the same user and installation over a Unix socket in the data direc
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import socket
 import threading
@@ -49,7 +48,7 @@ class OwnerServer:
         self._held: dict[str, list[Subject]] = {}
         self._lock = threading.Lock()
         self._closed = False
-        self._listener = _listener(directory)
+        self._listener = wire.listener(directory)
         threading.Thread(target=self._accept, name="ragward-owner", daemon=True).start()
 
     def close(self) -> None:
@@ -57,7 +56,7 @@ class OwnerServer:
         self._closed = True
         self._listener.close()
         for connection in tuple(self._connections):
-            _end(connection)
+            wire.end(connection)
         (self._directory / wire.SOCKET).unlink(missing_ok=True)
 
     def _accept(self) -> None:
@@ -81,7 +80,7 @@ class OwnerServer:
             pass  # the other process is gone, or does not speak our language
         finally:
             self._connections.discard(connection)
-            _end(connection)
+            wire.end(connection)
             if client is not None:
                 self._left(client)
 
@@ -224,23 +223,3 @@ def _subject(tenant: str, principal: str) -> Subject:
         ceiling=Classification.PUBLIC,
     )
     return Subject(tenant=tenant, principal=principal, application=nothing, not_after=0)
-
-
-def _listener(directory: Path) -> socket.socket:
-    """A socket that only our own user can connect to. What a killed owner left is replaced: the locks say who owns."""
-    (directory / wire.SOCKET).unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        with wire.short_path(directory) as path:
-            listener.bind(path)
-    finally:
-        os.umask(before)
-    listener.listen(64)
-    return listener
-
-
-def _end(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it may be over already
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()

@@ -1,14 +1,19 @@
-"""What owner and workers say to each other: a length, then JSON. No pickle: what arrives is data, never code."""
+"""How our processes on one machine talk (owner and workers, key broker and its clients): a length, then JSON.
+
+No pickle: what arrives is data, never code.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import queue
 import socket
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -52,22 +57,96 @@ def receive(connection: socket.socket) -> Message | None:
     return message
 
 
-def require_same_user(connection: socket.socket) -> None:
-    """Raises `OSError` unless a process of our own user is at the other end."""
+def require_same_user(connection: socket.socket, or_user: int | None = None) -> None:
+    """Raises `OSError` unless a process of our own user, or of the one named, is at the other end."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, user, _ = _CREDENTIALS.unpack(raw)
-    if user != os.geteuid():
+    if user not in (os.geteuid(), or_user):
         raise PermissionError("another user's process")
 
 
 @contextmanager
-def short_path(directory: Path) -> Iterator[str]:
+def short_path(directory: Path, name: str = SOCKET) -> Iterator[str]:
     """The socket's path, however deep the directory lies: socket paths end at 108 bytes."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+        yield f"/proc/self/fd/{descriptor}/{name}"
     finally:
         os.close(descriptor)
+
+
+def listener(directory: Path, name: str = SOCKET) -> socket.socket:
+    """A socket that only our own user can connect to. What a killed process left is replaced."""
+    (directory / name).unlink(missing_ok=True)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        with short_path(directory, name) as path:
+            made.bind(path)
+    finally:
+        os.umask(before)
+    made.listen(64)
+    return made
+
+
+def end(connection: socket.socket) -> None:
+    """Ends a connection that may be over already."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+class Connections:
+    """Connections to one process, one for each call under way; they are kept and used again."""
+
+    def __init__(self, connect: Callable[[], socket.socket], timeout_seconds: float) -> None:
+        self._connect, self._timeout = connect, timeout_seconds
+        self._idle: queue.LifoQueue[socket.socket] = queue.LifoQueue()
+
+    def open_one(self) -> None:
+        """Connects at once. Raises as `connect` does."""
+        self._idle.put(self._connect())
+
+    def call(self, message: Message) -> Message:
+        """The answer. Raises `OSError` when the other process is gone."""
+        connection = self._taken()
+        try:
+            send(connection, message)
+            answer = receive(connection)
+            if answer is None:
+                raise OSError("the other process is gone")
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.put(connection)
+        return answer
+
+    def close(self) -> None:
+        """Ends all that are idle."""
+        while not self._idle.empty():
+            self._idle.get().close()
+
+    def _taken(self) -> socket.socket:
+        while True:
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                return self._connect()
+            if self._is_alive(connection):
+                return connection
+            connection.close()
+
+    def _is_alive(self, connection: socket.socket) -> bool:
+        """Whether the other end is still held; an idle connection has nothing to read."""
+        try:
+            connection.setblocking(False)
+            connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            connection.settimeout(self._timeout)
+            return True
+        except OSError:
+            return False
+        return False
 
 
 def pack_vector(vector: Vector) -> str:

@@ -16,6 +16,7 @@ from ragward.api import (
     routes_documents,
     routes_explain,
     routes_health,
+    routes_outputs,
     routes_policy,
     routes_retrieval,
     routes_scim,
@@ -70,6 +71,7 @@ def _application(lifespan: Any) -> FastAPI:
     problems.install(app)
     for routes in (
         routes_retrieval,
+        routes_outputs,
         routes_documents,
         routes_policy,
         routes_admin,

@@ -1,4 +1,5 @@
-"""What a server does by itself now and then: finish relabellings that waited for a key or a restart."""
+"""What a server does by itself now and then: finish relabellings that waited for a key or a restart, and verify the model's
+files again."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from ragward.bootstrap import Ragward
 from ragward.domain.errors import RagwardError
 
 _EVERY_SECONDS: Final = 30.0
+_MODEL_EVERY: Final = 120  # rounds: once an hour
 _log: Final = structlog.get_logger("ragward.maintenance")
 
 
@@ -29,8 +31,12 @@ class Maintenance:
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
+        rounds = 0
         while not self._stop.wait(self._every):
+            rounds += 1
             try:
+                if rounds % _MODEL_EVERY == 0:
+                    self._ragward.model_files.verify()  # `/readyz` says so if they do not
                 if self._ragward.catalog.count_pending():
                     _log.info("relabellings finished", count=self._ragward.relabelling.resume())
             except RagwardError as error:

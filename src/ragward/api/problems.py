@@ -47,6 +47,7 @@ _BY_CODE: Final = {
     "request.filter_too_broad": 400,
     "document.too_large": 413,
     "job.not_cancellable": 409,
+    "key.state": 409,
     "catalog.exists": 409,
     "limit.time": 503,
     "policy.conflict": 409,

@@ -59,10 +59,15 @@ def get_keys(parts: Parts, subject: Asker) -> list[KeyModel]:
     return [
         KeyModel(
             kek_id=key.kek_id,
-            classification=key.purpose,
+            classification=key.classification.name,
+            purpose=key.purpose.value,
             version=key.version,
-            state=key.state,
+            state=key.state.value,
             created_at=key.created_at,
+            activated_at=key.activated_at,
+            destroyed_at=key.destroyed_at,
+            provider=key.provider,
+            wraps=key.wraps,
         )
         for key in parts.ragward.stewardship.keys(subject)
     ]

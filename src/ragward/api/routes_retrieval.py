@@ -16,7 +16,7 @@ from ragward.api.schemas import (
     SearchRequest,
     SearchResponse,
 )
-from ragward.domain.passages import Passage, RetrievalRequest
+from ragward.domain.passages import Answer, Passage, RetrievalRequest
 
 router = APIRouter(prefix="/v1", tags=["retrieval"])
 _MAX_ATTRIBUTES = 16
@@ -50,7 +50,8 @@ def search(
     parts: Parts,
     credential: Credential,
 ) -> SearchResponse:
-    """A corpus as a vector store, for OpenAI's clients. Unknown and unreadable corpora are the same 404."""
+    """A corpus as a vector store, for OpenAI's clients; texts are marked as quoted. Unknown and unreadable corpora are the
+    same 404."""
     queries = [body.query] if isinstance(body.query, str) else body.query
     request = RetrievalRequest(
         query=" ".join(queries),
@@ -62,16 +63,17 @@ def search(
     parts.metrics.observe_answer(answer)
     if not answer.passages:
         parts.ragward.retrieval.require_corpus(parts.ragward.identify(credential), corpus)
-    return SearchResponse(search_query=queries, data=[_hit(p) for p in answer.passages])
+    return SearchResponse(search_query=queries, data=[_hit(p, answer) for p in answer.passages])
 
 
-def _hit(passage: Passage) -> SearchHit:
+def _hit(passage: Passage, answer: Answer) -> SearchHit:
     own: dict[str, str | int | float | bool] = {
         "chunk_id": passage.chunk_id,
         "classification": passage.classification.name,
         "title": passage.title[:512],
         "share": passage.share,
         "flagged": passage.flagged,
+        "trust": passage.trust.value,
     }
     room = _MAX_ATTRIBUTES - len(own)
     given = {key: value for key, value in list(passage.attributes.items())[:room] if key not in own}
@@ -80,5 +82,5 @@ def _hit(passage: Passage) -> SearchHit:
         filename=passage.source,
         score=passage.score,
         attributes=given | own,
-        content=[SearchContent(text=passage.text)],
+        content=[SearchContent(text=answer.marked_text(passage))],
     )

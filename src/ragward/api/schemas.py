@@ -11,6 +11,7 @@ from ragward.domain.corpus import DocumentRecord
 from ragward.domain.explanation import Term
 from ragward.domain.jobs import ItemResult, JobRecord
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
+from ragward.domain.marking import NOTICE
 from ragward.domain.passages import Answer, Passage
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["hr"])]
@@ -77,10 +78,16 @@ class PassageModel(BaseModel):
     share: float = Field(description="Share of the chunk that is shown.")
     removed: dict[str, int] = Field(description="Personal data taken out, by type.")
     flagged: bool = Field(description="The text holds what looks like instructions to a model.")
+    trust: Literal["curated", "untrusted", "suspect"] = Field(
+        description="How far the source is vouched for; none makes its text an instruction."
+    )
+    marked_text: str = Field(
+        description="The text for a model: between lines with this answer's delimiter."
+    )
     attributes: dict[str, Attribute]
 
     @classmethod
-    def of(cls, passage: Passage) -> PassageModel:
+    def of(cls, passage: Passage, answer: Answer) -> PassageModel:
         """From the domain's."""
         return cls(
             document_id=passage.document_id,
@@ -95,6 +102,8 @@ class PassageModel(BaseModel):
             share=passage.share,
             removed=dict(passage.removed),
             flagged=passage.flagged,
+            trust=passage.trust.value,
+            marked_text=answer.marked_text(passage),
             attributes=dict(passage.attributes),
         )
 
@@ -116,13 +125,15 @@ class RetrieveResponse(BaseModel):
     receipt: ReceiptModel
     near_duplicates_removed: int
     query_flags: list[str]
+    delimiter: str = Field(description="Random in every answer: no document can hold it.")
+    notice: str = Field(description="For the model's instructions: what the marks mean.")
 
     @classmethod
     def of(cls, answer: Answer) -> RetrieveResponse:
         """From the domain's."""
         receipt = answer.receipt
         return cls(
-            passages=[PassageModel.of(passage) for passage in answer.passages],
+            passages=[PassageModel.of(passage, answer) for passage in answer.passages],
             classification=level_of(answer.classification),
             receipt=ReceiptModel(
                 receipt_id=receipt.receipt_id,
@@ -132,6 +143,8 @@ class RetrieveResponse(BaseModel):
             ),
             near_duplicates_removed=answer.near_duplicates_removed,
             query_flags=list(answer.query_flags),
+            delimiter=answer.delimiter,
+            notice=NOTICE,
         )
 
 
@@ -415,9 +428,14 @@ class KeyModel(BaseModel):
 
     kek_id: str
     classification: str
+    purpose: str
     version: int
     state: str
+    provider: str
     created_at: int
+    activated_at: int
+    destroyed_at: int
+    wraps: int
 
 
 class TermModel(BaseModel):

@@ -198,11 +198,14 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
         findings.append((f"{name} private", private, "missing" if mode is None else oct(mode)))
     weak = "on: for this machine only" if settings.development_issuer else "off"
     findings.append(("development issuer", True, weak))
+    findings.append(("keys", True, _who_decides(settings)))
     try:
         with Ragward.open(settings) as ragward:
             findings += [
                 (part, state == "ok", state) for part, state in ragward.readiness().items()
             ]
+            ragward.model_files.verify()
+            findings.append(("model files", True, "as in the manifest"))
             owed = [
                 t
                 for t in settings.development_tenants
@@ -219,6 +222,13 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
         findings.append(("opens", False, f"{error.code}: {error.detail}"))
     render.checks(findings, as_json=as_json)
     return 0 if all(good for _, good, _ in findings) else 1
+
+
+def _who_decides(settings: Settings) -> str:
+    """What stands between a compromised worker and the keys."""
+    if settings.keys_uri.startswith("broker:"):
+        return "a key broker decides by itself before it unwraps"
+    return "decided in the process that answers: against it only rate limit and audit remain"
 
 
 def backup(settings: Settings, directory: Path, *, as_json: bool) -> None:
@@ -257,9 +267,9 @@ def index_rebuild(settings: Settings, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _log(settings: Settings) -> Iterator[AuditLog]:
+def _log(settings: Settings, *, of_broker: bool = False) -> Iterator[AuditLog]:
     """The log, for reading beside whoever writes it."""
-    log = open_audit_reader(settings, open_keyring(settings))
+    log = open_audit_reader(settings, open_keyring(settings), of_broker=of_broker)
     try:
         yield log
     finally:
@@ -267,12 +277,17 @@ def _log(settings: Settings) -> Iterator[AuditLog]:
 
 
 def audit_verify(
-    settings: Settings, anchor: str | None, receipt: str | None, *, as_json: bool
+    settings: Settings,
+    anchor: str | None,
+    receipt: str | None,
+    *,
+    of_broker: bool = False,
+    as_json: bool,
 ) -> int:
     """`ragward audit verify`."""
     if anchor is not None and receipt is not None:
         raise InvalidRequestError("give an anchor or a receipt")
-    with _log(settings) as log:
+    with _log(settings, of_broker=of_broker) as log:
         outcome = verified(log, anchor=_anchor(anchor), receipt=_receipt(receipt))
     kept = "anchor" if receipt is None else "receipt"
     verdict = f"complete up to the {kept}" if outcome.complete else outcome.problem
@@ -289,9 +304,11 @@ def audit_verify(
     return 0 if outcome.consistent else 1
 
 
-def audit_show(settings: Settings, last: int, event: str | None, *, as_json: bool) -> None:
+def audit_show(
+    settings: Settings, last: int, event: str | None, *, of_broker: bool = False, as_json: bool
+) -> None:
     """`ragward audit show`."""
-    with _log(settings) as log:
+    with _log(settings, of_broker=of_broker) as log:
         if event is not None:
             found = log.find(event.partition(":")[0])
             if found is None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ragward.cli.access import access_app
+from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 from ragward.cli.policy_group import policy_app
 
@@ -37,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
         ("keys", keys_app),
         ("audit", audit_app),
         ("index", index_app),
+        ("model", model_app),
         ("bench", bench_app),
     ):
         app.add_typer(group, name=name)
@@ -251,13 +253,15 @@ def audit_verify(
     receipt: Annotated[
         str | None, typer.Option(help="RECEIPT_ID:AUDIT_HASH of an answer, kept elsewhere.")
     ] = None,
+    broker: Annotated[bool, typer.Option(help="A key broker's own log.")] = False,
     as_json: AsJSON = False,
 ) -> None:
     """Check the whole log; exit 1 if it is not consistent."""
     from ragward.cli import commands
 
+    settings = commands.load_settings(context.obj)
     raise typer.Exit(
-        commands.audit_verify(commands.load_settings(context.obj), anchor, receipt, as_json=as_json)
+        commands.audit_verify(settings, anchor, receipt, of_broker=broker, as_json=as_json)
     )
 
 
@@ -268,12 +272,14 @@ def audit_show(
     event: Annotated[
         str | None, typer.Option(help="Only the entry of this event, such as a receipt's.")
     ] = None,
+    broker: Annotated[bool, typer.Option(help="A key broker's own log.")] = False,
     as_json: AsJSON = False,
 ) -> None:
     """The latest entries, or one."""
     from ragward.cli import commands
 
-    commands.audit_show(commands.load_settings(context.obj), last, event, as_json=as_json)
+    settings = commands.load_settings(context.obj)
+    commands.audit_show(settings, last, event, of_broker=broker, as_json=as_json)
 
 
 @audit_app.command("export")
@@ -292,6 +298,17 @@ def keys_status(context: typer.Context, as_json: AsJSON = False) -> None:
     from ragward.cli import commands
 
     commands.keys_status(commands.load_settings(context.obj), as_json=as_json)
+
+
+@keys_app.command("broker")
+def keys_broker(
+    context: typer.Context,
+    sockets: Annotated[Path, typer.Argument(help="Directory for its sockets, one for each role.")],
+) -> None:
+    """Hold the KEKs in this process and unwrap only for subjects whom the policy permits; runs until interrupted."""
+    from ragward.cli import commands, serving
+
+    serving.serve_keys(commands.load_settings(context.obj), sockets)
 
 
 @keys_app.command("rotate")

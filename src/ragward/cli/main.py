@@ -187,6 +187,24 @@ def explain(
     raise typer.Exit(explaining.explain(settings, wanted, caller, as_json=as_json))
 
 
+@app.command("inspect-output")
+def inspect_output(
+    context: typer.Context,
+    receipt: Annotated[str, typer.Argument(help="The receipt of the passages it was made from.")],
+    answer: Annotated[Path, typer.Argument(help="File with the model's answer; - for input.")],
+    tenant: Annotated[str | None, typer.Option(help="With --as: the tenant.")] = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """What of a model's answer may be shown to whoever got the receipt."""
+    from ragward.cli import commands, inspecting
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    settings = commands.load_settings(context.obj)
+    raise typer.Exit(inspecting.inspect_output(settings, receipt, answer, caller, as_json=as_json))
+
+
 @app.command("who-can-see")
 def who_can_see(
     context: typer.Context,

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from ragward.domain.audit import AuditEntry
 from ragward.domain.corpus import DocumentRecord
-from ragward.domain.envelope import KEKStatus
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord
+from ragward.domain.keys import KEKStatus
+from ragward.domain.marking import NOTICE
 from ragward.domain.passages import Answer, Passage
 from ragward.relabelling import FolderRelabelling
 
@@ -57,10 +58,12 @@ def shown(text: str, width: int = 240) -> Text:
 def answer_json(answer: Answer) -> dict[str, Any]:
     """An answer as the API gives it."""
     return {
-        "passages": [passage_json(item) for item in answer.passages],
+        "passages": [passage_json(item, answer) for item in answer.passages],
         "classification": answer.classification.name,
         "near_duplicates_removed": answer.near_duplicates_removed,
         "query_flags": list(answer.query_flags),
+        "delimiter": answer.delimiter,
+        "notice": NOTICE,
         "receipt": {
             "receipt_id": answer.receipt.receipt_id,
             "recorded_at": answer.receipt.recorded_at,
@@ -70,7 +73,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def passage_json(item: Passage) -> dict[str, Any]:
+def passage_json(item: Passage, answer: Answer) -> dict[str, Any]:
     """A passage as the API gives it."""
     return {
         "document_id": item.document_id,
@@ -85,6 +88,8 @@ def passage_json(item: Passage) -> dict[str, Any]:
         "share": item.share,
         "removed": dict(item.removed),
         "flagged": item.flagged,
+        "trust": item.trust.value,
+        "marked_text": answer.marked_text(item),
         "attributes": dict(item.attributes),
     }
 
@@ -247,20 +252,31 @@ def keys(status: Sequence[KEKStatus], *, as_json: bool) -> None:
                     {
                         "kek_id": k.kek_id,
                         "tenant": k.tenant,
-                        "purpose": k.purpose,
+                        "classification": k.classification.name,
+                        "purpose": k.purpose.value,
                         "version": k.version,
-                        "state": k.state,
+                        "state": k.state.value,
+                        "provider": k.provider,
                         "created_at": k.created_at,
+                        "activated_at": k.activated_at,
+                        "destroyed_at": k.destroyed_at,
+                        "wraps": k.wraps,
                     }
                     for k in status
                 ]
             )
         )
         return
-    table = Table("tenant", "classification", "version", "state", "created")
+    table = Table("tenant", "classification", "purpose", "version", "state", "created", "wraps")
     for key in status:
         table.add_row(
-            key.tenant, badge(key.purpose), str(key.version), key.state, _day(key.created_at)
+            key.tenant,
+            badge(key.classification.name),
+            key.purpose.value,
+            str(key.version),
+            key.state.value,
+            _day(key.created_at),
+            str(key.wraps),
         )
     console().print(table)
 

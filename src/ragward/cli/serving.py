@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ragward.bootstrap import Doubles, Ragward, open_keyring, read_passphrase
+from ragward.bootstrap import (
+    Doubles,
+    Ragward,
+    hold_to_allowed_hosts,
+    open_broker,
+    open_keyring,
+    protect_process_memory,
+    read_passphrase,
+)
 from ragward.settings import Settings
 
 _RESTART_SECONDS: Final = 1.0
@@ -28,15 +36,27 @@ _STOP_SECONDS: Final = 15.0
 
 def serve(settings: Settings, settings_file: Path | None, workers: int) -> None:
     """Serves until interrupted."""
+    protect_process_memory()
     if workers == 1:
         with Ragward.open(settings) as ragward:
             serve_api(ragward)
         return
-    passphrase = read_passphrase(settings)
+    passphrase = read_passphrase(settings) if settings.needs_passphrase else ""
     keyring = open_keyring(settings, passphrase)
     with Ragward.open(settings, Doubles(keyring=keyring)) as ragward, _bound(settings) as listener:
         ragward.share()
         _Workers(listener, passphrase, settings_file, workers).run()
+
+
+def serve_keys(settings: Settings, directory: Path) -> None:
+    """`ragward keys broker`: holds the KEKs and decides, until interrupted."""
+    protect_process_memory()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with open_broker(settings, directory):
+        print(f"key broker: sockets in {directory}", file=sys.stderr, flush=True)  # noqa: T201 - to who started it
+        stop.wait()
 
 
 def serve_api(ragward: Ragward) -> None:
@@ -48,6 +68,7 @@ def serve_api(ragward: Ragward) -> None:
 
 def serve_as_worker(settings: Settings, descriptor: int) -> None:
     """One of several: answers on a socket that it was given, until its owner is gone."""
+    protect_process_memory()
     with Ragward.open(settings) as ragward, socket.socket(fileno=descriptor) as listener:
         threading.Thread(target=_end_with_owner, daemon=True).start()
         _run_uvicorn(ragward, listener)
@@ -59,6 +80,7 @@ def _run_uvicorn(ragward: Ragward, listener: socket.socket) -> None:
     from ragward.api import logs
     from ragward.api.app import create_app
 
+    hold_to_allowed_hosts(ragward.settings)
     logs.configure(ragward.settings.log_format)
     config = uvicorn.Config(
         create_app(ragward), log_config=None, access_log=False, server_header=False

@@ -90,6 +90,8 @@ class Subject:
     acr: str | None = None
     auth_time: int | None = None
     purpose: str | None = None
+    credentials: Credentials | None = field(default=None, repr=False, compare=False)
+    """What was verified, for a key broker that verifies it again."""
 
     @property
     def is_application_alone(self) -> bool:

@@ -11,6 +11,7 @@ from ragward.domain.corpus import DocumentState, IndexScope, Pending, StoredChun
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Verdict
 from ragward.domain.funnel import Fate
+from ragward.domain.marking import NOBODY_VOUCHES, SourceTrust
 from ragward.domain.passages import (
     AuthorizedChunk,
     MinimalText,
@@ -102,10 +103,17 @@ def capped_per_document(chunks: Sequence[AuthorizedChunk], limit: int) -> list[A
 
 
 def passage(
-    rank: int, chunk: AuthorizedChunk, redacted: RedactedText, kept: MinimalText, *, raw_score: bool
+    rank: int,
+    chunk: AuthorizedChunk,
+    redacted: RedactedText,
+    kept: MinimalText,
+    *,
+    raw_score: bool,
+    trust: SourceTrust = NOBODY_VOUCHES,
 ) -> Passage:
     """What leaves of one chunk; with `raw_score` its similarity to the question, otherwise a score made of the rank."""
     stored = chunk.stored
+    flagged = stored.verdict == Verdict.FLAG
     return Passage(
         document_id=stored.document_id,
         chunk_id=stored.chunk_id,
@@ -118,6 +126,7 @@ def passage(
         score=round(chunk.score if raw_score else 1 / rank, 4),
         share=kept.share,
         removed=redacted.removed,
-        flagged=stored.verdict == Verdict.FLAG,
+        flagged=flagged,
+        trust=trust.of(stored.label.tenant, stored.corpus, stored.source, flagged=flagged),
         attributes=stored.attributes,
     )

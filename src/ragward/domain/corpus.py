@@ -106,6 +106,9 @@ class StagedChunk:
     entity_types: frozenset[str]
     verdict: str
     points: tuple[StagedPoint, ...] = field(repr=False)
+    rules: tuple[str, ...] = ()
+    rule_set: str = ""
+    fingerprints: frozenset[int] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +208,8 @@ class StoredChunk:
     blob: bytes = field(repr=False)
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     pending: Pending = Pending.NOTHING
+    rules: tuple[str, ...] = ()
+    rule_set: str = ""
 
     def content_context(self) -> EncryptionContext:
         """What the content blob is bound to."""

@@ -11,14 +11,19 @@ flags are refused. The key, base nonce and commitment come from the DEK by HKDF-
 context (C2SP chunked-encryption), so a blob opens only for the (tenant, document, chunk, kind, revision) it was made for.
 
 Wrapped DEK: nonce(12) | AES-256-GCM(DEK)(32) | tag(16), 60 bytes, with `wrapping_context` as associated data.
+
+A DEK opens everything of its document version; the key derived from it for vectors opens vectors only (`purpose_key`).
+Byte by byte, with an example: docs/envelope.md.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import struct
 import uuid
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
 from typing import Final
 
 from ragward.domain.errors import IntegrityError
@@ -27,6 +32,8 @@ MAGIC: Final = b"RGW1"
 HEADER_BYTES: Final = 24
 SALT_BYTES: Final = 24
 COMMITMENT_BYTES: Final = 32
+DEK_BYTES: Final = 32
+NONCE_BYTES: Final = 12
 WRAPPED_DEK_BYTES: Final = 60
 
 
@@ -44,6 +51,39 @@ class Kind(IntEnum):
     PAYLOAD = 2
     VECTOR = 3
     AUDIT = 4
+
+
+class KeyPurpose(StrEnum):
+    """What a key is for; two purposes never share one. Append only: the names are written to disk."""
+
+    CONTENT = "content"
+    VECTOR = "vector"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurposeKey:
+    """A key derived from a DEK for one purpose. It tells nothing about the DEK or the keys of other purposes."""
+
+    purpose: KeyPurpose
+    key: bytes = field(repr=False)
+
+
+def purpose_key(dek: bytes, purpose: KeyPurpose) -> PurposeKey:
+    """HKDF-Expand-SHA512 (RFC 5869), one block: for vectors; content is encrypted under the DEK itself."""
+    if purpose is KeyPurpose.CONTENT:
+        raise ValueError("the key of content is the DEK")
+    info = b"ragward.purpose.v1\0" + purpose.value.encode() + b"\x01"
+    return PurposeKey(purpose=purpose, key=hmac.digest(dek, info, hashlib.sha512)[:32])
+
+
+def blob_key(key: bytes | PurposeKey, kind: Kind) -> bytes:
+    """What the key of a blob of this kind is derived from, given its DEK or a derived key. Raises `integrity.envelope`."""
+    wanted = KeyPurpose.VECTOR if kind is Kind.VECTOR else KeyPurpose.CONTENT
+    if isinstance(key, PurposeKey):
+        if key.purpose is not wanted:
+            raise IntegrityError("the key is for another purpose")
+        return key.key
+    return key if wanted is KeyPurpose.CONTENT else purpose_key(key, wanted).key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,22 +151,8 @@ class WrappingContext:
 
     def to_bytes(self) -> bytes:
         """The associated data of the wrap."""
-        out = [b"ragward.dek.v1\0"]
         texts = (self.tenant, self.kek_id, self.dek_id, self.document_id)
-        for part in (*(text.encode() for text in texts), self.label_digest):
-            out.append(struct.pack(">H", len(part)) + part)
-        out.append(struct.pack(">IQ", self.kek_version, self.document_version))
-        return b"".join(out)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KEKStatus:
-    """One KEK version, for `ragward keys`. Times in Unix seconds; holds no key material."""
-
-    kek_id: str
-    tenant: str
-    purpose: str
-    version: int
-    state: str
-    created_at: int
-    wraps: int
+        parts = (*[text.encode() for text in texts], self.label_digest)
+        fields = [len(part).to_bytes(2, "big") + part for part in parts]
+        numbers = struct.pack(">IQ", self.kek_version, self.document_version)
+        return b"ragward.dek.v1\0" + b"".join(fields) + numbers

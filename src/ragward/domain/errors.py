@@ -56,6 +56,7 @@ CODES: Final[dict[str, str]] = {
     "document.failed": "The document could not be ingested; nothing of it was kept.",
     "job.not_cancellable": "The job has already ended.",
     "catalog.exists": "It already exists.",
+    "key.state": "The key version is not in a state for this.",
     # directory
     "directory.immutable": "The attribute cannot be changed once it is set.",
     "directory.version": "It was changed since the version the request names.",
@@ -70,8 +71,10 @@ CODES: Final[dict[str, str]] = {
     "integrity.model": "A model file does not match the manifest.",
     "integrity.policy": "A stored policy version or proposal was edited.",
     "integrity.keyring": "The keyring file is damaged.",
+    "integrity.key_destroyed": "The key was destroyed; what was under it cannot be opened again.",
     # availability
     "unavailable.catalog": "The catalog cannot be read or written.",
+    "unavailable.egress": "This process may not connect to that host.",
     "unavailable.index": "The vector index cannot be reached.",
     "unavailable.keys": "The key provider cannot be reached.",
     "unavailable.audit": "The audit log cannot be written, so nothing can be answered.",
@@ -169,6 +172,7 @@ _BY_CODE: Final[dict[str, type[RagwardError]]] = {
     "access.not_found": NotFoundError,
     "catalog.exists": ConflictError,
     "job.not_cancellable": ConflictError,
+    "key.state": ConflictError,
 }
 
 

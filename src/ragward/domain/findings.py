@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+RELEASED: Final = "released"
+"""Among the rules of a chunk: a person read it with those signs, and let it pass."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,3 +39,11 @@ class Screening:
     verdict: Verdict
     rules: tuple[str, ...]
     rule_set: str
+
+
+def verdict_now(before: Verdict, known: tuple[str, ...], found: Screening) -> Verdict:
+    """The verdict on a chunk that newer rules judged anew: a machine only raises it, and what a person let pass stays
+    flagged unless there are signs that the person did not see. Where those were not kept, a release stands."""
+    if RELEASED in known and (len(known) == 1 or set(found.rules) <= set(known)):
+        return Verdict.FLAG
+    return max(before, found.verdict, key=list(Verdict).index)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ragward.domain.corpus import AttributeValue, StoredChunk
 from ragward.domain.findings import Span
 from ragward.domain.labels import Classification
+from ragward.domain.marking import Trust, delimiter_of, marked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ class Passage:
     removed: Mapping[str, int]
     flagged: bool
     """The text contains what looks like instructions to a model."""
+    trust: Trust = Trust.UNTRUSTED
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
 
 
@@ -111,3 +113,12 @@ class Answer:
     near_duplicates_removed: int
     query_flags: tuple[str, ...]
     stage_seconds: Mapping[str, float]
+
+    @property
+    def delimiter(self) -> str:
+        """What surrounds this answer's passages where they become text for a model."""
+        return delimiter_of(self.receipt.receipt_id)
+
+    def marked_text(self, passage: Passage) -> str:
+        """One of its passages, marked as quoted."""
+        return marked(passage.text, self.delimiter, passage.trust.value, passage.document_id)

@@ -43,6 +43,7 @@ FINDING_CODES: Final = {
     "administrator.single": "One person alone may write policy: nobody else can approve what they propose.",
     "duties.joined": "Two duties that should be separate are held together.",
     "group.unused": "A group or role has members, but no row and no access label names it.",
+    "row.application": "A deny row on an application counts only where it asks by itself, not for people who ask through it.",
     "row.duplicate": "A row says the same as another one.",
     "row.shadowed": "A row is covered by a deny row, or by a broader row of the same effect.",
     "row.unreachable": "Nobody is, or belongs to, the row's subject.",
@@ -135,6 +136,7 @@ def review(
         if row.subject not in reached and not row.subject.startswith(ASKING_KINDS):
             detail = f"nobody is {row.subject}, or belongs to it"
             findings.append(_warning("row.unreachable", line_of(row), detail))
+    findings += _denied_applications(snapshot)
     findings += _shadowed(snapshot, reach)
     findings += _joined_duties(snapshot, reach, duties)
     findings += _few_administrators(snapshot)
@@ -222,6 +224,18 @@ def _duplicates(snapshot: PolicySnapshot) -> list[Finding]:
             findings.append(_warning("row.duplicate", line_of(item), "says what another one says"))
         seen.add(meaning)
     return findings
+
+
+def _denied_applications(snapshot: PolicySnapshot) -> list[Finding]:
+    detail = (
+        "people who ask through it are not denied by this: narrow its corpora or its ceiling, "
+        "or deny it in the access labels"
+    )
+    return [
+        _warning("row.application", line_of(row), detail)
+        for row in sorted(set(snapshot.rows))
+        if row.effect == "deny" and row.subject.startswith("app:")
+    ]
 
 
 def _shadowed(snapshot: PolicySnapshot, reach: Reach) -> list[Finding]:

@@ -40,6 +40,7 @@ class Held:
             VectorOpener(keyring=self.keyring, cipher=AESGCMCipher()),
             self.events,
             self.clock,
+            self.keyring.status,
             **{
                 "sealed": LEVELS,
                 "dimension": DIMENSION,

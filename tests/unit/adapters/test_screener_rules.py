@@ -67,7 +67,7 @@ def verdict(text):
 def test_a_direct_override_is_quarantined(text, rule):
     screening = SCREENER.screen(f"Minutes of Monday. {text} We closed at noon.")
     assert screening.verdict is Verdict.QUARANTINE
-    assert screening.rules == (rule,)
+    assert rule in screening.rules
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_what_could_carry_data_out_is_neutralised(text, left):
         ("[![a](http://x)](http://y)", "[[image removed]] (http://y)"),
         ("![a][1]\n[1]: https://e.example/?d", "![a][1]\n[1] : https://e.example/?d"),
         ("<img src=//e.example", "< img src=//e.example"),
-        ("<im[g src=//e.example x](http://y)>", "< img src=//e.example x (y)>"),
+        ("<im[g src=//e.example x](http://y)>", "[active content removed]"),
         ("[a](http://e.example/x(y))", "[a] (http://e.example/x(y))"),
     ],
 )

@@ -58,6 +58,12 @@ def codes(text, named=NOTHING):
     return [code for code, _ in found(text, named)]
 
 
+def test_a_deny_row_on_an_application_is_pointed_out_and_an_allow_row_is_not():
+    rights = "app:acme/portal, corpus:retrieve, acme/*, PUBLIC, *"
+    assert codes(ADMINISTRATION + f"p, {rights}, deny\n") == ["row.application"]
+    assert codes(ADMINISTRATION + f"p, {rights}, allow\n") == []
+
+
 def test_a_good_policy_has_no_findings():
     assert found(ADMINISTRATION + STAFF + JOINED) == []
 

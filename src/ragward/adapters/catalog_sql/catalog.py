@@ -12,12 +12,14 @@ from sqlalchemy import select, update
 from ragward.adapters.catalog_sql import (
     applications,
     documents,
+    fingerprints,
     jobs,
     labels,
     migration,
     outbox,
     relabelling,
     row_security,
+    stored_chunks,
     stored_vectors,
     versions,
 )
@@ -50,6 +52,7 @@ from ragward.domain.corpus import (
     StoredVector,
 )
 from ragward.domain.errors import ConfigurationError
+from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.labels import AccessLabel
 
@@ -269,13 +272,17 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         return epoch
 
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
-        with self._database.read(tenant) as connection:
-            return documents.read_stored_chunks(connection, tenant, point_ids)
+        return stored_chunks.read_stored_chunks(self._database, tenant, point_ids)
 
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """Raises `access.not_found`."""
         with self._database.read(tenant) as connection:
-            return documents.read_document_chunks(connection, tenant, document_id)
+            documents.get_document(connection, tenant, document_id)
+            return stored_chunks.read_document_chunks(connection, document_id, tenant)
+
+    def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
+        with self._database.read(tenant) as connection:
+            return fingerprints.chunks_sharing(connection, tenant, wanted)
 
     def points_with_attributes(
         self,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,24 @@ class Database:
         """As `write`, of every tenant's rows."""
         with _transaction(self._writer, NO_TENANT, across=True) as connection:
             yield connection
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether `run_sqlite` may be used."""
+        return self._engine.dialect.name == "sqlite"
+
+    def run_sqlite(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """The rows of one reading statement, which is its own snapshot, past SQLAlchemy. Raises `unavailable.catalog`."""
+        with _translated():
+            pooled = self._engine.raw_connection()
+            try:
+                cursor = pooled.cursor()
+                cursor.execute(statement, values)
+                return list(cursor.fetchall())
+            except sqlite3.Error as error:
+                raise UnavailableError from error
+            finally:
+                pooled.close()
 
     def close(self) -> None:
         """Releases the pooled connections."""

@@ -244,8 +244,19 @@ chunks: Final = Table(
     Column("blob", LargeBinary, nullable=False),
     Column("entity_types", _TEXT, nullable=False),
     Column("verdict", _TEXT, nullable=False),
+    Column("screening_rules", _TEXT, nullable=False, server_default=""),
+    Column("rule_set", _TEXT, nullable=False, server_default=""),
     ForeignKeyConstraint(["document_id", "version"], ["versions.document_id", "versions.version"]),
     Index("chunks_version", "document_id", "version", "ordinal"),
+)
+
+fingerprints: Final = Table(
+    "fingerprints",
+    metadata,
+    Column("chunk_id", _TEXT, ForeignKey("chunks.chunk_id"), primary_key=True),
+    Column("fingerprint", BigInteger, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Index("fingerprints_tenant", "tenant", "fingerprint"),
 )
 
 points: Final = Table(

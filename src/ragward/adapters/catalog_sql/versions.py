@@ -21,7 +21,13 @@ from ragward.adapters.catalog_sql.labels import (
     label_to_json,
     types_to_text,
 )
-from ragward.adapters.catalog_sql.schema import chunks, documents, points, versions
+from ragward.adapters.catalog_sql.schema import (
+    chunks,
+    documents,
+    fingerprints,
+    points,
+    versions,
+)
 from ragward.adapters.catalog_sql.tenants import move_epoch, read_epoch
 from ragward.domain.corpus import (
     DocumentState,
@@ -104,6 +110,8 @@ def add_chunks(
                 "blob": chunk.blob,
                 "entity_types": text,
                 "verdict": chunk.verdict,
+                "screening_rules": " ".join(chunk.rules),
+                "rule_set": chunk.rule_set,
             }
             for chunk, text in zip(part, types, strict=True)
         ],
@@ -121,6 +129,13 @@ def add_chunks(
     ]
     if new_points:
         connection.execute(insert(points), new_points)
+    found = [
+        {"chunk_id": chunk.chunk_id, "fingerprint": fingerprint, "tenant": staged.tenant}
+        for chunk in part
+        for fingerprint in chunk.fingerprints
+    ]
+    if found:
+        connection.execute(insert(fingerprints), found)
     intern_scopes(
         connection,
         staged.tenant,
@@ -238,6 +253,7 @@ def remove_content(
         return True
     for batch in batches(ids[:SLICE], SLICE):
         connection.execute(delete(points).where(points.c.chunk_id.in_(batch)))
+        connection.execute(delete(fingerprints).where(fingerprints.c.chunk_id.in_(batch)))
         connection.execute(delete(chunks).where(chunks.c.chunk_id.in_(batch)))
     return len(ids) > SLICE
 
