@@ -299,7 +299,7 @@ def test_a_document_that_waits_for_its_key_is_in_no_memory(world):
     names = set(points_of(ragward, record))
     ports = ragward.relabelling._ports
     keyring = Partly(ports.protection.keyring)
-    keyring.away = {k.kek_id for k in keyring.status()}
+    keyring.away = {k.kek_id for k in ragward.keyring.status()}
     gone = dataclasses.replace(ports.protection, keyring=keyring)
     ragward.relabelling._ports = dataclasses.replace(ports, protection=gone)
     relabel(ragward, record, granted=frozenset({"group:acme/hr"}))
