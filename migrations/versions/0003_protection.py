@@ -19,6 +19,7 @@ def upgrade() -> None:
     """Adds what 0002 lacks."""
     _screening()
     _fingerprints()
+    _vector_marks()
 
 
 def _screening() -> None:
@@ -44,6 +45,16 @@ def _fingerprints() -> None:
     )
     op.create_index("fingerprints_tenant", "fingerprints", ["tenant", "fingerprint"], unique=False)
     _row_level_security("fingerprints")
+
+
+def _vector_marks() -> None:
+    """Which documents moved since somebody last looked: what holds sealed vectors in memory follows the catalog by it."""
+    for table in ("tenants", "documents"):
+        op.add_column(
+            table,
+            sa.Column("vector_mark", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        )
+    op.create_index("documents_vector_mark", "documents", ["tenant", "vector_mark"], unique=False)
 
 
 def _row_level_security(table: str) -> None:

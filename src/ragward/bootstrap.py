@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from ragward.adapters.model_manifest import ModelFiles, ModelManifest
 from ragward.canary import ModelCanary, require_accepted
@@ -20,8 +20,10 @@ from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.disclosure import DisclosureRules
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
+from ragward.domain.handling import Handling, sealed_levels
 from ragward.domain.jobs import JobItem
 from ragward.domain.keys import USES_OF, KeyRole, KeyUse
+from ragward.domain.labels import Classification
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.domain.policy_review import SeparatedDuties
 from ragward.evaluation import Evaluation, EvaluationPorts
@@ -36,6 +38,7 @@ from ragward.ports import (
     Catalog,
     Chunker,
     ChunkIndex,
+    ChunkSearch,
     Clock,
     Embedder,
     EpochTokens,
@@ -53,6 +56,10 @@ from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.settings import Settings, outgoing_hosts
 from ragward.stewardship import Stewardship, StewardshipPorts
+from ragward.vectors import VectorOpener
+
+if TYPE_CHECKING:
+    from ragward.adapters.owner_client import Owner
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
 CLI_CLIENT_ID: Final = "ragward-cli"
@@ -101,10 +108,12 @@ class Ragward:
     provisioning: Provisioning
     catalog: Catalog
     index: ChunkIndex
+    sealed: ChunkSearch
     index_sync: IndexSync
     keyring: Keyring
     epoch_tokens: EpochTokens
     embedder: Embedder
+    handling: Handling
     model_files: ModelFiles
     audit: AuditLog
     limiter: Limiter
@@ -156,6 +165,7 @@ class Ragward:
         server = OwnerServer(
             self.settings.data_dir,
             index=self.index,
+            sealed=self.sealed,
             audit=self.audit,
             limiter=self.limiter,
             model_digest=self.embedder.model_digest,
@@ -214,12 +224,12 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     clock = given.clock or SystemClock()
     keyring = given.keyring or _closing(open_keyring(settings), stack)
     catalog = given.catalog or open_catalog(settings, stack)
-    embedder = given.embedder or _embedder(settings)
+    embedder = given.embedder or open_embedder(settings)
     require_accepted(catalog, embedder.model_digest)
     held = _held(settings, given, keyring, embedder, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
-    audit, index = held.audit, held.index
+    audit = held.audit
     cipher = AESGCMCipher()
     redactor = PresidioRedactor()
     classifier = RuleClassifier.from_file(policies / "classification.yaml")
@@ -245,13 +255,15 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         redactor=redactor,
         handling=load_handling(policies / "handling.toml"),
     )
+    opener = VectorOpener(keyring=LimitedKeyring(keyring, {KeyUse.VECTORS}), cipher=cipher)
+    barred = sealed_levels(protection.handling)
+    sealed = _sealed(settings, held, catalog, opener, recorder, keyring, barred, stack)
+    index = held.index_with(sealed)
     index_sync = IndexSync(
-        catalog=catalog,
-        index=index,
-        keyring=LimitedKeyring(keyring, {KeyUse.VECTORS}),
-        cipher=cipher,
-        recorder=recorder,
+        catalog=catalog, index=index, opener=opener, sealed=barred, recorder=recorder
     )
+    if held.is_ours:
+        index_sync.adopt()
     identity = given.identity or _identity(settings, catalog, clock)
     disclosure = Disclosure(
         rules=rules,
@@ -392,10 +404,12 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "provisioning": provisioning,
         "catalog": catalog,
         "index": index,
+        "sealed": sealed,
         "index_sync": index_sync,
         "keyring": keyring,
         "epoch_tokens": epoch_tokens,
         "embedder": embedder,
+        "handling": protection.handling,
         "model_files": ModelFiles(*_model(settings, given)),
         "audit": audit,
         "limiter": held.limiter,
@@ -412,7 +426,22 @@ class _Held:
     audit: AuditLog
     index: ChunkIndex
     limiter: Limiter
-    is_ours: bool
+    embedder: Embedder
+    owner: Owner | None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process is the one that holds it."""
+        return self.owner is None
+
+    def index_with(self, sealed: ChunkSearch) -> ChunkIndex:
+        """The index that flows use; the owner's is whole already."""
+        from ragward.adapters.index_merged import MergedChunkIndex
+        from ragward.adapters.owner_client import OwnerChunkIndex
+
+        if isinstance(self.index, OwnerChunkIndex):
+            return self.index
+        return MergedChunkIndex(self.index, sealed)
 
 
 def _held(
@@ -426,7 +455,8 @@ def _held(
             audit=given.audit or open_audit(settings, keyring, stack),
             index=given.index or _index(settings, embedder, stack),
             limiter=given.limiter or _limiter(settings),
-            is_ours=True,
+            embedder=embedder,
+            owner=None,
         )
     stack.callback(owner.close)
     own_index = _index(settings, embedder, stack) if settings.qdrant_url else None
@@ -434,8 +464,40 @@ def _held(
         audit=given.audit or OwnerAuditLog(owner),
         index=given.index or own_index or OwnerChunkIndex(owner),
         limiter=given.limiter or OwnerLimiter(owner),
-        is_ours=False,
+        embedder=embedder,
+        owner=owner,
     )
+
+
+def _sealed(
+    settings: Settings,
+    held: _Held,
+    catalog: Catalog,
+    opener: VectorOpener,
+    recorder: Recorder,
+    keyring: Keyring,
+    levels: frozenset[Classification],
+    stack: ExitStack,
+) -> ChunkSearch:
+    """Decrypted vectors are in the memory of one process only, the owner's."""
+    if held.owner is not None:
+        from ragward.adapters.owner_client import OwnerChunkSearch
+
+        return OwnerChunkSearch(held.owner)
+    from ragward.adapters.index_sealed import SealedChunkIndex
+
+    sealed = SealedChunkIndex(
+        catalog,
+        opener,
+        recorder,
+        recorder.clock,
+        keyring.status,
+        sealed=levels,
+        dimension=held.embedder.dimension,
+        max_bytes=settings.sealed_memory_mb * 2**20,
+        idle_seconds=settings.sealed_idle_seconds,
+    )
+    return _closing(sealed, stack)
 
 
 def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]:
@@ -568,7 +630,8 @@ def _model_dir(settings: Settings) -> Path:
     return settings.model_dir or find_installed_model()
 
 
-def _embedder(settings: Settings) -> Embedder:
+def open_embedder(settings: Settings) -> Embedder:
+    """The embedding model. Raises `config.*`, `integrity.model`."""
     from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
     from ragward.adapters.model_manifest import ModelManifest
 
@@ -594,7 +657,7 @@ def open_canary(
     keyring = given.keyring or open_keyring(settings)
     catalog = given.catalog or open_catalog(settings, stack)
     audit = given.audit or open_audit(settings, keyring, stack)
-    embedder = given.embedder or _embedder(settings)
+    embedder = given.embedder or open_embedder(settings)
     rules = _disclosure_rules(settings.policies_dir or resource("policies"))
     return ModelCanary(
         catalog=catalog,

@@ -34,6 +34,7 @@ from ragward.domain.corpus import (
     PendingVersion,
     StagedVersion,
     StoredChunk,
+    StoredVector,
     Vector,
 )
 from ragward.domain.directory import (
@@ -400,6 +401,30 @@ class Outbox(Protocol):
         """Queues every point of every active document again (index rebuild); returns how many."""
 
 
+class VectorStore(Protocol):
+    """Encrypted vectors, as whoever holds some of them opened follows them."""
+
+    def tenant_of_scope(self, scope_id: int) -> str | None:
+        """Whose index scope this is; None if there is none."""
+
+    def vector_mark(self, tenant: str) -> int:
+        """Moves with every write that changes where one of the tenant's points belongs."""
+
+    def documents_moved(self, tenant: str, *, since: int) -> tuple[int, Sequence[str]]:
+        """The mark, and the documents that moved after the mark `since`."""
+
+    def documents_answering(self, tenant: str, label_ids: Collection[int]) -> Sequence[str]:
+        """Active documents under any of these labels whose key is wrapped for it."""
+
+    def vectors_of(
+        self, tenant: str, document_ids: Collection[str], label_ids: Collection[int]
+    ) -> Sequence[StoredVector]:
+        """The vectors of those of these documents that are under one of these labels, as far as they are answered from."""
+
+    def vectors_named(self, point_ids: Collection[str]) -> Sequence[StoredVector]:
+        """The vectors of these points, as far as they are answered from."""
+
+
 class JobStore(Protocol):
     """Ingest jobs."""
 
@@ -426,6 +451,7 @@ class Catalog(
     DirectoryStore,
     DocumentStore,
     Outbox,
+    VectorStore,
     JobStore,
     Protocol,
 ):
@@ -447,14 +473,8 @@ class Catalog(
         """Releases connections."""
 
 
-class ChunkIndex(Protocol):
-    """Vectors, scope ids and opaque point ids. Its answers are candidates, never truth."""
-
-    def upsert(self, points: Sequence[IndexPoint]) -> None:
-        """Adds or replaces points. Raises `unavailable.index`, `config.model_mismatch`."""
-
-    def delete(self, point_ids: Sequence[str]) -> None:
-        """Removes points; absent ones are fine."""
+class ChunkSearch(Protocol):
+    """Vectors, scope ids and opaque point ids, to be searched. Its answers are candidates, never truth."""
 
     def search(
         self,
@@ -468,6 +488,7 @@ class ChunkIndex(Protocol):
         """The best `limit` points whose scope is one of `scopes`, best first, ties by point id. No scopes, no result.
 
         `only_points` narrows further to those points. Exact, except where an index says that it uses a graph.
+        Raises `unavailable.index`, and `unavailable.keys` where vectors lie encrypted.
         """
 
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
@@ -477,13 +498,26 @@ class ChunkIndex(Protocol):
         """Points held."""
 
     def clear(self) -> None:
-        """Removes everything, for a rebuild."""
-
-    def maintain(self) -> None:
-        """Sets off, in the background, whatever keeps searches fast; returns at once."""
+        """Removes everything it holds."""
 
     def close(self) -> None:
-        """Flushes and releases the shard."""
+        """Releases what it holds."""
+
+
+class ChunkIndex(ChunkSearch, Protocol):
+    """An index that is filled through the outbox."""
+
+    def upsert(self, points: Sequence[IndexPoint]) -> None:
+        """Adds or replaces points. Raises `unavailable.index`, `config.model_mismatch`."""
+
+    def delete(self, point_ids: Sequence[str]) -> None:
+        """Removes points; absent ones are fine."""
+
+    def expel(self, point_ids: Sequence[str]) -> None:
+        """Removes points that may not lie here in plain: `maintain` takes them out of the files too, as far as it can."""
+
+    def maintain(self) -> None:
+        """Sets off, in the background, what keeps searches fast and what takes expelled vectors out of the files."""
 
 
 class ScopeDirectory(Protocol):

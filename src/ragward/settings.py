@@ -128,6 +128,15 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="TENANT/NAME = directory: where REST ingest jobs of that tenant may read.",
     )
+    sealed_memory_mb: int = Field(
+        1024, ge=16, le=2**20, description="Memory for decrypted vectors of sealed classifications."
+    )
+    sealed_idle_seconds: int = Field(
+        600,
+        ge=1,
+        le=86_400,
+        description="Decrypted vectors that nobody asked for are dropped then.",
+    )
     embedding_threads: int = Field(2, ge=1, le=64, description="Threads of the embedding model.")
     log_format: Literal["json", "console"] = Field(
         "json", description="Log lines as JSON or for people."

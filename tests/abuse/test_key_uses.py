@@ -108,7 +108,7 @@ def test_each_flow_holds_only_what_it_needs(home):
         with pytest.raises(UnavailableError):
             ragward.retrieval._ports.protection.new_version("d", 1, stored.label)
         with pytest.raises(UnavailableError):
-            ragward.index_sync.keyring.unwrap_all([], reading())
+            ragward.index_sync.opener.keyring.unwrap_all([], reading())
         with pytest.raises(UnavailableError):
             ragward.stewardship._ports.keyring.unwrap_all([], reading())
 

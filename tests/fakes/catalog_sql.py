@@ -24,6 +24,7 @@ from ragward.domain.corpus import (
     Pending,
     PendingVersion,
     StoredChunk,
+    StoredVector,
 )
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.fingerprints import FingerprintMatch
@@ -76,6 +77,8 @@ class FakeCatalog:
         self._points = {}
         self._outbox = {}  # point id -> (sequence, action, tenant, document id, version)
         self._sequence = 0
+        self._marks = {}  # document id -> (tenant, mark)
+        self._tenant_marks = {}
         self._jobs = {}
         self._meta = {}
 
@@ -365,6 +368,7 @@ class FakeCatalog:
                 return False
             document.key, document.bound = key, None
             document.record = replace(record, key=key, pending=then)
+            self._mark(document.record)
             return True
 
     def pending_versions(self, *, limit):
@@ -634,6 +638,7 @@ class FakeCatalog:
 
     def _queue(self, document, action):
         record = document.record
+        self._mark(record)
         found = self._points_of(document)
         for each in found:
             self._sequence += 1
@@ -645,6 +650,74 @@ class FakeCatalog:
                 record.version,
             )
         return len(found)
+
+    # Vectors
+
+    def tenant_of_scope(self, scope_id):
+        with self._lock:
+            for (label_id, _, _), known in self._scopes.items():
+                if known == scope_id:
+                    return next(of.tenant for of, n in self._labels.items() if n == label_id)
+            return None
+
+    def vector_mark(self, tenant):
+        with self._lock:
+            return self._tenant_marks.get(tenant, 0)
+
+    def documents_moved(self, tenant, *, since):
+        with self._lock:
+            moved = [d for d, (of, mark) in self._marks.items() if of == tenant and mark > since]
+            return self.vector_mark(tenant), moved
+
+    def documents_answering(self, tenant, label_ids):
+        with self._lock:
+            return sorted(
+                each.record.document_id
+                for each in self._documents.values()
+                if each.record.tenant == tenant
+                and each.record.label_id in label_ids
+                and each.record.state is DocumentState.ACTIVE
+                and each.record.pending is not Pending.REWRAP
+            )
+
+    def vectors_of(self, tenant, document_ids, label_ids):
+        with self._lock:
+            return [
+                self._vector(at)
+                for at in self._points.values()
+                if at.document.record.tenant == tenant
+                and at.document.record.document_id in document_ids
+                and at.document.record.label_id in label_ids
+                and self._answers(at)
+            ]
+
+    def vectors_named(self, point_ids):
+        with self._lock:
+            named = [self._points[name] for name in set(point_ids) if name in self._points]
+            return [self._vector(at) for at in named if self._answers(at)]
+
+    @staticmethod
+    def _answers(at):
+        record = at.document.record
+        return record.state is DocumentState.ACTIVE and record.pending is not Pending.REWRAP
+
+    def _vector(self, at):
+        record = at.document.record
+        return StoredVector(
+            point_id=at.point.point_id,
+            scope_id=self._scope(at),
+            tenant=record.tenant,
+            document_id=record.document_id,
+            version=record.version,
+            label_digest=record.label.digest(),
+            key=at.document.key,
+            vector_blob=at.point.vector_blob,
+        )
+
+    def _mark(self, record):
+        mark = self._tenant_marks.get(record.tenant, 0) + 1
+        self._tenant_marks[record.tenant] = mark
+        self._marks[record.document_id] = (record.tenant, mark)
 
     def _work(self):
         ordered = sorted(self._outbox.items(), key=lambda entry: entry[1][0])
@@ -662,6 +735,7 @@ class FakeCatalog:
             document_id=document_id,
             version=version,
             label_digest=at.document.record.label.digest() if put else b"",
+            classification=self._documents[document_id].record.label.classification,
             key=at.document.key if put else _NO_KEY,
             vector_blob=at.point.vector_blob if put else b"",
         )

@@ -74,6 +74,10 @@ class QdrantChunkIndex:
             selector = PointIdsList(points=list(point_ids))
             self._call(lambda: self._client.delete(self._collection, selector, wait=True))
 
+    def expel(self, point_ids: Sequence[str]) -> None:
+        """Removes points; when their bytes leave the server's files, its own vacuum decides."""
+        self.delete(point_ids)
+
     def search(
         self,
         vector: Vector,

@@ -26,6 +26,7 @@ from ragward.domain.errors import (
     NotFoundError,
     RagwardError,
 )
+from ragward.domain.handling import plainer_than_usual
 from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState
 from ragward.domain.labels import Classification
 from ragward.domain.passages import RetrievalRequest
@@ -211,6 +212,9 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
                 if ragward.catalog.pending_points(t, limit=1)
             ]
             findings.append(("index up to date", not owed, "yes" if not owed else f"owed: {owed}"))
+            plainer = [level.name for level in plainer_than_usual(ragward.handling)]
+            named = f"in plain because handling.toml says so: {', '.join(plainer)}"
+            findings.append(("vectors", True, named if plainer else "sealed above INTERNAL"))
             findings.append(("tenants apart", *ragward.catalog.separation()))
             verified = ragward.audit.verify()
             findings.append(("audit log", verified.consistent, verified.problem or "consistent"))

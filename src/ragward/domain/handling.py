@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.labels import Classification
+
+
+class VectorProtection(StrEnum):
+    """How the vectors of a classification lie in the index: an embedding can be turned back into much of its text."""
+
+    PLAIN = "plain"
+    """As they are: for nearest-neighbour search in the index."""
+    SEALED = "sealed"
+    """Never in the index: encrypted in the catalog, decrypted into memory for permitted requests and scanned exactly."""
+
+
+#: Where the lowest classification begins whose vectors are sealed unless a line says otherwise.
+SEALED_FROM = Classification.CONFIDENTIAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +32,7 @@ class HandlingProfile:
     `budget_tokens`: how much of this classification one answer may carry. `durable_audit`: fsync before answering.
     `stale_spans`: what to do with personal data that another detector version found: detect anew on reading, or withhold.
     `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
+    `vectors`: how its vectors lie in the index; without a line, sealed from `SEALED_FROM` on.
     """
 
     classification: Classification
@@ -27,8 +42,15 @@ class HandlingProfile:
     budget_tokens: int
     raw_scores: bool = False
     stale_spans: Stale = Stale.DETECT
+    vectors: VectorProtection | None = None
 
     def __post_init__(self) -> None:
+        if self.vectors not in (None, *VectorProtection):
+            raise ConfigurationError("vectors is plain or sealed")
+        if self.classification is Classification.RESTRICTED and not self.is_sealed:
+            raise ConfigurationError("the vectors of RESTRICTED are always sealed")
+        if self.is_sealed and not self.encrypt:
+            raise ConfigurationError("vectors that are sealed are encrypted: encrypt must be true")
         if self.classification >= Classification.CONFIDENTIAL and not (
             self.encrypt and self.recheck_epoch
         ):
@@ -45,6 +67,13 @@ class HandlingProfile:
         if not 1 <= self.budget_tokens <= 1_000_000:
             raise ConfigurationError("budget_tokens must be between 1 and 1000000")
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its vectors stay out of the index."""
+        if self.vectors is None:
+            return self.classification >= SEALED_FROM
+        return self.vectors == VectorProtection.SEALED
+
 
 Handling = Mapping[Classification, HandlingProfile]
 
@@ -55,3 +84,17 @@ def require_complete(handling: Handling) -> Handling:
     if missing:
         raise ConfigurationError(f"handling.toml lacks {', '.join(missing)}")
     return handling
+
+
+def sealed_levels(handling: Handling) -> frozenset[Classification]:
+    """The classifications whose vectors stay out of the index."""
+    return frozenset(level for level, profile in handling.items() if profile.is_sealed)
+
+
+def plainer_than_usual(handling: Handling) -> list[Classification]:
+    """Classifications whose vectors lie in plain because a line says so: `ragward doctor` names them."""
+    return sorted(
+        level
+        for level, profile in handling.items()
+        if level >= SEALED_FROM and not profile.is_sealed
+    )

@@ -20,6 +20,7 @@ from ragward.adapters.catalog_sql import (
     relabelling,
     row_security,
     stored_chunks,
+    stored_vectors,
     versions,
 )
 from ragward.adapters.catalog_sql.connection import (
@@ -48,6 +49,7 @@ from ragward.domain.corpus import (
     PendingVersion,
     StagedVersion,
     StoredChunk,
+    StoredVector,
 )
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.fingerprints import FingerprintMatch
@@ -324,6 +326,34 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
                 if not left:
                     versions.remove_staged(connection, document_id, version)
         return True
+
+    # Vectors
+
+    def tenant_of_scope(self, scope_id: int) -> str | None:
+        with self._database.read_across_tenants() as connection:
+            return stored_vectors.tenant_of_scope(connection, scope_id)
+
+    def vector_mark(self, tenant: str) -> int:
+        with self._database.read(tenant) as connection:
+            return stored_vectors.read_mark(connection, tenant)
+
+    def documents_moved(self, tenant: str, *, since: int) -> tuple[int, Sequence[str]]:
+        with self._database.read(tenant) as connection:
+            return stored_vectors.documents_moved(connection, tenant, since)
+
+    def documents_answering(self, tenant: str, label_ids: Collection[int]) -> Sequence[str]:
+        with self._database.read(tenant) as connection:
+            return stored_vectors.documents_answering(connection, tenant, label_ids)
+
+    def vectors_of(
+        self, tenant: str, document_ids: Collection[str], label_ids: Collection[int]
+    ) -> Sequence[StoredVector]:
+        with self._database.read(tenant) as connection:
+            return stored_vectors.vectors_of(connection, tenant, document_ids, label_ids)
+
+    def vectors_named(self, point_ids: Collection[str]) -> Sequence[StoredVector]:
+        with self._database.read_across_tenants() as connection:
+            return stored_vectors.vectors_named(connection, point_ids)
 
     # Outbox
 

@@ -13,7 +13,7 @@ from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storab
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.labels import intern_label, intern_scopes, label_of
 from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
-from ragward.adapters.catalog_sql.tenants import move_epoch
+from ragward.adapters.catalog_sql.tenants import mark_moved, move_epoch
 from ragward.domain.corpus import (
     DocumentState,
     KeyReference,
@@ -89,6 +89,8 @@ def finish_rewrap(
             bound_label_id=None,
         )
     )
+    if finished.rowcount == 1:
+        mark_moved(connection, done.document_id)
     return finished.rowcount == 1
 
 

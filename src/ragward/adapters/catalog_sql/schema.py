@@ -49,6 +49,7 @@ tenants: Final = Table(
     Column("tenant", _TEXT, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("policy_epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("vector_mark", BigInteger, nullable=False, server_default=text("0")),
 )
 
 casbin_rule: Final = Table(
@@ -197,7 +198,9 @@ documents: Final = Table(
     Column("corpus", _TEXT, nullable=False),
     Column("source", _TEXT, nullable=False),
     Column("current_version", BigInteger, nullable=False),
+    Column("vector_mark", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("tenant", "corpus", "source"),
+    Index("documents_vector_mark", "tenant", "vector_mark"),
 )
 
 versions: Final = Table(
