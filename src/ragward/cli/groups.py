@@ -241,6 +241,18 @@ def tenant_add(
     stewarding.add_tenant(settings, tenant, admin, policy, as_json=as_json)
 
 
+@tenant_app.command("repair")
+def tenant_repair(
+    context: typer.Context,
+    tenant: Annotated[str, typer.Argument()],
+    as_json: AsJSON = False,
+) -> None:
+    """Put the newest valid version in the place of a stored policy that is not valid (unavailable.policy)."""
+    from ragward.cli import commands, stewarding
+
+    stewarding.repair_policy(commands.load_settings(context.obj), tenant, as_json=as_json)
+
+
 @index_app.command("rebuild")
 def index_rebuild(context: typer.Context, as_json: AsJSON = False) -> None:
     """Empty the index and fill it from the catalog."""
