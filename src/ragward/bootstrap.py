@@ -18,6 +18,7 @@ from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.jobs import JobItem
 from ragward.domain.keys import USES_OF, KeyRole, KeyUse
+from ragward.domain.labels import Classification
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.domain.policy_review import SeparatedDuties
 from ragward.evaluation import Evaluation, EvaluationPorts
@@ -36,6 +37,7 @@ from ragward.ports import (
     EpochTokens,
     Finder,
     IdentityVerifier,
+    KeyLedger,
     Keyring,
     Limiter,
     PolicyDecisionPoint,
@@ -45,7 +47,9 @@ from ragward.protection import Protection
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
+from ragward.rotation import Rotation, RotationPorts
 from ragward.settings import Settings
+from ragward.shredding import Shredding, ShreddingPorts
 from ragward.stewardship import Stewardship, StewardshipPorts
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
@@ -86,6 +90,8 @@ class Ragward:
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
+    rotation: Rotation
+    shredding: Shredding
     evaluation: Evaluation
     explainer: Explainer
     policy_administration: PolicyAdministration
@@ -164,12 +170,20 @@ class Ragward:
         return {name: _outcome(check) for name, check in checks.items()}
 
     def degraded(self) -> list[str]:
-        """What works only in part: `rewrap_pending` while documents wait for their key, and cannot be read."""
+        """What works only in part: `rewrap_pending` while documents wait for their key, and cannot be read; or is under way:
+        `rotation_pending`, while everything can be read."""
         try:
-            waiting = self.catalog.count_pending()
+            found = [f"{pending.value}_pending" for pending in sorted(self.catalog.count_pending())]
         except UnavailableError:
             return []  # `readiness` says so
-        return [f"{pending.value}_pending" for pending in sorted(waiting)]
+        return found + (["rotation_pending"] if self.rotations_waiting() else [])
+
+    def rotations_waiting(self) -> int:
+        """KEKs that are being rotated; 0 for a process that may not look."""
+        try:
+            return self.rotation.waiting()
+        except UnavailableError:
+            return 0
 
 
 def _outcome(check: Callable[[], object]) -> str:
@@ -270,7 +284,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         StewardshipPorts(
             catalog=catalog,
             pdp=pdp,
-            keyring=LimitedKeyring(keyring, {KeyUse.ADMINISTER}),
+            keyring=LimitedKeyring(keyring, ()),
             index_sync=index_sync,
             recorder=recorder,
             audit=audit,
@@ -286,6 +300,33 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             index_sync=index_sync,
             recorder=recorder,
             clock=clock,
+        )
+    )
+    ledger = open_ledger(settings, clock, stack)
+    rotation = Rotation(
+        RotationPorts(
+            keyring=LimitedKeyring(keyring, {KeyUse.REWRAP, KeyUse.ADMINISTER}),
+            ledger=ledger,
+            pdp=pdp,
+            recorder=recorder,
+            clock=clock,
+            rotate_after_days=settings.rotate_after_days,
+            grace_seconds=settings.request_seconds,
+        )
+    )
+    shredding = Shredding(
+        ShreddingPorts(
+            catalog=catalog,
+            ledger=ledger,
+            keyring=LimitedKeyring(keyring, {KeyUse.ADMINISTER}),
+            rotation=rotation,
+            index_sync=index_sync,
+            pdp=pdp,
+            recorder=recorder,
+            audit=audit,
+            clock=clock,
+            handling=protection.handling,
+            indexed_in_clear=frozenset(Classification),
         )
     )
     evaluation = Evaluation(
@@ -331,6 +372,8 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "ingestion": ingestion,
         "stewardship": stewardship,
         "relabelling": relabelling,
+        "rotation": rotation,
+        "shredding": shredding,
         "evaluation": evaluation,
         "explainer": explainer,
         "policy_administration": policy_administration,
@@ -466,6 +509,13 @@ def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:
     from ragward.adapters.catalog_sql import SQLCatalog
 
     return _closing(SQLCatalog.open(settings.catalog_url), stack)
+
+
+def open_ledger(settings: Settings, clock: Clock, stack: ExitStack | None = None) -> KeyLedger:
+    """The catalog's side of keys. Raises `unavailable.catalog`."""
+    from ragward.adapters.catalog_sql.key_ledger import SQLKeyLedger
+
+    return _closing(SQLKeyLedger.open(settings.catalog_url, now=clock.now), stack)
 
 
 def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = None) -> AuditLog:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -169,6 +170,29 @@ class EdgeChunkIndex:
             shutil.rmtree(self._files.shard)
             self._adopt(_guarded(self._open_shard))
 
+    def vacuum(self) -> None:
+        """Copies what is there to a new shard, without a graph: a deletion only marks points, and leaves their vectors on disk."""
+        from qdrant_edge import Point, ScrollRequest, UpdateOperation
+
+        self._stop_build()
+        with self._lock:
+            old, old_path, path = self._shard, self._files.shard, self._files.next_shard()
+            new = _guarded(lambda: self._create_shard(path))
+            offset = None
+            while True:
+                request = ScrollRequest(offset, _SLICE, with_payload=True, with_vector=True)
+                records, offset = _guarded(partial(old.scroll, request))
+                points = [Point(str(r.id), r.vector, r.payload or {}) for r in records]
+                if points:
+                    _guarded(partial(new.update, UpdateOperation.upsert_points(points)))
+                if offset is None:
+                    break
+            _guarded(new.flush)
+            self._files.switch(path)
+            self._adopt(new)
+            _guarded(old.close)
+            shutil.rmtree(old_path)
+
     def close(self) -> None:
         """Flushes, and lets another process own the shard."""
         with self._lock:
@@ -257,6 +281,13 @@ class EdgeChunkIndex:
     # The engine. ----------------------------------------------------------------------------------------------------
 
     def _open_shard(self) -> Any:
+        from qdrant_edge import EdgeShard
+
+        if self._files.shard.is_dir():
+            return EdgeShard.load(str(self._files.shard))
+        return self._create_shard(self._files.shard)
+
+    def _create_shard(self, path: Path) -> Any:
         from qdrant_edge import (
             Distance,
             EdgeConfig,
@@ -266,14 +297,11 @@ class EdgeChunkIndex:
             UpdateOperation,
         )
 
-        shard_path = self._files.shard
-        if shard_path.is_dir():
-            return EdgeShard.load(str(shard_path))
-        shard_path.mkdir(mode=0o700)
+        path.mkdir(mode=0o700)
         config = EdgeConfig(
             vectors=EdgeVectorParams(size=self._dimension, distance=Distance.Dot), wal_enabled=True
         )
-        shard = EdgeShard.create(str(shard_path), config)
+        shard = EdgeShard.create(str(path), config)
         if self._payload_index:
             shard.update(UpdateOperation.create_field_index(SCOPE_FIELD, PayloadSchemaType.Integer))
         return shard

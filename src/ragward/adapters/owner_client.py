@@ -141,6 +141,10 @@ class OwnerChunkIndex:
         """The owner builds the graph."""
         self._owner.call("index", "maintain")
 
+    def vacuum(self) -> None:
+        """The owner does."""
+        self._owner.call("index", "vacuum")
+
     def close(self) -> None:
         """The index stays open at its owner."""
 

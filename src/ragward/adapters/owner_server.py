@@ -142,6 +142,7 @@ class _Calls:
             "index.count": index.count,
             "index.clear": index.clear,
             "index.maintain": index.maintain,
+            "index.vacuum": index.vacuum,
             "audit.append": self._append,
             "audit.entries": lambda start, limit: [
                 _entry(entry) for entry in audit.entries(start=start, limit=limit)

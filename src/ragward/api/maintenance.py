@@ -1,4 +1,4 @@
-"""What a server does by itself now and then: finish relabellings that waited for a key or a restart."""
+"""What a server does by itself now and then: finish relabellings, rotations and shreddings that waited for a key or a restart."""
 
 from __future__ import annotations
 
@@ -19,19 +19,41 @@ class Maintenance:
 
     def __init__(self, ragward: Ragward, every_seconds: float = _EVERY_SECONDS) -> None:
         self._ragward, self._every = ragward, every_seconds
-        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="ragward-maintenance", daemon=True)
         self._thread.start()
 
+    def wake(self) -> None:
+        """There is something to do now."""
+        self._wake.set()
+
     def close(self) -> None:
         """Ends the thread after what it is at."""
-        self._stop.set()
+        self._closed = True
+        self._wake.set()
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every):
-            try:
-                if self._ragward.catalog.count_pending():
-                    _log.info("relabellings finished", count=self._ragward.relabelling.resume())
-            except RagwardError as error:
-                _log.warning("maintenance is put off", code=error.code)
+        while True:
+            self._wake.wait(self._every)
+            self._wake.clear()
+            if self._closed:
+                return
+            for work in (self._relabellings, self._rotations, self._shreddings):
+                try:
+                    work()
+                except RagwardError as error:
+                    _log.warning("maintenance is put off", code=error.code)
+
+    def _relabellings(self) -> None:
+        if self._ragward.catalog.count_pending():
+            _log.info("relabellings finished", count=self._ragward.relabelling.resume())
+
+    def _rotations(self) -> None:
+        if self._ragward.rotations_waiting():
+            _log.info("keys rewrapped", count=self._ragward.rotation.resume())
+
+    def _shreddings(self) -> None:
+        if done := self._ragward.shredding.resume():
+            _log.info("shreddings finished", count=done)

@@ -1,0 +1,63 @@
+"""What protection of content needs."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+# Ordered by bytes on both databases, whatever the server's locale.
+TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+
+
+def upgrade() -> None:
+    """Adds what 0002 lacks."""
+    _key_ledger()
+
+
+def _key_ledger() -> None:
+    """Which KEKs a DEK was under before (of older rows nobody knows), which may not be used any more, what was shredded."""
+    op.add_column("versions", sa.Column("earlier_keks", TEXT, nullable=True))
+    op.create_table(
+        "retired_keks",
+        sa.Column("kek_id", TEXT, nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kek_id", "version"),
+    )
+    op.create_table(
+        "shreddings",
+        sa.Column("receipt_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("done", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("body", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("receipt_id"),
+    )
+    op.create_index("shreddings_tenant", "shreddings", ["tenant", "at"], unique=False)
+    for table in ("retired_keks", "shreddings"):
+        _row_level_security(table)
+
+
+def _row_level_security(table: str) -> None:
+    """As 0002 has it for the tables before (`adapters/catalog_sql/row_security.py`)."""
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    op.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY')
+    op.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
+    op.execute(
+        f'CREATE POLICY tenant_rows ON "{table}" USING ('
+        "tenant = (SELECT nullif(current_setting('ragward.tenant', true), ''))"
+        " OR (SELECT current_setting('ragward.maintenance', true)) = 'on')"
+    )
+
+
+def downgrade() -> None:
+    """What was shredded, and under which keys nothing may be stored, would be forgotten."""
+    raise RuntimeError("there is no way down: restore a backup")
