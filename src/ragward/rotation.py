@@ -311,9 +311,7 @@ class Rotation:
     def _rewrapped(
         self, batch: Sequence[HeldDEK], version: int
     ) -> tuple[list[Rewrapped], list[tuple[HeldDEK, RagwardError]]]:
-        moves = [
-            (item.dek, dataclasses.replace(item.dek.context, kek_version=version)) for item in batch
-        ]
+        moves = [(item.dek, item.dek.context.under(version)) for item in batch]
         ready: list[Rewrapped] = []
         failed: list[tuple[HeldDEK, RagwardError]] = []
         for item, given in zip(batch, self._ports.keyring.rewrap_all(moves), strict=True):

@@ -831,7 +831,7 @@ WRITES = {
     ),
     "person": lambda half, n: half.user(),
     "group": lambda half, n: half.group(),
-    "rotate": lambda half, n: half.world.ragward.stewardship.rotate_key(
+    "rotate": lambda half, n: half.world.ragward.rotation.rotate(
         half.subject(), Classification(n % 4)
     ),
     "job": lambda half, n: half.open_job(),

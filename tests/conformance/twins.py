@@ -292,6 +292,16 @@ class Half:
         """The id of an entry of the log."""
         return self._named("event", self.receipt()["receipt_id"])
 
+    def kek(self):
+        """A KEK of the tenant."""
+        return self.world.ragward.rotation.report(self.tenant)[0].status.kek_id
+
+    def receipt_of_shredding(self):
+        """A document that was shredded."""
+        target = self.document()
+        body = {"kind": "document", "target": target, "reason": REASON}
+        return self.send("shred", json=body).json()["receipt_id"]
+
     def user(self):
         self.count += 1
         body = scim.user(f"person {self.count}", externalId=f"p-{self.count}", displayName="P")
@@ -347,7 +357,18 @@ class Half:
         return self.ids("scopes", "scope_id")
 
 
-_MADE = ("document", "event", "group", "job", "open_job", "proposal", "quarantined", "user")
+_MADE = (
+    "document",
+    "event",
+    "group",
+    "job",
+    "kek",
+    "open_job",
+    "proposal",
+    "quarantined",
+    "receipt_of_shredding",
+    "user",
+)
 
 
 class Ghost:

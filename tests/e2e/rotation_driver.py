@@ -1,6 +1,6 @@
 """A process to be killed: rotates the KEK of CONFIDENTIAL, going on where the one before it was killed.
 
-`python -m tests.e2e.rotation_driver HOME PAUSE` prints a line for each batch, and one at the end with DEKs and seconds.
+`python -m tests.e2e.rotation_driver HOME PAUSE` prints DEKs, seconds and seconds of processor time after each batch, and a line at the end.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from tests.installation import opened, settings_in
 def main():
     with opened(settings_in(Path(sys.argv[1]))) as ragward:
         print("begin", flush=True)
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
 
         def told(at, _total):
-            print(f"{at} {time.perf_counter() - begun:.4f}", flush=True)
+            wall, own = time.perf_counter() - begun, time.process_time() - used
+            print(f"{at} {wall:.4f} {own:.4f}", flush=True)
             time.sleep(float(sys.argv[2]))  # so that it is killed half-way, if it has little to do
 
         done = ragward.rotation.rotate(

@@ -146,18 +146,19 @@ def test_a_rotation_that_is_killed_again_and_again_ends_complete(tmp_path, capsy
         assert found == {1: ("decrypt_only", 0), 2: ("active", DEKS)}
         assert unreadable(ragward, deks) == []
         assert ragward.degraded() == []
-    if PROVE and rates:
-        best = max(rates)
+    if PROVE:
         with capsys.disabled():
-            print(
-                f"\n{DEKS} DEKs, {KILLS} kills: {', '.join(f'{r:,.0f}' for r in rates)} rewraps/s"
-            )
-        assert best >= 30_000
+            for wall, own in rates:
+                print(
+                    f"\n{DEKS} DEKs, {KILLS} kills: {wall:,.0f} rewraps/s, {own:,.0f} of its own time"
+                )
+        assert max(own for _, own in rates) >= 30_000  # whatever else the machine is doing
 
 
 def rate(lines):
-    """DEKs a second from the first batch to the last, if there are several."""
-    points = [(int(a), float(b)) for a, b in (line.split() for line in lines)]
+    """DEKs per second, and per second of processor time, from the first batch to the last, if there are several."""
+    points = [tuple(map(float, line.split())) for line in lines]
     if len(points) < 3:
         return []
-    return [(points[-1][0] - points[0][0]) / (points[-1][1] - points[0][1])]
+    (done, wall, own), (before, *from_) = points[-1], points[0]
+    return [((done - before) / (wall - from_[0]), (done - before) / (own - from_[1]))]

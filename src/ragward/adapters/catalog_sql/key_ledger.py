@@ -26,7 +26,7 @@ from ragward.adapters.catalog_sql.schema import (
     versions,
 )
 from ragward.adapters.catalog_sql.tenants import lock_tenant
-from ragward.domain.corpus import KeyReference, wrapping_context
+from ragward.domain.envelope import WrappingContext
 from ragward.domain.errors import IntegrityError, NotFoundError
 from ragward.domain.keys import WrappedDEK
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
@@ -56,17 +56,10 @@ _HELD: Final = (
     .order_by(versions.c.document_id, versions.c.version)
     .limit(bindparam("at_most"))
 )
+# In the driver's own words: 100,000 of them through SQLAlchemy's parameters take a second.
 _MOVE: Final = (
-    update(versions)
-    .where(
-        versions.c.document_id == bindparam("document"),
-        versions.c.version == bindparam("at"),
-        versions.c.tenant == bindparam("of"),
-        versions.c.kek_id == bindparam("kek"),
-        versions.c.kek_version == bindparam("from_version"),
-        versions.c.wrapped_dek == bindparam("before"),
-    )
-    .values(kek_version=bindparam("to_version"), wrapped_dek=bindparam("after"))
+    "UPDATE versions SET kek_version = ?, wrapped_dek = ? WHERE document_id = ? AND version = ?"
+    " AND tenant = ? AND kek_id = ? AND kek_version = ? AND wrapped_dek = ?"
 )
 
 
@@ -122,28 +115,29 @@ class SQLKeyLedger:
                     "at_most": limit,
                 },
             )
-            return [_held(tenant, kek_id, row) for row in rows]
+            return [_held(tenant, kek_id, *row) for row in rows.all()]
 
     def store_rewrapped(self, tenant: str, kek_id: str, moved: Sequence[Rewrapped]) -> int:
         if not moved:
             return 0
         values = [
-            {
-                "document": item.document_id,
-                "at": item.version,
-                "of": tenant,
-                "kek": kek_id,
-                "from_version": item.from_version,
-                "before": item.before,
-                "to_version": item.to_version,
-                "after": item.after,
-            }
-            for item in moved
+            (
+                m.to_version,
+                m.after,
+                m.document_id,
+                m.version,
+                tenant,
+                kek_id,
+                m.from_version,
+                m.before,
+            )
+            for m in moved
         ]
         with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             require_in_use(connection, {(kek_id, item.to_version) for item in moved})
-            return connection.execute(_MOVE, values).rowcount
+            move = _MOVE if self._database.is_sqlite else _MOVE.replace("?", "%s")
+            return connection.exec_driver_sql(move, values).rowcount
 
     def retire(self, tenant: str, kek_id: str, below: int) -> int:
         with self._database.write(tenant) as connection:
@@ -280,13 +274,27 @@ class SQLKeyLedger:
         self._database.scrub([table.name for table in shredding.TABLES])
 
 
-def _held(tenant: str, kek_id: str, row: Any) -> HeldDEK:
-    key = KeyReference(
-        dek_id=row.dek_id, kek_id=kek_id, kek_version=row.kek_version, wrapped_dek=row.wrapped_dek
+def _held(
+    tenant: str,
+    kek_id: str,
+    document_id: str,
+    version: int,
+    dek_id: str,
+    kek_version: int,
+    wrapped: bytes,
+    label_digest: bytes,
+) -> HeldDEK:
+    context = WrappingContext(
+        tenant=tenant,
+        kek_id=kek_id,
+        kek_version=kek_version,
+        dek_id=dek_id,
+        document_id=document_id,
+        document_version=version,
+        label_digest=label_digest,
     )
-    context = wrapping_context(key, tenant, row.document_id, row.version, row.digest)
-    dek = WrappedDEK(wrapped=row.wrapped_dek, context=context)
-    return HeldDEK(document_id=row.document_id, version=row.version, dek=dek)
+    dek = WrappedDEK(wrapped=wrapped, context=context)
+    return HeldDEK(document_id=document_id, version=version, dek=dek)
 
 
 def _receipt(body: str, tenant: str) -> ShredReceipt:
