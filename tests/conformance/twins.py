@@ -122,8 +122,8 @@ class Lines:
 
         class Handler(logging.Handler):
             def emit(self, record):
-                if record.threadName == "ragward-jobs":
-                    return  # it works for whoever began the job, beside the request that is looked at
+                if record.threadName in ("ragward-jobs", "ragward-maintenance"):
+                    return  # they work for others, beside the request that is looked at
                 lines.all.append(f"{record.name} {record.getMessage()} {record.exc_info or ''}")
 
         return Handler(logging.DEBUG)
@@ -295,6 +295,11 @@ class Half:
     def kek(self):
         """A KEK of the tenant."""
         return self.world.ragward.rotation.report(self.tenant)[0].status.kek_id
+
+    def rotated(self):
+        """Waits until the server has moved every key."""
+        while self.world.ragward.rotations_waiting():
+            time.sleep(0.02)
 
     def receipt_of_shredding(self):
         """A document that was shredded."""
@@ -497,6 +502,7 @@ _PASSING = frozenset(
         "api_key",
         "at",
         "audit_hash",
+        "activated_at",
         "audit_index",
         "content-length",
         "created",
@@ -515,6 +521,7 @@ _PASSING = frozenset(
         "receipt_id",
         "recorded_at",
         "request_id",
+        "retired_at",
         "score",
         "ts",
         "updated_at",
