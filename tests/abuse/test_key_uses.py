@@ -128,7 +128,7 @@ def test_a_process_that_only_answers_makes_no_keys_and_still_answers(tmp_path):
             )
         assert caught.value.code == "unavailable.keys"
         with pytest.raises(RagwardError):
-            ragward.stewardship.rotate_key(company.subject("steward"), RESTRICTED)
+            ragward.rotation.rotate(company.subject("steward"), RESTRICTED)
         assert settings.keyring.read_bytes() == before
 
 
