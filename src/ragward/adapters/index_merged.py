@@ -29,8 +29,9 @@ class MergedChunkIndex:
         self.plain.expel(point_ids)
 
     def vacuum(self) -> None:
-        """Of the plain one; what is in memory has no files."""
+        """The plain one's files; what is sealed has none, and is loaded anew."""
         self.plain.vacuum()
+        self.sealed.clear()
 
     def search(
         self,

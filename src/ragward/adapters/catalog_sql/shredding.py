@@ -15,6 +15,7 @@ from ragward.adapters.catalog_sql.labels import label_of
 from ragward.adapters.catalog_sql.schema import (
     chunks,
     documents,
+    fingerprints,
     job_items,
     labels,
     points,
@@ -29,7 +30,7 @@ from ragward.domain.shredding import Traces
 
 AT_ONCE: Final = 100
 """Documents whose keys go in one transaction."""
-TABLES: Final = (versions, chunks, points, owed, documents, job_items)
+TABLES: Final = (versions, chunks, fingerprints, points, owed, documents, job_items)
 """Where something of a shredded document was."""
 
 
@@ -105,6 +106,7 @@ def drop_contents(connection: Connection, tenant: str, document_ids: Sequence[st
     )
     ids = connection.execute(found.limit(SLICE)).scalars().all()
     if ids:
+        connection.execute(delete(fingerprints).where(fingerprints.c.chunk_id.in_(ids)))
         connection.execute(delete(points).where(points.c.chunk_id.in_(ids)))
         connection.execute(delete(chunks).where(chunks.c.chunk_id.in_(ids)))
     return len(ids) == SLICE
