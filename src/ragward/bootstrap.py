@@ -359,6 +359,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             finder=finder,
             screener=screener,
             protection=protection,
+            disclosure=disclosure,
             audit=audit,
             limiter=held.limiter,
             recorder=recorder,

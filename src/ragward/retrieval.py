@@ -544,6 +544,7 @@ class Retrieval:
             "query_tag": self._query_tag(subject, query),
             "reason": deny.reason,
             "epoch": deny.epoch,
+            "purpose": tally.purpose,
         }
         with tally.stage("audit"):
             receipt_id, entry = self._record(EventType.RETRIEVAL_DENIED, subject, "deny", details)
