@@ -53,6 +53,7 @@ from ragward.protection import Protection
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
+from ragward.rescreening import Rescreening, RescreeningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.settings import Settings, outgoing_hosts
 from ragward.stewardship import Stewardship, StewardshipPorts
@@ -98,6 +99,7 @@ class Ragward:
     retrieval: Retrieval
     disclosure: Disclosure
     rescanning: Rescanning
+    rescreening: Rescreening
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
@@ -339,6 +341,17 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             clock=clock,
         )
     )
+    rescreening = Rescreening(
+        RescreeningPorts(
+            catalog=catalog,
+            pdp=pdp,
+            screener=screener,
+            protection=protection,
+            index_sync=index_sync,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
     evaluation = Evaluation(
         EvaluationPorts(
             limiter=held.limiter,
@@ -395,6 +408,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "retrieval": retrieval,
         "disclosure": disclosure,
         "rescanning": rescanning,
+        "rescreening": rescreening,
         "ingestion": ingestion,
         "stewardship": stewardship,
         "relabelling": relabelling,

@@ -29,6 +29,7 @@ from ragward.domain.corpus import (
     IndexScope,
     KeyReference,
     LabelMove,
+    NewScreening,
     OutboxItem,
     Pending,
     PendingVersion,
@@ -354,6 +355,11 @@ class DocumentStore(Protocol):
 
     def set_state(self, tenant: str, document_id: str, state: DocumentState) -> int:
         """Deletes, quarantines or releases the current version; returns the new epoch."""
+
+    def rescreen(self, tenant: str, found: NewScreening) -> int:
+        """Stores what newer rules say of a document; returns the epoch, which moves with the state.
+
+        Raises `access.not_found`, and `catalog.exists` when it was changed meanwhile."""
 
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
         """The one authoritative read of a query: label, state, key and ciphertext by point, and the epoch."""

@@ -650,6 +650,16 @@ def test_a_purpose_is_known_or_refused(api, served):
     assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
 
 
+def test_judging_again_is_for_stewards(api, served):
+    refused = api.post("/v1/rescreen", json={}, headers=served.headers("ann"))
+    assert refused.status_code == 403
+    done = api.post("/v1/rescreen", json={"limit": 3}, headers=served.headers("steward"))
+    assert done.status_code == 200
+    counts = [done.json()[name] for name in ("looked_at", "changed", "quarantined")]
+    assert counts == [3, 0, 0]
+    assert done.json()["next_source"]
+
+
 def test_scanning_again_is_for_stewards(api, served):
     refused = api.post("/v1/pii/rescan", json={}, headers=served.headers("ann"))
     assert refused.status_code == 403

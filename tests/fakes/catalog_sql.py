@@ -413,6 +413,26 @@ class FakeCatalog:
                 self._queue(document, "upsert" if state is DocumentState.ACTIVE else "delete")
             return self._move(tenant)
 
+    def rescreen(self, tenant, found):
+        with self._lock:
+            document = self._current(tenant, found.document_id)
+            record = document.record
+            if (record.version, record.state) != (found.version, found.expected_state):
+                raise ConflictError
+            for at in self._points_of(document):
+                if now := found.chunks.get(at.chunk.chunk_id):
+                    at.chunk = replace(
+                        at.chunk,
+                        verdict=now.verdict.value,
+                        rules=now.rules,
+                        rule_set=now.rule_set,
+                    )
+            if found.note:
+                document.record = replace(record, evidence=(*record.evidence, found.note))
+            if found.state is record.state:
+                return self._epochs[tenant]
+            return self.set_state(tenant, found.document_id, found.state)
+
     def stored_chunks(self, tenant, point_ids):
         with self._lock:
             found = {

@@ -37,6 +37,7 @@ class EventType(StrEnum):
     DOCUMENT_INGESTED = "document.ingested"
     DOCUMENT_RELABELLED = "document.relabelled"
     DOCUMENT_RESCANNED = "document.rescanned"
+    DOCUMENT_RESCREENED = "document.rescreened"
     IDENTITY_REFUSED = "identity.refused"
     INGEST_REFUSED = "ingest.refused"
     INTEGRITY_FAILURE = "integrity.failure"

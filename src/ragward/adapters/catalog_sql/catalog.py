@@ -19,6 +19,7 @@ from ragward.adapters.catalog_sql import (
     outbox,
     relabelling,
     row_security,
+    screenings,
     stored_chunks,
     stored_vectors,
     versions,
@@ -44,6 +45,7 @@ from ragward.domain.corpus import (
     IndexScope,
     KeyReference,
     LabelMove,
+    NewScreening,
     OutboxItem,
     Pending,
     PendingVersion,
@@ -270,6 +272,11 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         if state is DocumentState.DELETED:
             self._remove_content(tenant, document_id, version)
         return epoch
+
+    def rescreen(self, tenant: str, found: NewScreening) -> int:
+        with self._database.write(tenant) as connection:
+            lock_tenant(connection, tenant)
+            return screenings.rescreen(connection, tenant, found)
 
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
         return stored_chunks.read_stored_chunks(self._database, tenant, point_ids)
