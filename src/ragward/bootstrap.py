@@ -57,6 +57,7 @@ from ragward.rescreening import Rescreening, RescreeningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.settings import Settings, outgoing_hosts
 from ragward.stewardship import Stewardship, StewardshipPorts
+from ragward.vault import PseudonymVault
 from ragward.vectors import VectorOpener
 
 if TYPE_CHECKING:
@@ -270,6 +271,12 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     disclosure = Disclosure(
         rules=rules,
         tokens=AESSIVPseudonyms(lambda: keyring.mac_key("pseudonym")),
+        vault=PseudonymVault(
+            store=catalog,
+            keyring=LimitedKeyring(keyring, {KeyUse.WRAP, KeyUse.UNWRAP}),
+            cipher=cipher,
+            clock=clock,
+        ),
         finder=finder,
         pdp=pdp,
         recorder=recorder,

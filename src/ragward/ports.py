@@ -62,7 +62,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Candidate, RedactedText
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyProposal, PolicyVersion
-from ragward.domain.pseudonyms import FoundToken, Payload
+from ragward.domain.pseudonyms import FoundToken, Payload, VaultedPseudonym
 from ragward.domain.scans import Scan
 
 
@@ -449,6 +449,25 @@ class JobStore(Protocol):
         """Raises `access.not_found`."""
 
 
+class PseudonymStore(Protocol):
+    """Random pseudonyms and what they stand for, encrypted. One per (tenant, tag)."""
+
+    def pseudonym_tokens(self, tenant: str, tags: Collection[bytes]) -> Mapping[bytes, str]:
+        """tag -> token, of those that are there."""
+
+    def add_pseudonyms(self, tenant: str, new: Sequence[VaultedPseudonym]) -> Mapping[bytes, str]:
+        """Adds those whose tag is not there yet, in one transaction; returns tag -> token of all: whoever was first counts."""
+
+    def find_pseudonym(self, tenant: str, token: str) -> VaultedPseudonym | None:
+        """By its token; None also for another tenant's."""
+
+    def pseudonym_kinds(self, tenant: str) -> Collection[tuple[str, str]]:
+        """The (purpose, type) of which there are any."""
+
+    def erase_pseudonyms(self, tenant: str, tokens: Collection[str]) -> int:
+        """Removes them, with their keys; returns how many there were."""
+
+
 class Catalog(
     PolicyStore,
     PolicyHistory,
@@ -459,6 +478,7 @@ class Catalog(
     Outbox,
     VectorStore,
     JobStore,
+    PseudonymStore,
     Protocol,
 ):
     """The system of record."""
@@ -701,7 +721,7 @@ class Keyring(Protocol):
         """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint` or `pseudonym`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint`, `pseudonym` or `pseudonym-tag`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

@@ -52,6 +52,7 @@ class EventType(StrEnum):
     POLICY_PROPOSED = "policy.proposed"
     POLICY_REJECTED = "policy.rejected"
     POLICY_ROLLED_BACK = "policy.rolled_back"
+    PSEUDONYM_ERASED = "pseudonym.erased"
     PSEUDONYM_REVEALED = "pseudonym.revealed"
     REQUEST_REFUSED = "request.refused"
     RETRIEVAL_ANSWERED = "retrieval.answered"

@@ -156,6 +156,7 @@ def test_the_bytes_of_a_header_are_fixed():
         ("PAYLOAD", 2),
         ("VECTOR", 3),
         ("AUDIT", 4),
+        ("PSEUDONYM", 5),
     ]
 
 
