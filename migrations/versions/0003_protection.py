@@ -21,6 +21,7 @@ def upgrade() -> None:
     _fingerprints()
     _vector_marks()
     _pseudonyms()
+    _key_ledger()
 
 
 def _screening() -> None:
@@ -79,6 +80,31 @@ def _pseudonyms() -> None:
     _row_level_security("pseudonyms")
 
 
+def _key_ledger() -> None:
+    """Which KEKs a DEK was under before (of older rows nobody knows), which may not be used any more, what was shredded."""
+    op.add_column("versions", sa.Column("earlier_keks", TEXT, nullable=True))
+    op.create_table(
+        "retired_keks",
+        sa.Column("kek_id", TEXT, nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kek_id", "version"),
+    )
+    op.create_table(
+        "shreddings",
+        sa.Column("receipt_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("done", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("body", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("receipt_id"),
+    )
+    op.create_index("shreddings_tenant", "shreddings", ["tenant", "at"], unique=False)
+    for table in ("retired_keks", "shreddings"):
+        _row_level_security(table)
+
+
 def _row_level_security(table: str) -> None:
     """As 0002 has it for the tables before (`adapters/catalog_sql/row_security.py`)."""
     if op.get_bind().dialect.name != "postgresql":
@@ -93,5 +119,5 @@ def _row_level_security(table: str) -> None:
 
 
 def downgrade() -> None:
-    """Findings and fingerprints would be forgotten."""
+    """Findings, fingerprints, what was shredded, and under which keys nothing may be stored, would be forgotten."""
     raise RuntimeError("there is no way down: restore a backup")

@@ -44,6 +44,7 @@ from ragward.ports import (
     EpochTokens,
     Finder,
     IdentityVerifier,
+    KeyLedger,
     Keyring,
     Limiter,
     PolicyDecisionPoint,
@@ -55,7 +56,9 @@ from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.rescreening import Rescreening, RescreeningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
+from ragward.rotation import Rotation, RotationPorts
 from ragward.settings import Settings, outgoing_hosts
+from ragward.shredding import Shredding, ShreddingPorts
 from ragward.stewardship import Stewardship, StewardshipPorts
 from ragward.vault import PseudonymVault
 from ragward.vectors import VectorOpener
@@ -104,6 +107,8 @@ class Ragward:
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
+    rotation: Rotation
+    shredding: Shredding
     evaluation: Evaluation
     outputs: Outputs
     explainer: Explainer
@@ -187,12 +192,20 @@ class Ragward:
         return {name: _outcome(check) for name, check in checks.items()}
 
     def degraded(self) -> list[str]:
-        """What works only in part: `rewrap_pending` while documents wait for their key, and cannot be read."""
+        """What works only in part: `rewrap_pending` while documents wait for their key, and cannot be read; or is under way:
+        `rotation_pending`, while everything can be read."""
         try:
-            waiting = self.catalog.count_pending()
+            found = [f"{pending.value}_pending" for pending in sorted(self.catalog.count_pending())]
         except UnavailableError:
             return []  # `readiness` says so
-        return [f"{pending.value}_pending" for pending in sorted(waiting)]
+        return found + (["rotation_pending"] if self.rotations_waiting() else [])
+
+    def rotations_waiting(self) -> int:
+        """KEKs that are being rotated; 0 for a process that may not look."""
+        try:
+            return self.rotation.waiting()
+        except UnavailableError:
+            return 0
 
 
 def _outcome(check: Callable[[], object]) -> str:
@@ -318,7 +331,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         StewardshipPorts(
             catalog=catalog,
             pdp=pdp,
-            keyring=LimitedKeyring(keyring, {KeyUse.ADMINISTER}),
+            keyring=LimitedKeyring(keyring, ()),
             index_sync=index_sync,
             recorder=recorder,
             audit=audit,
@@ -357,6 +370,33 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             index_sync=index_sync,
             recorder=recorder,
             clock=clock,
+        )
+    )
+    ledger = open_ledger(settings, clock, stack)
+    rotation = Rotation(
+        RotationPorts(
+            keyring=LimitedKeyring(keyring, {KeyUse.REWRAP, KeyUse.ADMINISTER}),
+            ledger=ledger,
+            pdp=pdp,
+            recorder=recorder,
+            clock=clock,
+            rotate_after_days=settings.rotate_after_days,
+            grace_seconds=settings.request_seconds,
+        )
+    )
+    shredding = Shredding(
+        ShreddingPorts(
+            catalog=catalog,
+            ledger=ledger,
+            keyring=LimitedKeyring(keyring, {KeyUse.ADMINISTER}),
+            rotation=rotation,
+            index_sync=index_sync,
+            pdp=pdp,
+            recorder=recorder,
+            audit=audit,
+            clock=clock,
+            handling=protection.handling,
+            indexed_in_clear=frozenset(Classification) - barred,
         )
     )
     evaluation = Evaluation(
@@ -419,6 +459,8 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "ingestion": ingestion,
         "stewardship": stewardship,
         "relabelling": relabelling,
+        "rotation": rotation,
+        "shredding": shredding,
         "evaluation": evaluation,
         "outputs": outputs,
         "explainer": explainer,
@@ -606,6 +648,13 @@ def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:
     from ragward.adapters.catalog_sql import SQLCatalog
 
     return _closing(SQLCatalog.open(settings.catalog_url), stack)
+
+
+def open_ledger(settings: Settings, clock: Clock, stack: ExitStack | None = None) -> KeyLedger:
+    """The catalog's side of keys. Raises `unavailable.catalog`."""
+    from ragward.adapters.catalog_sql.key_ledger import SQLKeyLedger
+
+    return _closing(SQLKeyLedger.open(settings.catalog_url, now=clock.now), stack)
 
 
 def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = None) -> AuditLog:

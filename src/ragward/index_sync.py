@@ -47,6 +47,11 @@ class IndexSync:
             self.index.maintain()
         return done
 
+    def vacuum(self) -> None:
+        """Works the outbox off, and has the index forget what was taken out."""
+        self.run()
+        self.index.vacuum()
+
     def rebuild(self) -> int:
         """Empties the index and fills it from the catalog."""
         self.catalog.requeue_all()

@@ -63,7 +63,9 @@ from ragward.domain.passages import Candidate, RedactedText
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyProposal, PolicyVersion
 from ragward.domain.pseudonyms import FoundToken, Payload, VaultedPseudonym
+from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.scans import Scan
+from ragward.domain.shredding import ShredReceipt, Traces
 
 
 class Clock(Protocol):
@@ -499,6 +501,62 @@ class Catalog(
         """Releases connections."""
 
 
+class KeyLedger(Protocol):
+    """Which DEKs lie under which KEK version, and what is left of shredded documents: the catalog's side of keys."""
+
+    def ledger(self, tenant: str) -> Ledger:
+        """What is held and what is retired."""
+
+    def all_retired(self) -> Collection[tuple[str, int]]:
+        """Every retired KEK version, of all tenants."""
+
+    def held_under(
+        self, tenant: str, kek_id: str, below: int, *, after: tuple[str, int], limit: int
+    ) -> Sequence[HeldDEK]:
+        """DEKs wrapped under versions below, by document and version, from after such a pair on."""
+
+    def store_rewrapped(self, tenant: str, kek_id: str, moved: Sequence[Rewrapped]) -> int:
+        """Stores each unless its row was changed meanwhile; returns how many. Raises `key.state` for a retired version."""
+
+    def retire(self, tenant: str, kek_id: str, below: int) -> int:
+        """Once nothing is wrapped under versions below, nothing may be stored under them again; returns how many DEKs are
+        still in the way, and retires none if there are any."""
+
+    def traces(self, tenant: str, document_ids: Sequence[str]) -> Traces:
+        """What is there of these documents, and where keys of theirs are or were, deleted ones included."""
+
+    def all_documents(self, tenant: str) -> Sequence[str]:
+        """The ids of everything the tenant has or had."""
+
+    def shred(self, tenant: str, document_ids: Sequence[str]) -> None:
+        """Removes keys, contents, vectors, names and whatever was derived, and moves the epoch. Again is
+        fine. What is left of a document is that there was one of this id."""
+
+    def close_tenant_keys(self, tenant: str) -> None:
+        """Retires every KEK version that holds DEKs, in use or not, and drops those DEKs: for shredding a tenant."""
+
+    def keys_left(self, tenant: str, document_ids: Sequence[str]) -> int:
+        """How many of these documents' versions still have a key."""
+
+    def save_receipt(self, receipt: ShredReceipt) -> None:
+        """Creates or replaces."""
+
+    def receipt(self, tenant: str, receipt_id: str) -> ShredReceipt:
+        """Raises `access.not_found`, `integrity.envelope`."""
+
+    def receipts(self, tenant: str, *, limit: int) -> Sequence[ShredReceipt]:
+        """Newest first."""
+
+    def unfinished_receipts(self) -> Sequence[ShredReceipt]:
+        """Of all tenants, oldest first."""
+
+    def scrub(self) -> None:
+        """Sees to it that what was removed is not legible in the database's files, as far as the database can."""
+
+    def close(self) -> None:
+        """Releases connections."""
+
+
 class ChunkSearch(Protocol):
     """Vectors, scope ids and opaque point ids, to be searched. Its answers are candidates, never truth."""
 
@@ -544,6 +602,9 @@ class ChunkIndex(ChunkSearch, Protocol):
 
     def maintain(self) -> None:
         """Sets off, in the background, what keeps searches fast and what takes expelled vectors out of the files."""
+
+    def vacuum(self) -> None:
+        """Sees to it that deleted points are in no file of the index any more, as far as it has files of its own."""
 
 
 class ScopeDirectory(Protocol):

@@ -77,6 +77,15 @@ class Settings(BaseSettings):
         "service",
         description="What this process may do with keys: service (all), query (unwrap only), ingest (wrap, and open vectors only).",
     )
+    keys_rotate_after_days: dict[str, int] = Field(
+        default_factory=lambda: {
+            "PUBLIC": 730,
+            "INTERNAL": 365,
+            "CONFIDENTIAL": 365,
+            "RESTRICTED": 90,
+        },
+        description="CLASSIFICATION = days after which `keys status` and `doctor` call its KEK due; 365 for what is left out.",
+    )
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
     qdrant_url: str = Field(
         "", description="Qdrant server; empty means the embedded engine in data_dir."
@@ -197,6 +206,15 @@ class Settings(BaseSettings):
             raise ValueError("keys_for names classifications")
         return value
 
+    @field_validator("keys_rotate_after_days")
+    @classmethod
+    def _require_days(cls, value: dict[str, int]) -> dict[str, int]:
+        if not value.keys() <= set(Classification.__members__):
+            raise ValueError("keys_rotate_after_days names classifications")
+        if not all(1 <= days <= 3650 for days in value.values()):
+            raise ValueError("keys are rotated after 1 to 3650 days")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _require_public_url(cls, value: str) -> str:
@@ -241,6 +259,11 @@ class Settings(BaseSettings):
             )
             for name, uri in self.keys_for.items()
         }
+
+    @property
+    def rotate_after_days(self) -> dict[Classification, int]:
+        """`keys_rotate_after_days`, by classification."""
+        return {Classification[name]: days for name, days in self.keys_rotate_after_days.items()}
 
     @property
     def broker_log(self) -> Path:

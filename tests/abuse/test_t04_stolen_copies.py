@@ -20,6 +20,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.settings import Settings
 from tests import company
+from tests.copies import contents
 from tests.installation import PASSPHRASE, asked_by, initialised, opened
 
 SENTENCES = [
@@ -134,12 +135,7 @@ def test_no_copy_has_the_vectors_of_a_hundred_chunks_above_internal(home, tmp_pa
             sealed = record.label.classification >= Classification.CONFIDENTIAL
             vectors[sealed] += [v[1:] for v in ragward.index_sync.opener.opened(stored)]
         assert len(vectors[1]) >= 100
-        files = [
-            path.read_bytes()
-            for directory in (home.data_dir, backup, temporary)
-            for path in directory.rglob("*")
-            if path.is_file()
-        ]
+        files = contents(home.data_dir, backup, temporary)
     copies = [*files, dumped(home).lower().encode()]
 
     def found(packed):

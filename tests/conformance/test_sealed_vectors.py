@@ -15,6 +15,7 @@ from ragward.domain.labels import Classification
 from ragward.settings import Settings
 from tests import company
 from tests.conformance.test_no_leak import ASKERS, World, _Paused, check
+from tests.copies import contents
 from tests.installation import asked_by, initialised, opened
 
 QUERIES = ("budget travel", "vpn incident audit", "salary contract")
@@ -67,11 +68,11 @@ def require_right_places(ragward, sealed=Classification.CONFIDENTIAL):
 
 def legible(directory, vectors):
     """How many of these vectors can be found in the files below, as floats of 4, 2 or 8 bytes; part of one is enough."""
-    contents = [p.read_bytes() for p in directory.rglob("*") if p.is_file()]
+    files = contents(directory)
     found = 0
     for vector in vectors:
         needles = [struct.pack(f"<8{kind}", *vector[8:16]) for kind in "fed"]
-        found += any(needle in content for needle in needles for content in contents)
+        found += any(needle in content for needle in needles for content in files)
     return found
 
 

@@ -420,3 +420,27 @@ def test_a_server_that_is_not_there_is_unavailable():
             "http://127.0.0.1:9", collection="ragward", dimension=8, model_digest=DIGEST
         )
     assert caught.value.code == "unavailable.index"
+
+
+def test_after_a_vacuum_deleted_vectors_are_in_no_file(tmp_path):
+    """A deletion alone leaves them: that is shown first."""
+    points = [point(n, n % 3 + 1, n + 1, 2, 3) for n in range(40)]
+    needles = [struct.pack("<8f", *p.vector) for p in points]
+
+    def found():
+        files = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
+        return [any(needle in data for data in files) for needle in needles]
+
+    with contextlib.closing(shard(tmp_path)) as index:
+        index.upsert(points)
+        before = ids(index.search(QUERY, scopes={1, 2, 3}, limit=40))
+        index.delete([p.point_id for p in points[:20]])
+        assert any(found()[:20])
+        index.vacuum()
+        assert not any(found()[:20])
+        assert all(found()[20:])
+        left = ids(index.search(QUERY, scopes={1, 2, 3}, limit=40))
+        assert left == [number for number in before if number >= 20]
+    with contextlib.closing(shard(tmp_path)) as index:
+        assert index.count() == 20
+        assert ids(index.search(QUERY, scopes={1, 2, 3}, limit=40)) == left

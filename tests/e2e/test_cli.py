@@ -242,6 +242,12 @@ def test_policy_keys_applications_and_tenants(home, ragward):
         (k["kek_id"], k["version"]): k["state"] for k in parsed(ragward("keys", "status", "--json"))
     }
     assert states[rotated["kek_id"], rotated["version"]] == "active"
+    assert rotated["rewrapped"] > 0
+    assert rotated["remaining"] == 0
+    why = ("--reason", "it was rotated away from")
+    destroy = ("keys", "destroy", rotated["kek_id"], *why)
+    assert ragward(*destroy[:3], 2, *why, "--as", "steward") == (1, "key.state")
+    assert ragward(*destroy[:3], 1, *why, "--as", "ben") == (3, "access.denied")
     added = parsed(
         ragward(
             "application",
@@ -415,6 +421,34 @@ def test_the_directory_is_listed_for_those_who_may_read_it(home, ragward):
         assert ragward("directory", what, "--as", "ann") == (3, "access.denied")
         assert ragward("directory", what, "--as", "ada") == (3, "auth.subject_disabled")
         assert len(ragward("directory", what, "--as", "root")[1].splitlines()) > 3
+
+
+def test_shredding(ragward):
+    why = ("--reason", "the person asked for it")
+    known = parsed(ragward("document", "list", "--as", "steward", "--json"))["documents"][0]
+    name = f"{known['corpus']}:{known['source']}"
+    planned = parsed(
+        ragward("shred", "document", name, *why, "--dry-run", "--as", "steward", "--json")
+    )
+    assert (planned["dry_run"], planned["counts"]["documents"]) == (True, 1)
+    assert ragward("shred", "document", "hr:none", *why, "--as", "steward") == (
+        3,
+        "access.not_found",
+    )
+    assert ragward("shred", "tenant", "globex", *why, "--as", "steward") == (3, "access.not_found")
+    code, out = ragward("shred", "document", name, *why, "--as", "steward")
+    assert code == 0
+    assert "level: logical" in out
+    assert "in the log: True; keys gone: True" in out
+    [receipt] = parsed(ragward("shred", "list", "--as", "steward", "--json"))
+    shown = parsed(ragward("shred", "show", receipt["receipt_id"], "--as", "steward", "--json"))
+    assert shown["level"] == "logical"
+    finish = ("shred", "finish", receipt["receipt_id"], *why, "--as", "steward")
+    assert ragward(*finish, "--gone", "everything") == (2, "request.invalid")
+    code, out = ragward(*finish, "--gone", "index", "--no-wait")
+    assert code == 1  # not backup-proof yet
+    assert "stated by user:acme/steward: no index copies are left" in out
+    assert "keyring-copies" in out
 
 
 def test_what_people_see_is_tables(home, ragward):

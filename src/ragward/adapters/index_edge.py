@@ -180,6 +180,12 @@ class EdgeChunkIndex:
             self._adopt(_guarded(lambda: self._open_shard(self._files.shard)))
             self._files.owe_purge(False)
 
+    def vacuum(self) -> None:
+        """Takes what was deleted out of the files now: a deletion only marks points, and leaves their vectors on disk."""
+        self._stop_build()
+        self._files.owe_purge(True)
+        self.purge()
+
     def close(self) -> None:
         """Flushes, and lets another process own the shard."""
         with self._lock:

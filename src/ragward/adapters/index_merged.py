@@ -28,6 +28,10 @@ class MergedChunkIndex:
         """Removes points of the plain part, and from its files."""
         self.plain.expel(point_ids)
 
+    def vacuum(self) -> None:
+        """Of the plain one; what is in memory has no files."""
+        self.plain.vacuum()
+
     def search(
         self,
         vector: Vector,

@@ -116,6 +116,9 @@ class QdrantChunkIndex:
     def maintain(self) -> None:
         """A server looks after itself."""
 
+    def vacuum(self) -> None:
+        """A server's own optimizer removes what was deleted, in its own time."""
+
     def close(self) -> None:
         """Releases the connection."""
         self._call(self._client.close)

@@ -126,6 +126,10 @@ class OwnerChunkSearch:
         """Removes everything it holds."""
         self._owner.call(self.part, "clear")
 
+    def vacuum(self) -> None:
+        """The owner does."""
+        self._owner.call("index", "vacuum")
+
     def close(self) -> None:
         """It stays open at its owner."""
 

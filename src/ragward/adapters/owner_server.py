@@ -140,6 +140,7 @@ class _Calls:
             "index.delete": index.delete,
             "index.expel": index.expel,
             "index.maintain": index.maintain,
+            "index.vacuum": index.vacuum,
             **self._searches("index", index),
             **self._searches("sealed", sealed),
             "audit.append": self._append,

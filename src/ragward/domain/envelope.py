@@ -153,8 +153,32 @@ class WrappingContext:
 
     def to_bytes(self) -> bytes:
         """The associated data of the wrap."""
-        texts = (self.tenant, self.kek_id, self.dek_id, self.document_id)
-        parts = (*[text.encode() for text in texts], self.label_digest)
-        fields = [len(part).to_bytes(2, "big") + part for part in parts]
-        numbers = struct.pack(">IQ", self.kek_version, self.document_version)
-        return b"ragward.dek.v1\0" + b"".join(fields) + numbers
+        tenant, kek, dek = self.tenant.encode(), self.kek_id.encode(), self.dek_id.encode()
+        document, label = self.document_id.encode(), self.label_digest
+        fields = (  # written out: a rotation does this twice for every DEK
+            b"ragward.dek.v1\0",
+            len(tenant).to_bytes(2, "big"),
+            tenant,
+            len(kek).to_bytes(2, "big"),
+            kek,
+            len(dek).to_bytes(2, "big"),
+            dek,
+            len(document).to_bytes(2, "big"),
+            document,
+            len(label).to_bytes(2, "big"),
+            label,
+            struct.pack(">IQ", self.kek_version, self.document_version),
+        )
+        return b"".join(fields)
+
+    def under(self, kek_version: int) -> WrappingContext:
+        """The same place under another version of the KEK."""
+        return WrappingContext(
+            tenant=self.tenant,
+            kek_id=self.kek_id,
+            kek_version=kek_version,
+            dek_id=self.dek_id,
+            document_id=self.document_id,
+            document_version=self.document_version,
+            label_digest=self.label_digest,
+        )

@@ -228,6 +228,7 @@ versions: Final = Table(
     Column("pending", _TEXT, nullable=False, server_default=""),
     Column("bound_label_id", BigInteger),
     Column("claimed", _TEXT),
+    Column("earlier_keks", _TEXT),
     Index("versions_pending", "pending"),
     Index("versions_tenant_state", "tenant", "state"),
     Index("versions_state", "state"),
@@ -329,4 +330,25 @@ job_items: Final = Table(
     Column("code", _TEXT),
     Column("detail", _TEXT, nullable=False),
     Index("job_items_job", "job_id", "outcome"),
+)
+
+# Nothing is stored any more that is wrapped under these.
+retired_keks: Final = Table(
+    "retired_keks",
+    metadata,
+    Column("kek_id", _TEXT, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("retired_at", BigInteger, nullable=False),
+)
+
+shreddings: Final = Table(
+    "shreddings",
+    metadata,
+    Column("receipt_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("done", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", _TEXT, nullable=False),
+    Index("shreddings_tenant", "tenant", "at"),
 )
