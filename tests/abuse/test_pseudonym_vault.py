@@ -208,7 +208,7 @@ def test_an_answer_writes_once_whatever_it_holds_and_a_second_one_not_at_all(rag
 
 
 def test_a_stewards_rehearsal_writes_nothing(ragward):
-    about = AskedAbout("user:acme/ben", company.APPLICATION)
+    about = AskedAbout(principal="user:acme/ben", application=company.APPLICATION)
     request = RetrievalRequest(query="voltage laboratory", minimize=False)
     seen = ragward.retrieval.rehearse(
         company.subject("steward"), about, request, lambda permit: permit
