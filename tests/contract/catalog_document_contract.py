@@ -8,11 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ragward.domain.corpus import DocumentState, KeyReference, LabelMove, NewScreening, Pending
+from ragward.domain.corpus import DocumentState, LabelMove, NewScreening, Pending
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.findings import Screening, Verdict
 from ragward.domain.labels import Classification
-from ragward.domain.pseudonyms import VaultedPseudonym
 from tests.contract.catalog_contract import NOW
 from tests.contract.catalog_examples import (
     chunk,
@@ -20,6 +19,7 @@ from tests.contract.catalog_examples import (
     new_id,
     next_version,
     points,
+    pseudonym,
     relabelled,
     rewrapped,
     version,
@@ -192,24 +192,13 @@ class DocumentContract:
         assert catalog.epoch("acme") == epoch + 1
 
     def test_the_first_pseudonym_of_a_tag_stays_until_it_is_erased(self, catalog):
-        def row(tenant, tag, token, purpose=""):
-            return VaultedPseudonym(
-                tenant=tenant,
-                purpose=purpose,
-                entity_type="PERSON",
-                tag=tag,
-                token=token,
-                key=KeyReference(dek_id="d", kek_id="k", kek_version=2, wrapped_dek=b"w"),
-                blob=b"b\0",
-                created_at=NOW,
-            )
-
-        first, second = row("acme", b"\0\xff", "one"), row("acme", b"2", "two", "research")
+        first = pseudonym("acme", b"\0\xff", "one")
+        second = pseudonym("acme", b"2", "two", "research")
         assert catalog.add_pseudonyms("acme", []) == {}
         assert catalog.add_pseudonyms("acme", [first]) == {b"\0\xff": "one"}
         late = replace(first, token="late")
         assert catalog.add_pseudonyms("acme", [late, second]) == {b"\0\xff": "one", b"2": "two"}
-        catalog.add_pseudonyms("other", [row("other", b"2", "theirs")])
+        catalog.add_pseudonyms("other", [pseudonym("other", b"2", "theirs")])
         assert catalog.pseudonym_tokens("acme", [b"2", b"3"]) == {b"2": "two"}
         assert catalog.pseudonym_tokens("acme", []) == {}
         assert catalog.find_pseudonym("acme", "one") == first
