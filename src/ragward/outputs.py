@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ragward.disclosure import Disclosure
+from ragward.disclosure import Disclosure, RevealedText
 from ragward.domain.access import Context, Permit, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import DocumentRecord, DocumentState
@@ -41,6 +41,7 @@ from ragward.domain.outputs import (
     receipted_answer,
     unknown_citations,
 )
+from ragward.domain.passages import RedactedText
 from ragward.evidence import Recorder
 from ragward.ports import (
     AuditLog,
@@ -157,15 +158,8 @@ class Outputs:
                 unknown_citations=(),
                 classification=judged.classification,
             )
-        disclosure = self._ports.disclosure
-        found = self._ports.finder.find(output.answer)
-        spans = beside_tokens(found, list(disclosure.tokens.found(output.answer)))
-        redacted = self._ports.protection.redactor.redact(output.answer, spans, judged.revealed)
+        redacted, revealed = self._shown(subject, output, judged)
         flags = self._ports.screener.screen(output.answer).rules
-        reason = f"an inspected answer, receipt {output.receipt_id}"
-        revealed = disclosure.reveal(
-            subject, redacted.text, purpose=judged.answer.purpose, reason=reason
-        )
         text = self._ports.screener.neutralise(revealed.text)
         unknown = unknown_citations(output.cited(), judged.answer.passages)
         outcome = Outcome.UNCHANGED if text == output.answer else Outcome.CHANGED
@@ -186,6 +180,18 @@ class Outputs:
             unknown_citations=unknown,
             classification=judged.classification,
         )
+
+    def _shown(
+        self, subject: Subject, output: OutputToInspect, judged: _Judged
+    ) -> tuple[RedactedText, RevealedText]:
+        """What is found in it now is out before pseudonyms are turned back: their values are decided on by themselves."""
+        disclosure = self._ports.disclosure
+        found = self._ports.finder.find(output.answer)
+        spans = beside_tokens(found, list(disclosure.tokens.found(output.answer)))
+        redacted = self._ports.protection.redactor.redact(output.answer, spans, judged.revealed)
+        reason = f"an inspected answer, receipt {output.receipt_id}"
+        purpose = judged.answer.purpose
+        return redacted, disclosure.reveal(subject, redacted.text, purpose=purpose, reason=reason)
 
     def _recorded(
         self,
