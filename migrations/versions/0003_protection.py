@@ -20,6 +20,7 @@ def upgrade() -> None:
     _screening()
     _fingerprints()
     _vector_marks()
+    _pseudonyms()
     _key_ledger()
 
 
@@ -56,6 +57,27 @@ def _vector_marks() -> None:
             sa.Column("vector_mark", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
         )
     op.create_index("documents_vector_mark", "documents", ["tenant", "vector_mark"], unique=False)
+
+
+def _pseudonyms() -> None:
+    """Random pseudonyms, which can be erased: a keyed tag of the value, the token, the value under a key of its own."""
+    op.create_table(
+        "pseudonyms",
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("tag", sa.LargeBinary(), nullable=False),
+        sa.Column("token", TEXT, nullable=False),
+        sa.Column("purpose", TEXT, nullable=False),
+        sa.Column("entity_type", TEXT, nullable=False),
+        sa.Column("dek_id", TEXT, nullable=False),
+        sa.Column("kek_id", TEXT, nullable=False),
+        sa.Column("kek_version", sa.BigInteger(), nullable=False),
+        sa.Column("wrapped_dek", sa.LargeBinary(), nullable=False),
+        sa.Column("blob", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "tag"),
+        sa.UniqueConstraint("tenant", "token"),
+    )
+    _row_level_security("pseudonyms")
 
 
 def _key_ledger() -> None:

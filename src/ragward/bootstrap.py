@@ -54,11 +54,13 @@ from ragward.protection import Protection
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
+from ragward.rescreening import Rescreening, RescreeningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.rotation import Rotation, RotationPorts
 from ragward.settings import Settings, outgoing_hosts
 from ragward.shredding import Shredding, ShreddingPorts
 from ragward.stewardship import Stewardship, StewardshipPorts
+from ragward.vault import PseudonymVault
 from ragward.vectors import VectorOpener
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ class Ragward:
     retrieval: Retrieval
     disclosure: Disclosure
     rescanning: Rescanning
+    rescreening: Rescreening
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
@@ -281,6 +284,12 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     disclosure = Disclosure(
         rules=rules,
         tokens=AESSIVPseudonyms(lambda: keyring.mac_key("pseudonym")),
+        vault=PseudonymVault(
+            store=catalog,
+            keyring=LimitedKeyring(keyring, {KeyUse.WRAP, KeyUse.UNWRAP}),
+            cipher=cipher,
+            clock=clock,
+        ),
         finder=finder,
         pdp=pdp,
         recorder=recorder,
@@ -352,6 +361,17 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             clock=clock,
         )
     )
+    rescreening = Rescreening(
+        RescreeningPorts(
+            catalog=catalog,
+            pdp=pdp,
+            screener=screener,
+            protection=protection,
+            index_sync=index_sync,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
     ledger = open_ledger(settings, clock, stack)
     rotation = Rotation(
         RotationPorts(
@@ -399,6 +419,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             finder=finder,
             screener=screener,
             protection=protection,
+            disclosure=disclosure,
             audit=audit,
             limiter=held.limiter,
             recorder=recorder,
@@ -434,6 +455,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "retrieval": retrieval,
         "disclosure": disclosure,
         "rescanning": rescanning,
+        "rescreening": rescreening,
         "ingestion": ingestion,
         "stewardship": stewardship,
         "relabelling": relabelling,

@@ -53,6 +53,7 @@ ADMINISTRATOR_ACTIONS: Final = (
     "metrics:read",
     "policy:read",
     "policy:write",
+    "pseudonym:erase",
 )
 _INITIALISED: Final = "initialised_tenant"
 _BACKUP_FILES: Final = ("catalog.db", "audit.db")

@@ -29,6 +29,7 @@ from ragward.domain.corpus import (
     IndexScope,
     KeyReference,
     LabelMove,
+    NewScreening,
     OutboxItem,
     Pending,
     PendingVersion,
@@ -61,7 +62,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Candidate, RedactedText
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyProposal, PolicyVersion
-from ragward.domain.pseudonyms import FoundToken, Payload
+from ragward.domain.pseudonyms import FoundToken, Payload, VaultedPseudonym
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.scans import Scan
 from ragward.domain.shredding import ShredReceipt, Traces
@@ -357,6 +358,11 @@ class DocumentStore(Protocol):
     def set_state(self, tenant: str, document_id: str, state: DocumentState) -> int:
         """Deletes, quarantines or releases the current version; returns the new epoch."""
 
+    def rescreen(self, tenant: str, found: NewScreening) -> int:
+        """Stores what newer rules say of a document; returns the epoch, which moves with the state.
+
+        Raises `access.not_found`, and `catalog.exists` when it was changed meanwhile."""
+
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
         """The one authoritative read of a query: label, state, key and ciphertext by point, and the epoch."""
 
@@ -445,6 +451,25 @@ class JobStore(Protocol):
         """Raises `access.not_found`."""
 
 
+class PseudonymStore(Protocol):
+    """Random pseudonyms and what they stand for, encrypted. One per (tenant, tag)."""
+
+    def pseudonym_tokens(self, tenant: str, tags: Collection[bytes]) -> Mapping[bytes, str]:
+        """tag -> token, of those that are there."""
+
+    def add_pseudonyms(self, tenant: str, new: Sequence[VaultedPseudonym]) -> Mapping[bytes, str]:
+        """Adds those whose tag is not there yet, in one transaction; returns tag -> token of all: whoever was first counts."""
+
+    def find_pseudonym(self, tenant: str, token: str) -> VaultedPseudonym | None:
+        """By its token; None also for another tenant's."""
+
+    def pseudonym_kinds(self, tenant: str) -> Collection[tuple[str, str]]:
+        """The (purpose, type) of which there are any."""
+
+    def erase_pseudonyms(self, tenant: str, tokens: Collection[str]) -> int:
+        """Removes them, with their keys; returns how many there were."""
+
+
 class Catalog(
     PolicyStore,
     PolicyHistory,
@@ -455,6 +480,7 @@ class Catalog(
     Outbox,
     VectorStore,
     JobStore,
+    PseudonymStore,
     Protocol,
 ):
     """The system of record."""
@@ -756,7 +782,7 @@ class Keyring(Protocol):
         """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint` or `pseudonym`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint`, `pseudonym` or `pseudonym-tag`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

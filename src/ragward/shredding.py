@@ -25,6 +25,7 @@ from ragward.acts import Acts, require_reason
 from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import DocumentRecord, DocumentState
+from ragward.domain.envelope import KeyPurpose
 from ragward.domain.errors import (
     ConflictError,
     InvalidRequestError,
@@ -266,6 +267,7 @@ class Shredding:
             if status.tenant == tenant
             and status.state is not KEKState.PENDING
             and (status.kek_id in traces.kek_ids or not traces.complete)
+            and (status.purpose is KeyPurpose.CONTENT or receipt.kind is ShredKind.TENANT)
         ]
         if receipt.kind is ShredKind.TENANT:
             if subject is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -12,9 +13,12 @@ import pytest
 
 from ragward import installation
 from ragward.domain.corpus import SourceDocument
+from ragward.domain.envelope import KeyPurpose
 from ragward.domain.errors import RagwardError, UnavailableError
+from ragward.domain.keys import Reading
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
+from ragward.domain.pseudonyms import TypedValue
 from ragward.domain.shredding import Copies, Obstacle, ShredKind, ShredLevel, ShredRequest
 from tests import company
 from tests.abuse.test_rotation import stranger_of
@@ -255,6 +259,28 @@ def test_a_tenant_is_everything_and_its_keys(ragward):
     ragward.ingestion.ingest(STEWARD, source(0))  # and it goes on, under new keys
     assert SENTENCES[0] in texts(ragward)
     assert ragward.shredding.show(STEWARD, evidence.receipt.receipt_id).keys_gone
+
+
+def test_a_tenants_vault_of_pseudonyms_goes_with_it(ragward):
+    vault, value = ragward.disclosure.vault, TypedValue("PERSON", "Ann Weber")
+    token = vault.tokens("acme", "", [value])[value]
+    shred(ragward, "tenant", "acme")
+    assert ragward.catalog.find_pseudonym("acme", token) is None
+    again = vault.tokens("acme", "", [value])[value]
+    assert again != token
+    assert vault.read("acme", "", again, Reading(subject=STEWARD)).value == "Ann Weber"
+
+
+def test_the_vaults_key_holds_no_document_and_is_in_no_receipt_of_one(ragward):
+    vault, value = ragward.disclosure.vault, TypedValue("PERSON", "Ann Weber")
+    vault.tokens("acme", "", [value])
+    with contextlib.closing(sqlite3.connect(ragward.settings.data_dir / "catalog.db")) as database:
+        database.execute("UPDATE versions SET earlier_keks = NULL")  # nobody knows: all of them
+        database.commit()
+    receipt = shred(ragward, "document", id_of(ragward, 0)).receipt
+    purposes = {status.kek_id: status.purpose for status in ragward.keyring.status()}
+    assert KeyPurpose.PSEUDONYM in purposes.values()
+    assert {purposes[kek.kek_id] for kek in receipt.keks} == {KeyPurpose.CONTENT}
 
 
 def test_an_ingest_under_way_does_not_bring_a_shredded_document_back(ragward):

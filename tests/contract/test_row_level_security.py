@@ -34,6 +34,7 @@ from tests.contract.catalog_examples import (
     label,
     next_version,
     points,
+    pseudonym,
     relabelled,
     rewrapped,
     version,
@@ -89,6 +90,7 @@ def filled(catalog, tenant) -> Half:
         )
     )
     _fill_ledger(catalog, tenant)
+    catalog.add_pseudonyms(tenant, [pseudonym(tenant, b"tag", "[[PERSON:0.x]]")])
     [label_id] = catalog.labels(tenant)
     half = Half(tenant, staged, label_id, job.job_id, user, group)
     half.ids = {

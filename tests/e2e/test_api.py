@@ -666,6 +666,29 @@ def test_a_purpose_is_known_or_refused(api, served):
     assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
 
 
+def test_pseudonyms_are_erased_by_who_may(api, served):
+    body = {"value": "nobody@acme.example", "reason": "the person asked to be forgotten"}
+    erased = api.post("/v1/pseudonyms/erase", json=body, headers=served.headers("root"))
+    assert (erased.status_code, erased.json()) == (200, {"erased": 0})
+    refused = api.post("/v1/pseudonyms/erase", json=body, headers=served.headers("ann"))
+    assert (refused.status_code, refused.json()["code"]) == (403, "access.denied")
+    for wrong in ({"value": ""}, {"token": "x"}, {"value": "", "token": "x"}, {"purpose": ""}):
+        refused = api.post(
+            "/v1/pseudonyms/erase", json=body | wrong, headers=served.headers("root")
+        )
+        assert refused.status_code == 422
+
+
+def test_judging_again_is_for_stewards(api, served):
+    refused = api.post("/v1/rescreen", json={}, headers=served.headers("ann"))
+    assert refused.status_code == 403
+    done = api.post("/v1/rescreen", json={"limit": 3}, headers=served.headers("steward"))
+    assert done.status_code == 200
+    counts = [done.json()[name] for name in ("looked_at", "changed", "quarantined")]
+    assert counts == [3, 0, 0]
+    assert done.json()["next_source"]
+
+
 def test_scanning_again_is_for_stewards(api, served):
     refused = api.post("/v1/pii/rescan", json={}, headers=served.headers("ann"))
     assert refused.status_code == 403

@@ -569,6 +569,21 @@ def test_personal_data_is_scanned_again_and_pseudonyms_are_turned_back(home, rag
     assert ragward(*asked, "marketing")[1] == "request.invalid"
 
 
+def test_pseudonyms_are_erased_by_who_may(ragward):
+    erase = ("pseudonym", "erase", "--reason", "customer asked for it", "--json")
+    token = ("--token", f"[[PERSON:0.{'A' * 43}]]")
+    assert parsed(ragward(*erase, "--as", "root", *token)) == {"erased": 0}
+    assert ragward(*erase, "--as", "ann", *token)[1] == "access.denied"
+    assert ragward(*erase, "--as", "root", "--token", "x")[1] == "request.invalid"
+
+
+def test_stored_text_is_judged_again(ragward):
+    done = parsed(ragward("rescreen", "--as", "steward", "--json"))
+    assert done["looked_at"] >= 1
+    assert (done["changed"], done["quarantined"]) == (0, 0)
+    assert ragward("rescreen", "--as", "ann")[1] == "access.denied"
+
+
 def test_an_answer_is_inspected_under_its_receipt(home, ragward):
     answer = home / "answer.txt"
     answer.write_text("Ask person1@example.com about the budget.")

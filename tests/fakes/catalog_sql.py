@@ -80,6 +80,7 @@ class FakeCatalog:
         self._marks = {}  # document id -> (tenant, mark)
         self._tenant_marks = {}
         self._jobs = {}
+        self._pseudonyms = {}  # (tenant, tag) -> the row
         self._meta = {}
 
     def check_ready(self):
@@ -413,6 +414,26 @@ class FakeCatalog:
                 self._queue(document, "upsert" if state is DocumentState.ACTIVE else "delete")
             return self._move(tenant)
 
+    def rescreen(self, tenant, found):
+        with self._lock:
+            document = self._current(tenant, found.document_id)
+            record = document.record
+            if (record.version, record.state) != (found.version, found.expected_state):
+                raise ConflictError
+            for at in self._points_of(document):
+                if now := found.chunks.get(at.chunk.chunk_id):
+                    at.chunk = replace(
+                        at.chunk,
+                        verdict=now.verdict.value,
+                        rules=now.rules,
+                        rule_set=now.rule_set,
+                    )
+            if found.note:
+                document.record = replace(record, evidence=(*record.evidence, found.note))
+            if found.state is record.state:
+                return self._epochs[tenant]
+            return self.set_state(tenant, found.document_id, found.state)
+
     def stored_chunks(self, tenant, point_ids):
         with self._lock:
             found = {
@@ -459,6 +480,47 @@ class FakeCatalog:
         if len({point.chunk.chunk_id for point in found}) > limit:
             raise InvalidRequestError(code="request.filter_too_broad")
         return sorted(point.point.point_id for point in found)
+
+    # Pseudonyms
+
+    def pseudonym_tokens(self, tenant, tags):
+        with self._lock:
+            rows = ((tag, self._pseudonyms.get((tenant, tag))) for tag in tags)
+            return {tag: row.token for tag, row in rows if row}
+
+    def add_pseudonyms(self, tenant, new):
+        with self._lock:
+            for each in new:
+                self._pseudonyms.setdefault((tenant, each.tag), each)
+            return self.pseudonym_tokens(tenant, [each.tag for each in new])
+
+    def find_pseudonym(self, tenant, token):
+        with self._lock:
+            found = [
+                row
+                for (of, _), row in self._pseudonyms.items()
+                if (of, row.token) == (tenant, token)
+            ]
+            return found[0] if found else None
+
+    def pseudonym_kinds(self, tenant):
+        with self._lock:
+            return {
+                (row.purpose, row.entity_type)
+                for (of, _), row in self._pseudonyms.items()
+                if of == tenant
+            }
+
+    def erase_pseudonyms(self, tenant, tokens):
+        with self._lock:
+            gone = [
+                name
+                for name, row in self._pseudonyms.items()
+                if name[0] == tenant and row.token in tokens
+            ]
+            for name in gone:
+                del self._pseudonyms[name]
+            return len(gone)
 
     def recover(self):
         running = {JobState.NOT_STARTED, JobState.IN_PROGRESS}

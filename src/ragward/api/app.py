@@ -22,6 +22,7 @@ from ragward.api import (
     routes_policy,
     routes_retrieval,
     routes_scim,
+    routes_screening,
 )
 from ragward.api.context import ApiParts
 from ragward.api.jobs import JobRunner
@@ -82,6 +83,7 @@ def _application(lifespan: Any) -> FastAPI:
         routes_keys,
         routes_explain,
         routes_personal,
+        routes_screening,
         routes_authzen,
         routes_scim,
         routes_health,

@@ -13,6 +13,7 @@ from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 from ragward.cli.personal import pii_app, pseudonym_app
 from ragward.cli.policy_group import policy_app
+from ragward.cli.screening import rescreen
 
 audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
 index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
@@ -46,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
         ("pseudonym", pseudonym_app),
     ):
         app.add_typer(group, name=name)
+    app.command("rescreen")(rescreen)
 
 
 @document_app.command("list")

@@ -312,6 +312,20 @@ class LabelMove:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewScreening:
+    """What newer rules say of a document's current version, by chunk id, and the state that follows.
+
+    Refused if version or state are no longer the expected ones. A `note` is added to the evidence."""
+
+    document_id: str
+    version: int
+    expected_state: DocumentState
+    state: DocumentState
+    chunks: Mapping[str, Screening]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingVersion:
     """A version something is still to be done to. `bound_label` is the one its DEK is wrapped for."""
 

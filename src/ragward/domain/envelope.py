@@ -51,6 +51,7 @@ class Kind(IntEnum):
     PAYLOAD = 2
     VECTOR = 3
     AUDIT = 4
+    PSEUDONYM = 5
 
 
 class KeyPurpose(StrEnum):
@@ -58,6 +59,7 @@ class KeyPurpose(StrEnum):
 
     CONTENT = "content"
     VECTOR = "vector"
+    PSEUDONYM = "pseudonym"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +72,8 @@ class PurposeKey:
 
 def purpose_key(dek: bytes, purpose: KeyPurpose) -> PurposeKey:
     """HKDF-Expand-SHA512 (RFC 5869), one block: for vectors; content is encrypted under the DEK itself."""
-    if purpose is KeyPurpose.CONTENT:
-        raise ValueError("the key of content is the DEK")
+    if purpose is not KeyPurpose.VECTOR:
+        raise ValueError("all else is encrypted under the DEK")
     info = b"ragward.purpose.v1\0" + purpose.value.encode() + b"\x01"
     return PurposeKey(purpose=purpose, key=hmac.digest(dek, info, hashlib.sha512)[:32])
 

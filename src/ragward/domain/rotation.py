@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from ragward.domain.envelope import KeyPurpose
 from ragward.domain.keys import KEKState, KEKStatus, WrappedDEK
 from ragward.domain.labels import Classification
 
@@ -104,7 +105,7 @@ def _report(
     due: list[Due] = []
     if status.state is KEKState.PENDING:
         due.append(Due.ACTIVATE)
-    if status.state is KEKState.ACTIVE:
+    if status.state is KEKState.ACTIVE and status.purpose is KeyPurpose.CONTENT:  # others stay
         if age >= rotate_after_days.get(status.classification, 365):
             due.append(Due.ROTATE_AGE)
         if status.wraps >= WRAPS_DUE:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Self
 
-from sqlalchemy import bindparam, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
 
 from ragward.adapters.catalog_sql import shredding
 from ragward.adapters.catalog_sql.connection import (
@@ -21,6 +21,7 @@ from ragward.adapters.catalog_sql.retired import require_in_use
 from ragward.adapters.catalog_sql.schema import (
     documents,
     labels,
+    pseudonyms,
     retired_keks,
     shreddings,
     versions,
@@ -198,6 +199,8 @@ class SQLKeyLedger:
                 tenant,
                 {(kek_id, at) for kek_id, last in held for at in range(1, last + 1)},
             )
+            # Their KEKs are destroyed with the others; a tag that stayed would hand out a token that nothing opens.
+            connection.execute(delete(pseudonyms).where(pseudonyms.c.tenant == tenant))
 
     def keys_left(self, tenant: str, document_ids: Sequence[str]) -> int:
         left = 0

@@ -271,6 +271,23 @@ points: Final = Table(
     Index("points_chunk", "chunk_id"),
 )
 
+pseudonyms: Final = Table(
+    "pseudonyms",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("tag", LargeBinary, primary_key=True),
+    Column("token", _TEXT, nullable=False),
+    Column("purpose", _TEXT, nullable=False),
+    Column("entity_type", _TEXT, nullable=False),
+    Column("dek_id", _TEXT, nullable=False),
+    Column("kek_id", _TEXT, nullable=False),
+    Column("kek_version", BigInteger, nullable=False),
+    Column("wrapped_dek", LargeBinary, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "token"),
+)
+
 # No foreign keys: an entry to delete a point outlives the point.
 outbox: Final = Table(
     "outbox",
