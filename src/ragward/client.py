@@ -21,7 +21,7 @@ from ragward.domain.jobs import ItemOutcome, ItemResult
 from ragward.domain.labels import Classification
 from ragward.domain.marking import Trust
 from ragward.domain.outputs import InspectedOutput, Outcome, OutputToInspect
-from ragward.domain.passages import Answer, Passage, Receipt, RetrievalRequest
+from ragward.domain.passages import Answer, Cut, Passage, Receipt, RetrievalRequest
 
 _TRIES: Final = 3
 _LONGEST_WAIT_SECONDS: Final = 10.0
@@ -345,7 +345,7 @@ def _retrieve(request: RetrievalRequest | str, user_token: str | None) -> _Call:
         "limit": asked.limit,
         "max_passages_per_document": asked.max_passages_per_document,
         "filters": dict(asked.filters) if asked.filters is not None else None,
-        "minimize": asked.minimize,
+        "minimize": asked.minimize and asked.minimize.value,
         "min_epoch": asked.min_epoch,
         "purpose": asked.purpose,
     }
@@ -451,6 +451,7 @@ def _answer(body: Mapping[str, Any]) -> Answer:
             | {
                 "classification": Classification.parse(item["classification"]),
                 "trust": Trust(item["trust"]),
+                "cut": _cut(item["cut"]),
             }
         )
         for item in body["passages"]
@@ -460,9 +461,15 @@ def _answer(body: Mapping[str, Any]) -> Answer:
         receipt=Receipt(**body["receipt"]),
         classification=Classification.parse(body["classification"]),
         near_duplicates_removed=body["near_duplicates_removed"],
+        not_answering_removed=body["not_answering_removed"],
         query_flags=tuple(body["query_flags"]),
         stage_seconds={},
     )
+
+
+def _cut(body: Mapping[str, Any]) -> Cut:
+    ranges = tuple((start, end) for start, end in body["ranges"])
+    return Cut(sentences=body["sentences"], tokens=body["tokens"], ranges=ranges)
 
 
 def _inspected(body: Mapping[str, Any]) -> InspectedOutput:

@@ -51,7 +51,7 @@ from ragward.domain.funnel import Fate, Trace
 from ragward.domain.keys import Reading
 from ragward.domain.labels import Classification
 from ragward.domain.marking import SourceTrust
-from ragward.domain.minimization import LeftOut, minimize
+from ragward.domain.minimization import LeftOut, Shown, minimize
 from ragward.domain.passages import (
     Answer,
     AuthorizedChunk,
@@ -254,9 +254,9 @@ class Retrieval:
                 continue  # permissions moved under the answer: decide again
             with tally.stage("pseudonyms"):
                 chunks = self._ports.disclosure.with_tokens(subject.tenant, tally.purpose, chunks)
-            passages, duplicates = self._passages(query, request, chunks, tally)
+            passages, left_out = self._passages(query, request, chunks, tally)
             if self._still_current(subject, permit, passages):
-                return self._receipted(subject, query, permit, passages, flags, duplicates, tally)
+                return self._receipted(subject, query, permit, passages, flags, left_out, tally)
         raise UnavailableError(code="unavailable.consistency")
 
     def _decided(self, subject: Subject, purpose: str = "") -> Permit | Deny:
@@ -436,8 +436,9 @@ class Retrieval:
 
     def _passages(
         self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: _Tally
-    ) -> tuple[tuple[Passage, ...], int]:
+    ) -> tuple[tuple[Passage, ...], Counter[Fate]]:
         """Redacts, then minimizes what is left; both near-duplicates and budgets are judged on the redacted text."""
+        handling = self._ports.protection.handling
         with tally.stage("redact"):
             capped = capped_per_document(chunks, request.max_passages_per_document)
             tally.trace.end_missing(_points(chunks), _points(capped), Fate.PER_DOCUMENT)
@@ -449,25 +450,27 @@ class Retrieval:
             ]
         with tally.stage("minimize"):
             safe = [self._ports.screener.neutralise(text.text) for text in redacted]
-            levels = [chunk.stored.label.classification for chunk in capped]
-            budgets: dict[int, int] = {
-                level: profile.budget_tokens
-                for level, profile in self._ports.protection.handling.items()
-            }
             minimal = minimize(
-                safe,
+                [
+                    Shown(
+                        text=text,
+                        level=chunk.stored.label.classification,
+                        mode=handling[chunk.stored.label.classification].mode(request.minimize),
+                        similarity=chunk.score,
+                    )
+                    for chunk, text in zip(capped, safe, strict=True)
+                ],
                 query,
-                levels=levels,
-                budgets=budgets,
+                budgets={
+                    level: profile.budget(tally.purpose) for level, profile in handling.items()
+                },
                 limit=request.limit,
-                cut=request.minimize,
             )
         passages: list[Passage] = []
-        duplicates = 0
-        handling = self._ports.protection.handling
+        left_out: Counter[Fate] = Counter()
         for chunk, text, kept in zip(capped, redacted, minimal, strict=True):
             if isinstance(kept, LeftOut):
-                duplicates += kept.fate is Fate.NEAR_DUPLICATE
+                left_out[kept.fate] += 1
                 other = None if kept.other is None else capped[kept.other].stored.point_id
                 tally.trace.end(chunk.stored.point_id, kept.fate, other)
             else:
@@ -479,7 +482,7 @@ class Retrieval:
                     span.entity_type for span in chunk.spans if span.entity_type in chunk.revealed
                 )
                 passages.append(made)
-        return tuple(passages), duplicates
+        return tuple(passages), left_out
 
     def _still_current(self, subject: Subject, permit: Permit, passages: Sequence[Passage]) -> bool:
         """For classifications whose handling says so, the epoch is compared once more immediately before sending."""
@@ -496,7 +499,7 @@ class Retrieval:
         permit: Permit,
         passages: tuple[Passage, ...],
         flags: tuple[str, ...],
-        duplicates: int,
+        left_out: Counter[Fate],
         tally: _Tally,
     ) -> Answer:
         durable = any(
@@ -511,7 +514,8 @@ class Retrieval:
             "dropped": tally.dropped,
             "searches": tally.searches,
             "purpose": tally.purpose,
-            "near_duplicates": duplicates,
+            "near_duplicates": left_out[Fate.NEAR_DUPLICATE],
+            "not_answering": left_out[Fate.NOT_ANSWERING],
             "passages": [
                 {
                     "document": p.document_id,
@@ -533,7 +537,8 @@ class Retrieval:
             passages=passages,
             receipt=self._receipt(subject, receipt_id, entry, permit.epoch),
             classification=max((p.classification for p in passages), default=Classification.PUBLIC),
-            near_duplicates_removed=duplicates,
+            near_duplicates_removed=left_out[Fate.NEAR_DUPLICATE],
+            not_answering_removed=left_out[Fate.NOT_ANSWERING],
             query_flags=flags,
             stage_seconds=tally.seconds,
         )

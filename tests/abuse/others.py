@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from ragward.adapters.index_edge import EdgeChunkIndex
 from ragward.domain.corpus import IndexPoint, SourceDocument
 from ragward.domain.errors import UnauthenticatedError
+from ragward.domain.handling import Mode
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.installation import Policy, initialise
@@ -63,7 +64,7 @@ def relabel(ragward, document_id, wanted, reason="a test of labels"):
 def ask(ragward, name, query=QUERY, *, limit=50, cap=50, retrieval=None, **given):
     """The passages somebody gets: everything that fits, whole."""
     request = RetrievalRequest(
-        query=query, limit=limit, max_passages_per_document=cap, minimize=False, **given
+        query=query, limit=limit, max_passages_per_document=cap, minimize=Mode.OFF, **given
     )
     return (retrieval or ragward.retrieval).retrieve(asked_by(name), request).passages
 

@@ -12,6 +12,7 @@ from ragward.adapters.pseudonyms_aessiv import AESSIVPseudonyms
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.errors import DeniedError, InvalidRequestError
 from ragward.domain.findings import Span
+from ragward.domain.handling import Mode
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import Membership, PolicyRow
@@ -75,7 +76,7 @@ def document(number, text, level=Classification.INTERNAL):
 
 
 def answered(ragward, name, purpose="", query="boiler"):
-    request = RetrievalRequest(query=query, purpose=purpose, minimize=False)
+    request = RetrievalRequest(query=query, purpose=purpose, minimize=Mode.OFF)
     return "\n".join(p.text for p in ragward.retrieve(asked_by(name), request).passages)
 
 

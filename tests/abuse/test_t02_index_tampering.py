@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from ragward.domain.corpus import IndexPoint, View
+from ragward.domain.handling import Mode
 from ragward.domain.labels import Classification
 from ragward.domain.passages import RetrievalRequest
 from tests import company
@@ -26,7 +27,9 @@ def ragward(tmp_path):
 
 
 def asked(ragward, name, query=QUERY):
-    request = RetrievalRequest(query=query, limit=50, max_passages_per_document=50, minimize=False)
+    request = RetrievalRequest(
+        query=query, limit=50, max_passages_per_document=50, minimize=Mode.OFF
+    )
     return {p.chunk_id: p for p in ragward.retrieve(asked_by(name), request).passages}
 
 
@@ -72,7 +75,7 @@ def test_points_moved_into_a_permitted_scope_are_dropped_at_the_catalog(ragward)
 
 def test_what_is_dropped_is_made_up_for(ragward):
     """Twenty-five invented points crowd out the first search and part of the second; the answer is as full as before."""
-    request = RetrievalRequest(query=QUERY, limit=5, max_passages_per_document=5, minimize=False)
+    request = RetrievalRequest(query=QUERY, limit=5, max_passages_per_document=5, minimize=Mode.OFF)
     before = [p.chunk_id for p in ragward.retrieve(asked_by("ben"), request).passages]
     scope = scopes_seen_by(ragward, "ben")[0]
     vector = FakeEmbedder().embed([QUERY])[0]

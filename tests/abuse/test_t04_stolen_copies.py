@@ -16,6 +16,7 @@ import pytest
 from ragward import installation
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.errors import ConfigurationError, RagwardError
+from ragward.domain.handling import Mode
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.settings import Settings
@@ -58,7 +59,9 @@ def home(tmp_path):
 
 
 def answer(ragward):
-    request = RetrievalRequest(query=QUERY, limit=50, max_passages_per_document=50, minimize=False)
+    request = RetrievalRequest(
+        query=QUERY, limit=50, max_passages_per_document=50, minimize=Mode.OFF
+    )
     return " ".join(p.text for p in ragward.retrieve(asked_by("ann"), request).passages)
 
 

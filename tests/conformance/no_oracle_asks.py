@@ -38,7 +38,7 @@ def retrieve(chance, facts):
     body = {
         "query": question(chance, facts),
         "limit": chance.randint(1, 12),
-        "minimize": chance.random() < 0.5,
+        "minimize": chance.choice(["off", "balanced", "strict", None]),
         "max_passages_per_document": chance.choice((1, 3, 12)),
         "corpora": chance.choice(([], [], list(facts.corpora), ["eng", "hr"])),
         "filters": a_filter(chance),

@@ -19,6 +19,7 @@ from ragward.domain.directory import UserProfile
 from ragward.domain.errors import NotFoundError
 from ragward.domain.explanation import Asked, ChunkId, DocumentId
 from ragward.domain.funnel import Fate
+from ragward.domain.handling import Mode
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import Membership, PolicyRow
@@ -275,7 +276,7 @@ def test_the_token_budget(ragward):
         )
         for n in range(14)
     ]
-    fates = [told(ragward, each, minimize=False).fate for each in long]
+    fates = [told(ragward, each, minimize=Mode.OFF).fate for each in long]
     assert {Fate.RETURNED, Fate.BUDGET} == set(fates)
 
 

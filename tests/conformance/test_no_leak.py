@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragward.domain.corpus import View
+from ragward.domain.handling import Mode
 from ragward.domain.labels import Classification
 from ragward.domain.passages import RetrievalRequest
 from tests import company
@@ -111,7 +112,7 @@ COUNT = 400 if PROVE else 25
 
 
 def check(world, asker, query, k):
-    request = RetrievalRequest(query=query, limit=k, max_passages_per_document=k, minimize=False)
+    request = RetrievalRequest(query=query, limit=k, max_passages_per_document=k, minimize=Mode.OFF)
     chunks = world.ragward.retrieval._authorized(
         company.subject(asker.split("+")[0], agents=("agent:acme/bot",) if "+" in asker else ()),
         request,

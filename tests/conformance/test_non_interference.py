@@ -57,7 +57,7 @@ def restricted(tmp_path_factory):
     yield from ingested(tmp_path_factory.mktemp("restricted"), with_other_restricted_texts)
 
 
-def answer(ragward, asker, query, limit, *, minimize=True):
+def answer(ragward, asker, query, limit, *, minimize=None):
     request = RetrievalRequest(
         query=query, limit=limit, max_passages_per_document=5, minimize=minimize
     )

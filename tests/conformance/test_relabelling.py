@@ -16,6 +16,7 @@ from ragward.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
+from ragward.domain.handling import Mode
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
 from tests import company
 from tests.installation import asked_by, initialised, opened
@@ -84,7 +85,7 @@ def seen(ragward, name="ann"):
     """Sources in the answer to the question."""
     from ragward.domain.passages import RetrievalRequest
 
-    asked = RetrievalRequest(query=QUERY, limit=50, max_passages_per_document=50, minimize=False)
+    asked = RetrievalRequest(query=QUERY, limit=50, max_passages_per_document=50, minimize=Mode.OFF)
     return {passage.source for passage in ragward.retrieve(asked_by(name), asked).passages}
 
 

@@ -11,6 +11,7 @@ import hashlib
 import pytest
 
 from ragward.domain.corpus import SourceDocument
+from ragward.domain.handling import Mode
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import Membership, PolicyRow
 from tests import company
@@ -90,7 +91,7 @@ def answered(installation, shape, asker):
     ragward, identity = installation
     identity.subject = world_of(shape).subject(asker)
     request = RetrievalRequest(
-        query="calibration paper", limit=50, max_passages_per_document=50, minimize=False
+        query="calibration paper", limit=50, max_passages_per_document=50, minimize=Mode.OFF
     )
     answer = ragward.retrieve(asked_by("whoever is asked for"), request)
     return sorted(

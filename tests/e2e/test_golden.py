@@ -22,6 +22,7 @@ from ragward.domain.access import Context, Credentials
 from ragward.domain.admission import matches_view
 from ragward.domain.corpus import DocumentState, IndexScope, View
 from ragward.domain.findings import Verdict
+from ragward.domain.handling import Mode
 from ragward.domain.passages import RetrievalRequest
 from ragward.retrieval import _Tally
 from ragward.settings import Settings
@@ -194,7 +195,7 @@ def check(installed, world, tenant, name, readable, questions, seed):
         query = " ".join(chance.choices(words, k=chance.randint(1, 6)))
         limit = chance.choice(LIMITS)
         request = RetrievalRequest(
-            query=query, limit=limit, max_passages_per_document=limit, minimize=False
+            query=query, limit=limit, max_passages_per_document=limit, minimize=Mode.OFF
         )
         answer = ragward.retrieval._answer(subject, request, _Tally(ragward.clock))
         assert {p.source for p in answer.passages} <= readable

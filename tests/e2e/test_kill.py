@@ -15,6 +15,7 @@ import pytest
 
 from ragward.bootstrap import Ragward
 from ragward.domain.corpus import DocumentState
+from ragward.domain.handling import Mode
 from ragward.domain.passages import RetrievalRequest
 from tests import company
 from tests.conftest import PROVE
@@ -118,7 +119,7 @@ def answers(ragward):
     out = []
     for query in ("plan of site", "voltage laboratory", "pension delivery"):
         request = RetrievalRequest(
-            query=query, limit=50, max_passages_per_document=50, minimize=False
+            query=query, limit=50, max_passages_per_document=50, minimize=Mode.OFF
         )
         passages = ragward.retrieve(asked_by("ann"), request).passages
         chunks = [p.chunk_id for p in passages]

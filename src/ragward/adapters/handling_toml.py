@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
-from ragward.domain.handling import Handling, HandlingProfile, require_complete
+from ragward.domain.handling import Handling, HandlingProfile, Mode, require_complete
 from ragward.domain.labels import Classification
 
 
@@ -18,10 +19,19 @@ def load_handling(path: Path) -> Handling:
         profiles = {
             Classification.parse(name): HandlingProfile(
                 classification=Classification.parse(name),
-                **values | {"stale_spans": Stale(values.get("stale_spans", "detect"))},
+                **values | _words(values),
             )
             for name, values in document.items()
         }
     except (OSError, tomllib.TOMLDecodeError, TypeError, ValueError, InvalidRequestError) as error:
         raise ConfigurationError(f"handling.toml: {error}") from error
     return require_complete(profiles)
+
+
+def _words(values: dict[str, Any]) -> dict[str, Any]:
+    """The values that are one of a few words."""
+    return {
+        "stale_spans": Stale(values.get("stale_spans", "detect")),
+        "minimize": Mode(values.get("minimize", "balanced")),
+        "minimize_at_least": Mode(values.get("minimize_at_least", "off")),
+    }

@@ -25,7 +25,7 @@ from ragward.adapters.screening_text import (
 )
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.findings import Screening, Verdict
-from ragward.domain.minimization import split_sentences
+from ragward.domain.sentences import split_sentences
 
 _MAX_SENTENCE: Final = 2000
 _OVERLAP: Final = 400

@@ -15,6 +15,7 @@ from ragward.api.schemas import (
     SearchHit,
     SearchRequest,
     SearchResponse,
+    mode_of,
 )
 from ragward.domain.passages import Answer, Passage, RetrievalRequest
 
@@ -31,7 +32,7 @@ def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> Ret
         limit=body.limit,
         max_passages_per_document=body.max_passages_per_document,
         filters=body.filters,
-        minimize=body.minimize,
+        minimize=mode_of(body.minimize),
         min_epoch=body.min_epoch,
         purpose=body.purpose,
     )
@@ -73,6 +74,7 @@ def _hit(passage: Passage, answer: Answer) -> SearchHit:
         "classification": passage.classification.name,
         "title": passage.title[:512],
         "share": passage.share,
+        "sentences_cut": passage.cut.sentences,
         "flagged": passage.flagged,
         "trust": passage.trust.value,
     }

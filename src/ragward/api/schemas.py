@@ -9,10 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.explanation import Term
+from ragward.domain.handling import Mode
 from ragward.domain.jobs import ItemResult, JobRecord
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
 from ragward.domain.marking import NOTICE
-from ragward.domain.passages import Answer, Passage
+from ragward.domain.passages import Answer, Cut, Passage
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["hr"])]
 Query = Annotated[
@@ -40,6 +41,19 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+MinimizeMode = Literal["off", "balanced", "strict"]
+MINIMIZE: Any = Field(
+    None,
+    description="How much is left of a passage: all, what is near the question, only what answers it. Left out, as the "
+    "handling of its classification says; that may also ask for more than this.",
+)
+
+
+def mode_of(requested: MinimizeMode | None) -> Mode | None:
+    """The domain's."""
+    return None if requested is None else Mode(requested)
+
+
 def _set(values: list[str] | None) -> frozenset[str] | None:
     return None if values is None else frozenset(values)
 
@@ -54,7 +68,7 @@ class RetrieveRequest(Strict):
     filters: dict[str, Any] | None = Field(
         None, description="OpenAI's attribute filter; it can only narrow."
     )
-    minimize: bool = True
+    minimize: MinimizeMode | None = MINIMIZE
     min_epoch: str | None = Field(
         None,
         min_length=1,
@@ -66,6 +80,21 @@ class RetrieveRequest(Strict):
         pattern=r"^([a-z][a-z0-9_-]{0,31})?$",
         description="What the answer is for; with the label it decides how personal data is shown.",
     )
+
+
+class CutModel(BaseModel):
+    """What was cut from a passage."""
+
+    sentences: int
+    tokens: int = Field(description="About how many: a quarter of the characters.")
+    ranges: list[tuple[int, int]] = Field(
+        description="Where: [start, end) in characters of the chunk as this asker may see it."
+    )
+
+    @classmethod
+    def of(cls, cut: Cut) -> CutModel:
+        """From the domain's."""
+        return cls(sentences=cut.sentences, tokens=cut.tokens, ranges=list(cut.ranges))
 
 
 class PassageModel(BaseModel):
@@ -81,6 +110,7 @@ class PassageModel(BaseModel):
     rank: int
     score: float
     share: float = Field(description="Share of the chunk that is shown.")
+    cut: CutModel
     removed: dict[str, int] = Field(description="Personal data taken out, by type.")
     altered: dict[str, int] = Field(
         {}, description="Personal data made less exact or a pseudonym, by type."
@@ -108,6 +138,7 @@ class PassageModel(BaseModel):
             rank=passage.rank,
             score=passage.score,
             share=passage.share,
+            cut=CutModel.of(passage.cut),
             removed=dict(passage.removed),
             altered=dict(passage.altered),
             flagged=passage.flagged,
@@ -133,6 +164,9 @@ class RetrieveResponse(BaseModel):
     classification: Level
     receipt: ReceiptModel
     near_duplicates_removed: int
+    not_answering_removed: int = Field(
+        description="Passages left out because no sentence in them is near the question."
+    )
     query_flags: list[str]
     delimiter: str = Field(description="Random in every answer: no document can hold it.")
     notice: str = Field(description="For the model's instructions: what the marks mean.")
@@ -151,6 +185,7 @@ class RetrieveResponse(BaseModel):
                 epoch_token=receipt.epoch_token,
             ),
             near_duplicates_removed=answer.near_duplicates_removed,
+            not_answering_removed=answer.not_answering_removed,
             query_flags=list(answer.query_flags),
             delimiter=answer.delimiter,
             notice=NOTICE,

@@ -6,7 +6,19 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from ragward.api.schemas import Level, Name, Principal, Query, Strict, TermModel, Whole, level_of
+from ragward.api.schemas import (
+    MINIMIZE,
+    Level,
+    MinimizeMode,
+    Name,
+    Principal,
+    Query,
+    Strict,
+    TermModel,
+    Whole,
+    level_of,
+    mode_of,
+)
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.explanation import (
     Act,
@@ -46,7 +58,7 @@ class ExplainRequest(Strict):
     limit: Whole = Field(10, ge=1, le=50)
     max_passages_per_document: Whole = Field(3, ge=1, le=50)
     filters: dict[str, Any] | None = None
-    minimize: bool = True
+    minimize: MinimizeMode | None = MINIMIZE
 
     def asked(self) -> Asked:
         """About whom."""
@@ -76,7 +88,7 @@ class ExplainRequest(Strict):
             limit=self.limit,
             max_passages_per_document=self.max_passages_per_document,
             filters=self.filters,
-            minimize=self.minimize,
+            minimize=mode_of(self.minimize),
         )
 
 

@@ -21,6 +21,7 @@ from ragward.domain.errors import (
     RagwardError,
     UnauthenticatedError,
 )
+from ragward.domain.handling import Mode
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -122,6 +123,10 @@ def query(
         str | None, typer.Option(help="The epoch token of a write that must be in force.")
     ] = None,
     purpose: Annotated[str, typer.Option(help="What the answer is for.")] = "",
+    minimize: Annotated[
+        Mode | None,
+        typer.Option(help="What is left of a passage; as its classification says if not given."),
+    ] = None,
     agent: Annotated[
         str | None, typer.Option(help="With --as: an agent acting for the person.")
     ] = None,
@@ -146,6 +151,7 @@ def query(
         limit=limit,
         min_epoch=min_epoch,
         purpose=purpose,
+        minimize=minimize,
     )
     commands.query(settings, request, caller, server, as_json=as_json)
 

@@ -60,6 +60,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "passages": [passage_json(item, answer) for item in answer.passages],
         "classification": answer.classification.name,
         "near_duplicates_removed": answer.near_duplicates_removed,
+        "not_answering_removed": answer.not_answering_removed,
         "query_flags": list(answer.query_flags),
         "delimiter": answer.delimiter,
         "notice": NOTICE,
@@ -85,6 +86,11 @@ def passage_json(item: Passage, answer: Answer) -> dict[str, Any]:
         "rank": item.rank,
         "score": item.score,
         "share": item.share,
+        "cut": {
+            "sentences": item.cut.sentences,
+            "tokens": item.cut.tokens,
+            "ranges": [list(each) for each in item.cut.ranges],
+        },
         "removed": dict(item.removed),
         "altered": dict(item.altered),
         "flagged": item.flagged,
@@ -111,7 +117,10 @@ def answer(given: Answer) -> None:
     out.print(table if given.passages else "nothing that you may read answers this")
     receipt = f"receipt {given.receipt.receipt_id}:{given.receipt.audit_hash}"
     out.print(receipt, style="dim", soft_wrap=True)  # to be copied
-    out.print(f"near-duplicates left out {given.near_duplicates_removed}", style="dim")
+    out.print(
+        f"left out: near-duplicates {given.near_duplicates_removed}, not answering {given.not_answering_removed}",
+        style="dim",
+    )
 
 
 def job_json(job: JobRecord, results: Sequence[ItemResult]) -> dict[str, Any]:

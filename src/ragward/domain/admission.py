@@ -125,6 +125,7 @@ def passage(
         rank=rank,
         score=round(chunk.score if raw_score else 1 / rank, 4),
         share=kept.share,
+        cut=kept.cut,
         removed=redacted.removed,
         altered=redacted.altered,
         flagged=flagged,

@@ -29,6 +29,7 @@ class Fate(StrEnum):
     PER_DOCUMENT = "per_document"
     NEAR_DUPLICATE = "near_duplicate"
     LIMIT = "limit"
+    NOT_ANSWERING = "not_answering"
     BUDGET = "budget"
     RETURNED = "returned"
 
@@ -55,6 +56,7 @@ STAGES: tuple[tuple[str, frozenset[Fate]], ...] = (
     ("capped per document", frozenset({Fate.PER_DOCUMENT})),
     ("near-duplicates out", frozenset({Fate.NEAR_DUPLICATE})),
     ("limit", frozenset({Fate.LIMIT})),
+    ("something in it answers", frozenset({Fate.NOT_ANSWERING})),
     ("token budget", frozenset({Fate.BUDGET})),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ragward.domain.disclosure import Stale
@@ -24,6 +24,18 @@ class VectorProtection(StrEnum):
 SEALED_FROM = Classification.CONFIDENTIAL
 
 
+class Mode(StrEnum):
+    """How much is left of passages, the most first: everything; what is nearer the question, and of the first three at least
+    a sentence each; only what is nearest."""
+
+    OFF = "off"
+    BALANCED = "balanced"
+    STRICT = "strict"
+
+
+_MODES = tuple(Mode)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlingProfile:
     """The handling of one classification.
@@ -33,6 +45,8 @@ class HandlingProfile:
     `stale_spans`: what to do with personal data that another detector version found: detect anew on reading, or withhold.
     `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
     `vectors`: how its vectors lie in the index; without a line, sealed from `SEALED_FROM` on.
+    `minimize`: what is left of a passage where the request does not say; `minimize_at_least`: whatever it says.
+    `budget_by_purpose`: the budget where the answer is for that purpose, never more than `budget_tokens`.
     """
 
     classification: Classification
@@ -43,6 +57,9 @@ class HandlingProfile:
     raw_scores: bool = False
     stale_spans: Stale = Stale.DETECT
     vectors: VectorProtection | None = None
+    minimize: Mode = Mode.BALANCED
+    minimize_at_least: Mode = Mode.OFF
+    budget_by_purpose: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.vectors not in (None, *VectorProtection):
@@ -66,6 +83,25 @@ class HandlingProfile:
             raise ConfigurationError("stale_spans is detect or withhold")
         if not 1 <= self.budget_tokens <= 1_000_000:
             raise ConfigurationError("budget_tokens must be between 1 and 1000000")
+        if not all(
+            type(tokens) is int and 1 <= tokens <= self.budget_tokens
+            for tokens in self.budget_by_purpose.values()
+        ):
+            raise ConfigurationError("a purpose's budget is between 1 and budget_tokens")
+        if not all(isinstance(mode, Mode) for mode in (self.minimize, self.minimize_at_least)):
+            raise ConfigurationError("minimize and minimize_at_least are off, balanced or strict")
+
+    def mode(self, requested: Mode | None) -> Mode:
+        """What is left of a passage: as requested, else as usual, but at least minimized as it must be."""
+        return max(
+            self.minimize if requested is None else requested,
+            self.minimize_at_least,
+            key=_MODES.index,
+        )
+
+    def budget(self, purpose: str) -> int:
+        """The tokens of this classification that one answer may carry. A purpose only narrows: a request may name any."""
+        return self.budget_by_purpose.get(purpose, self.budget_tokens)
 
     @property
     def is_sealed(self) -> bool:

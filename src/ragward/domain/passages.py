@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ragward.domain.corpus import AttributeValue, StoredChunk
 from ragward.domain.findings import Span
+from ragward.domain.handling import Mode
 from ragward.domain.labels import Classification
 from ragward.domain.marking import Trust, delimiter_of, marked
 
@@ -46,12 +47,22 @@ class RedactedText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What was cut from a text: sentences, about how many tokens, and where: [start, end) in characters of the text as the
+    subject may see it."""
+
+    sentences: int = 0
+    tokens: int = 0
+    ranges: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MinimalText:
     """The part of a redacted text that the question needs; `share` is kept characters over all (0..1]."""
 
     text: str = field(repr=False)
     share: float
-    sentences_cut: int
+    cut: Cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +81,7 @@ class Passage:
     share: float
     removed: Mapping[str, int]
     altered: Mapping[str, int] = field(default_factory=dict)
+    cut: Cut = field(default_factory=Cut)
     flagged: bool
     """The text contains what looks like instructions to a model."""
     trust: Trust = Trust.UNTRUSTED
@@ -81,7 +93,8 @@ class RetrievalRequest:
     """A question: `query` as the asker wrote it, where to look, how much to return.
 
     `filters` narrow by public document attributes (OpenAI's filter shape); they can never widen. `min_epoch` is the token
-    of a write that the answer must take into account. `purpose` is what the answer is for: with the label it decides how
+    of a write that the answer must take into account. `minimize` says how much to leave of a passage; None is what the
+    handling of its classification says, which may also ask for more than the request does. `purpose` is what the answer is for: with the label it decides how
     personal data is shown.
     """
 
@@ -90,7 +103,7 @@ class RetrievalRequest:
     limit: int = 10
     max_passages_per_document: int = 3
     filters: Mapping[str, object] | None = None
-    minimize: bool = True
+    minimize: Mode | None = None
     min_epoch: str | None = None
     purpose: str = ""
 
@@ -120,6 +133,8 @@ class Answer:
     near_duplicates_removed: int
     query_flags: tuple[str, ...]
     stage_seconds: Mapping[str, float]
+    not_answering_removed: int = 0
+    """Passages of which no sentence was near enough to the question."""
 
     @property
     def delimiter(self) -> str:

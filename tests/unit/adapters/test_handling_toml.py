@@ -7,6 +7,7 @@ import pytest
 from ragward.adapters.handling_toml import load_handling
 from ragward.bootstrap import resource
 from ragward.domain.errors import ConfigurationError
+from ragward.domain.handling import Mode
 from ragward.domain.labels import Classification
 
 SHIPPED = resource("policies") / "handling.toml"
@@ -46,3 +47,35 @@ def test_what_is_unknown_or_too_weak_is_refused(tmp_path, old, new):
     assert old in SHIPPED.read_text()
     with pytest.raises(ConfigurationError):
         loaded(tmp_path, SHIPPED.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'minimize = "much"',
+        "minimize_at_least = true",
+        "budget_by_purpose = { research = 0 }",
+        "budget_by_purpose = { research = 4001 }",
+        'budget_by_purpose = { research = "few" }',
+        "budget_by_purpose = { research = true }",
+    ],
+)
+def test_what_minimization_does_not_know_is_refused(tmp_path, line):
+    with pytest.raises(ConfigurationError):
+        loaded(tmp_path, SHIPPED.read_text().replace("[PUBLIC]", f"[PUBLIC]\n{line}"))
+
+
+def test_a_request_minimizes_more_than_usual_and_never_less_than_it_must(tmp_path):
+    lines = 'minimize = "strict"\nminimize_at_least = "balanced"\nbudget_by_purpose = { research = 500 }'
+    profiles = loaded(tmp_path, SHIPPED.read_text().replace("[PUBLIC]", f"[PUBLIC]\n{lines}"))
+    profile = profiles[Classification.PUBLIC]
+    asked = {mode: profile.mode(mode) for mode in (None, *Mode)}
+    assert asked == {
+        None: Mode.STRICT,
+        Mode.OFF: Mode.BALANCED,
+        Mode.BALANCED: Mode.BALANCED,
+        Mode.STRICT: Mode.STRICT,
+    }
+    assert [profile.budget(purpose) for purpose in ("", "research", "other")] == [4000, 500, 4000]
+    assert profiles[Classification.INTERNAL].mode(Mode.OFF) is Mode.OFF
+    assert profiles[Classification.RESTRICTED].mode(Mode.OFF) is Mode.BALANCED

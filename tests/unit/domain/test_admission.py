@@ -25,7 +25,13 @@ from ragward.domain.admission import (
 from ragward.domain.corpus import DocumentState, IndexScope, KeyReference, StoredChunk, View
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.labels import AccessLabel, Classification
-from ragward.domain.passages import AuthorizedChunk, MinimalText, RedactedText, RetrievalRequest
+from ragward.domain.passages import (
+    AuthorizedChunk,
+    Cut,
+    MinimalText,
+    RedactedText,
+    RetrievalRequest,
+)
 
 REQUEST = RetrievalRequest(query="q")
 STORED = StoredChunk(
@@ -258,10 +264,11 @@ def test_a_passage_carries_its_rank_and_its_similarity_only_where_handling_says_
     chunk = authorized("d")
     chunk = replace(chunk, stored=replace(chunk.stored, verdict=verdict), score=0.98765)
     redacted = RedactedText(text="whole", removed={"AGE": 2})
-    kept = MinimalText(text="part", share=0.5, sentences_cut=1)
+    kept = MinimalText(text="part", share=0.5, cut=Cut(sentences=1, tokens=2, ranges=((0, 9),)))
     out = passage(3, chunk, redacted, kept, raw_score=False)
     assert passage(3, chunk, redacted, kept, raw_score=True) == replace(out, score=0.9877)
     assert (out.rank, out.score, out.text, out.share) == (3, 0.3333, "part", 0.5)
+    assert out.cut == kept.cut
     assert (out.removed, out.flagged) == ({"AGE": 2}, flagged)
     assert (out.document_id, out.chunk_id, out.corpus) == ("d", "d0", "hr")
     assert (out.source, out.title, out.attributes) == ("hr/a.txt", "A", {"year": 2026})

@@ -1,4 +1,4 @@
-"""Only as much as the question needs: sentences, near-duplicates, budgets, shares."""
+"""Only as much as the question needs: sentences, near-duplicates, budgets, modes, what was cut."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragward.domain.funnel import Fate
+from ragward.domain.handling import Mode
 from ragward.domain.minimization import (
     CUT_MARK,
     LeftOut,
-    minimal_text,
+    Shown,
     minimize,
     near_duplicates,
-    split_sentences,
     stem,
     tokens_of,
 )
@@ -24,13 +24,12 @@ from ragward.domain.passages import MinimalText
 UNLIMITED = 10**9
 FILLER = "The canteen serves soup and bread at noon on most working days. "
 ANSWER = "Notice periods are three months for engineers. "
-LONG = FILLER * 3 + ANSWER + FILLER * 3
-WEIGHTS = {"notice": 1.0, "period": 1.0}
-PROSE = st.lists(
+LONG = FILLER * 12 + ANSWER + FILLER * 12
+PIECES = st.lists(
     st.sampled_from(
         [
             *(FILLER, ANSWER, "Heading\n", "\n\n", " ", "Dr. Weber said so. ", "It ends. ", "x" * 50),
-            *("A. ", "e.g. ", "2026 was good! ", "Why? ", "no end", "日本語。", "\u00a0"),
+            *("A. ", "e.g. ", "2026 was good! ", "Why? ", "no end", "日本語。", "\u00a0", "İ"),
         ]
     )
     | st.text(max_size=8),
@@ -38,115 +37,204 @@ PROSE = st.lists(
 ).map("".join)  # fmt: skip
 
 
-def one(text, query="notice period", budget=UNLIMITED, cut=True):
-    [kept] = minimize([text], query, levels=[0], budgets={0: budget}, limit=1, cut=cut)
-    return kept if isinstance(kept, MinimalText) else None
+def one(text, query="notice period", budget=UNLIMITED, mode=Mode.BALANCED, **given):
+    [kept] = minimize([Shown(text=text, mode=mode, **given)], query, budgets={0: budget}, limit=1)
+    return kept
 
 
 def distinct(count, words=40):
     """Texts that are no near-duplicates of one another."""
-    return [" ".join(f"w{index}x{at}" for at in range(words)) for index in range(count)]
+    return [" ".join(f"w{index}x{at}" for at in range(words)) + "." for index in range(count)]
 
 
-@settings(max_examples=100)
-@given(PROSE)
-def test_sentences_cover_the_text_in_order(text):
-    bounds = split_sentences(text)
-    assert "".join(text[start:end] for start, end in bounds) == text
-    assert all(start < end for start, end in bounds)
-    if text.strip():
-        assert all(text[start:end].strip() for start, end in bounds[:-1])
+@st.composite
+def answers(draw):
+    texts = draw(st.lists(PIECES, max_size=6))
+    modes = draw(st.lists(st.sampled_from(Mode), min_size=len(texts), max_size=len(texts)))
+    return [
+        Shown(
+            text=text,
+            level=draw(st.integers(0, 2)),
+            mode=mode,
+            similarity=draw(st.floats(-1, 1)),
+        )
+        for text, mode in zip(texts, modes, strict=True)
+    ]
 
 
-@pytest.mark.parametrize(
-    ("text", "sentences"),
-    [
-        ("", []),
-        ("One. Two! Three? Four", ["One. ", "Two! ", "Three? ", "Four"]),
-        ("Title\nBody one. Body two.\n", ["Title\n", "Body one. ", "Body two.\n"]),
-        ("Ask Dr. Weber or Mr. Ito. Then go.", ["Ask Dr. Weber or Mr. Ito. ", "Then go."]),
-        ("He said 'Go.' Then left.", ["He said 'Go.' ", "Then left."]),
-        ("Use e.g. Paper. J. Weber agrees.", ["Use e.g. Paper. ", "J. Weber agrees."]),
-        ("It costs 3.50 euros. then lower case", ["It costs 3.50 euros. then lower case"]),
-        ("\n\nLate", ["\n\nLate"]),
-    ],
-)
-def test_where_sentences_end(text, sentences):
-    assert [text[start:end] for start, end in split_sentences(text)] == sentences
+def same_as(shown, mode):
+    return [Shown(text=s.text, level=s.level, mode=mode, similarity=s.similarity) for s in shown]  # fmt: skip
 
 
-def test_only_the_sentence_that_answers_is_kept():
+# What is kept. ------------------------------------------------------------------------------------------------------
+
+
+def test_the_sentence_that_answers_is_kept_and_others_go():
     kept = one(LONG)
-    assert kept.text == f"[…] {ANSWER} […]"
-    assert kept.sentences_cut == 6
-    assert kept.share == round(len(ANSWER) / len(LONG), 4)
+    assert ANSWER in kept.text
+    assert kept.share < 0.6
+    assert kept.cut.sentences > 8
 
 
-@pytest.mark.parametrize("cut", [True, False])
-def test_cut_false_keeps_the_text_whole(cut):
-    kept = one(LONG, cut=cut)
-    assert (kept.text == LONG.strip()) is not cut
-    assert (kept.share == 1.0) is not cut
-    assert (kept.sentences_cut == 0) is not cut
+def test_off_keeps_the_text_whole():
+    kept = one(LONG, mode=Mode.OFF)
+    assert (kept.text, kept.share, kept.cut.sentences, kept.cut.ranges) == (
+        LONG.strip(),
+        1.0,
+        0,
+        (),
+    )
 
 
+@pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("query", ["parking garage", "the of and", "???", ""])
-def test_a_text_sharing_no_word_with_the_question_is_kept_whole(query):
-    kept = one(LONG, query=query)
-    assert (kept.text, kept.share, kept.sentences_cut) == (LONG.strip(), 1.0, 0)
+def test_wording_that_is_nowhere_costs_nothing(mode, query):
+    """All sentences are as good, so all stay."""
+    assert one(LONG, query=query, mode=mode).text == LONG.strip()
 
 
-@pytest.mark.parametrize("text", [ANSWER + FILLER, FILLER + ANSWER + FILLER * 1, ANSWER])
-def test_a_short_text_is_kept_whole(text):
+@pytest.mark.parametrize("text", [ANSWER + FILLER, FILLER + ANSWER + FILLER, ANSWER])
+def test_a_short_answer_is_kept_whole(text):
     assert one(text).text == text.strip()
 
 
 def test_kept_sentences_stay_in_order_with_a_mark_for_each_gap():
     first, second = "The notice period is one month. ", "A second notice period is two months. "
-    text = first + FILLER * 2 + second + FILLER * 3
-    assert one(text).text == f"{first}{CUT_MARK}{second}{CUT_MARK}".strip()
+    kept = one(FILLER * 8 + first + FILLER * 9 + second + FILLER * 9)
+    assert kept.text.index(first.strip()) < kept.text.index(second.strip())
+    assert kept.text.count(CUT_MARK.strip()) == len(kept.cut.ranges) > 1
 
 
-def test_a_heading_and_what_a_sentence_refers_to_come_along():
+def test_a_heading_comes_along_with_what_stands_under_it():
     heading = "Leaving the company\n"
-    refers = "The contract names a date. It is the end of the notice period. "
-    text = FILLER * 3 + heading + ANSWER + FILLER * 3 + refers + FILLER
-    kept = one(text, query="notice period months").text
-    assert heading + ANSWER in kept
-    assert refers in kept
-    assert "canteen" not in kept
+    assert heading + ANSWER in one(FILLER * 12 + "\n" + heading + ANSWER + FILLER * 12).text
 
 
-def test_weak_sentences_go_when_there_is_a_strong_one():
-    strong, weak = "Alpha beta gamma delta epsilon. ", "Only alpha here in this one. "
-    text = FILLER * 3 + strong + FILLER + weak + FILLER * 3
-    assert one(text, query="alpha beta gamma delta epsilon").text == f"[…] {strong} […]"
-    assert one(text, query="alpha beta").text == f"[…] {strong}{CUT_MARK}{weak} […]"
+def test_a_sentence_under_a_heading_that_answers_is_kept():
+    told = "Three months for engineers. "
+    text = FILLER * 12 + "\nNotice period\n" + told + "\n\nLunch\n" + FILLER * 12
+    assert "Notice period\n" + told in one(text).text
+
+
+def test_neighbours_come_only_when_there_is_room_for_what_is_nearer():
+    """A neighbour of what answers is nearer than anything else, but not nearer than what has the words itself."""
+    told = "It was three months before. "
+    only = FILLER * 12 + ANSWER + told + FILLER * 12
+    assert ANSWER + told in one(only, mode=Mode.STRICT).text
+    many = (FILLER * 3 + ANSWER + told) * 12
+    assert told not in one(many, mode=Mode.STRICT).text
+
+
+def test_the_best_of_all_texts_count_not_of_each():
+    others = ["The lift is out of order again. " * 20, "Parking is free for guests. " * 20]
+    texts = [Shown(text=text, mode=Mode.STRICT) for text in (LONG, *others)]
+    kept = minimize(texts, "notice period", budgets={0: UNLIMITED}, limit=3)
+    assert ANSWER in kept[0].text
+    assert kept[1] == kept[2] == LeftOut(Fate.NOT_ANSWERING)
+
+
+def test_in_balanced_the_first_three_keep_at_least_a_sentence():
+    others = [f"The lift {at} is out of order again, and so it stays. " * 15 for at in range(4)]
+    texts = [Shown(text=text) for text in (LONG * 2, *others)]
+    kept = minimize(texts, "notice period", budgets={0: UNLIMITED}, limit=5)
+    assert [isinstance(item, MinimalText) for item in kept] == [True, True, True, False, False]
+    assert kept[3] == LeftOut(Fate.NOT_ANSWERING)
+    assert 0 < kept[1].share < 0.2
+
+
+def test_of_equal_words_those_in_the_nearer_text_stay():
+    texts = [Shown(text=f"{FILLER * 9}The {name} has a notice board. {FILLER * 9}", similarity=score) for name, score in (("lobby", 0.1), ("office", 0.9))]  # fmt: skip
+    kept = minimize(texts, "notice", budgets={0: UNLIMITED}, limit=2)
+    assert "office" in kept[1].text
+    assert kept[1].share > kept[0].share
+
+
+def test_the_rarer_word_decides():
+    common = "Every page names the handbook of the company in a line. "
+    rare = "Sabbatical leave is granted after seven years of service here. "
+    texts = [Shown(text=common + FILLER * 9 + rare), *(Shown(text=f"{common} {text}") for text in distinct(9))]  # fmt: skip
+    kept = minimize(texts, "handbook sabbatical", budgets={0: UNLIMITED}, limit=10)
+    assert rare.strip() in kept[0].text
+
+
+# Budgets, limit, modes: whatever comes. -----------------------------------------------------------------------------
+
+
+@settings(max_examples=150)
+@given(answers(), st.tuples(*[st.integers(0, 120)] * 3), st.integers(0, 6), st.text(max_size=20))
+def test_budgets_and_limit_hold_and_what_is_kept_is_a_part_in_order(shown, budgets, limit, query):
+    told = minimize(shown, f"notice {query}", budgets=dict(enumerate(budgets)), limit=limit)
+    kept = [item for item in told if isinstance(item, MinimalText)]
+    assert len(told) == len(shown)
+    assert len(kept) <= limit
+    repeated = near_duplicates([each.text for each in shown])
+    for index, (each, item) in enumerate(zip(shown, told, strict=True)):
+        is_repeated = isinstance(item, LeftOut) and item.fate is Fate.NEAR_DUPLICATE
+        if item != LeftOut(Fate.LIMIT):
+            assert is_repeated == (index in repeated)
+        if isinstance(item, MinimalText):
+            is_part(each.text, item)
+    for level, budget in enumerate(budgets):
+        spent = [tokens_of(i.text) for i, own in zip(told, shown, strict=True) if isinstance(i, MinimalText) and own.level == level]  # fmt: skip
+        assert sum(spent) <= budget
+
+
+def is_part(text, item):
+    """What is shown and what is named as cut are together the text."""
+    assert 0 < item.share <= 1
+    pieces, at = [], 0
+    for start, end in item.cut.ranges:
+        assert at <= start < end <= len(text)
+        pieces.append(text[at:start])
+        at = end
+    pieces.append(text[at:])
+    assert CUT_MARK.join(pieces).strip() == item.text
+    cut = sum(end - start for start, end in item.cut.ranges)
+    assert item.cut.tokens == cut // 4
+    assert (item.cut.sentences == 0) == (cut == 0)
 
 
 @settings(max_examples=100)
-@given(PROSE, st.integers(0, 200))
-def test_the_budget_and_the_share_of_one_text(text, budget):
-    kept = minimal_text(text, WEIGHTS, budget)
-    if kept is None:
-        return
-    assert tokens_of(kept.text) <= budget
-    assert 0 < kept.share <= 1
-    if kept.sentences_cut == 0:
-        assert (kept.text, kept.share) == (text.strip(), 1.0)
-    at = 0
-    for piece in kept.text.split(CUT_MARK.strip()):
-        assert piece.strip() in text[at:]
-        at = text.index(piece.strip(), at) + len(piece.strip())
+@given(answers(), st.text(max_size=20))
+def test_strict_keeps_no_more_than_balanced_and_balanced_no_more_than_off(shown, query):
+    asked = f"notice {query}"
+    least = None
+    for mode in (Mode.OFF, Mode.BALANCED, Mode.STRICT):
+        told = minimize(same_as(shown, mode), asked, budgets=dict.fromkeys(range(3), UNLIMITED), limit=9)  # fmt: skip
+        kept = [set(range(len(s.text))) - {at for a, b in i.cut.ranges for at in range(a, b)} if isinstance(i, MinimalText) else set() for s, i in zip(shown, told, strict=True)]  # fmt: skip
+        assert least is None or all(now <= before for now, before in zip(kept, least, strict=True))
+        least = kept
+
+
+@settings(max_examples=60)
+@given(answers())
+def test_off_returns_everything_but_duplicates_and_what_is_empty(shown):
+    told = minimize(same_as(shown, Mode.OFF), "notice", budgets=dict.fromkeys(range(3), UNLIMITED), limit=9)  # fmt: skip
+    for each, item in zip(shown, told, strict=True):
+        if isinstance(item, MinimalText):
+            assert item.text == each.text.strip()
+        else:
+            assert item.fate is Fate.NEAR_DUPLICATE or not each.text
+
+
+@settings(max_examples=60)
+@given(answers(), st.integers(0, 5))
+def test_what_comes_after_the_limit_changes_nothing(shown, limit):
+    """Those past it were found, too; what was taken must not depend on them."""
+    first = minimize(shown, "notice canteen", budgets=dict.fromkeys(range(3), UNLIMITED), limit=limit)  # fmt: skip
+    ended = next((at for at, item in enumerate(first) if item == LeftOut(Fate.LIMIT)), None)
+    if ended is not None and Fate.NOT_ANSWERING not in [getattr(i, "fate", None) for i in first]:
+        again = minimize(shown[:ended], "notice canteen", budgets=dict.fromkeys(range(3), UNLIMITED), limit=limit)  # fmt: skip
+        assert again == first[:ended]
 
 
 def test_a_cut_text_never_costs_more_than_its_budget():
     for length in range(20, 60):
         answer = "Notice " + "x" * length + ". "
-        text = FILLER * 3 + answer + FILLER * 3
+        text = FILLER * 12 + answer + FILLER * 12
         for budget in range(20):
             kept = one(text, query="notice", budget=budget)
-            assert kept is None or tokens_of(kept.text) <= budget, (length, budget)
+            assert isinstance(kept, LeftOut) or tokens_of(kept.text) <= budget, (length, budget)
 
 
 def test_under_a_small_budget_the_best_sentences_stay():
@@ -156,61 +244,24 @@ def test_under_a_small_budget_the_best_sentences_stay():
     assert kept.text == f"[…] {best} […]"
 
 
-def test_no_room_for_one_sentence_means_nothing():
-    assert one(LONG, budget=5) is None
-    assert one(LONG, budget=0) is None
-    assert one("") is None
+@pytest.mark.parametrize("mode", Mode)
+def test_no_room_for_one_sentence_means_nothing(mode):
+    assert one(LONG, budget=5, mode=mode) == LeftOut(Fate.BUDGET)
+    assert one(LONG, budget=0, mode=mode) == LeftOut(Fate.BUDGET)
+    assert isinstance(one("", mode=mode), LeftOut)
 
 
 def test_the_budget_of_a_level_is_shared_by_its_texts_and_no_others():
-    texts = [text + "." for text in distinct(4)]
-    cost = tokens_of(texts[0])
-    kept = minimize(texts, "q", levels=[1, 1, 2, 1], budgets={1: cost + 5, 2: cost + 5}, limit=9)
+    texts = [Shown(text=t, level=n, mode=Mode.OFF) for t, n in zip(distinct(4), [1, 1, 2, 1], strict=True)]  # fmt: skip
+    cost = tokens_of(texts[0].text)
+    kept = minimize(texts, "q", budgets={1: cost + 5, 2: cost + 5}, limit=9)
     full = LeftOut(Fate.BUDGET)
-    assert [item if isinstance(item, LeftOut) else True for item in kept] == [
-        True,
-        full,
-        True,
-        full,
-    ]
-
-
-@settings(max_examples=100)
-@given(
-    st.lists(st.tuples(PROSE, st.integers(0, 2)), max_size=6),
-    st.tuples(*[st.integers(0, 120)] * 3),
-    st.integers(0, 6),
-    st.booleans(),
-)
-def test_budgets_and_limit_hold(items, budgets, limit, cut):
-    levels = [level for _, level in items]
-    texts = [text for text, _ in items]
-    told = minimize(
-        texts,
-        "notice canteen",
-        levels=levels,
-        budgets=dict(enumerate(budgets)),
-        limit=limit,
-        cut=cut,
-    )
-    kept = [None if isinstance(item, LeftOut) else item for item in told]
-    assert len(kept) == len(texts)
-    assert sum(item is not None for item in kept) <= limit
-    repeated = near_duplicates(texts)
-    for index, item in enumerate(told):
-        is_repeated = isinstance(item, LeftOut) and item.fate is Fate.NEAR_DUPLICATE
-        assert is_repeated == (index in repeated)
-        assert not is_repeated or item.other == repeated[index] < index
-    for level, budget in enumerate(budgets):
-        spent = [
-            tokens_of(i.text) for i, own in zip(kept, levels, strict=True) if i and own == level
-        ]
-        assert sum(spent) <= budget
+    assert [i if isinstance(i, LeftOut) else True for i in kept] == [True, full, True, full]
 
 
 def test_the_limit_counts_what_is_given_not_what_is_skipped():
     texts = [*distinct(1), *distinct(4)]
-    kept = minimize(texts, "q", levels=[0] * 5, budgets={0: UNLIMITED}, limit=3)
+    kept = minimize([Shown(text=t, mode=Mode.OFF) for t in texts], "q", budgets={0: UNLIMITED}, limit=3)  # fmt: skip
     assert [item if isinstance(item, LeftOut) else item.text for item in kept] == [
         texts[0],
         LeftOut(Fate.NEAR_DUPLICATE, 0),
@@ -218,6 +269,16 @@ def test_the_limit_counts_what_is_given_not_what_is_skipped():
         texts[3],
         LeftOut(Fate.LIMIT),
     ]
+
+
+def test_none_are_asked_for():
+    assert minimize([Shown(text=ANSWER)], "q", budgets={0: UNLIMITED}, limit=0) == [
+        LeftOut(Fate.LIMIT)
+    ]
+    assert minimize([], "q", budgets={}, limit=3) == []
+
+
+# Words. -------------------------------------------------------------------------------------------------------------
 
 
 def test_near_duplicates_of_an_earlier_text_go():
@@ -237,7 +298,7 @@ def test_short_texts_are_duplicates_only_when_their_words_are_equal():
     assert near_duplicates(["Yes, we do", "yes we do!", "no we do", "", "..."]) == {1: 0, 4: 3}
 
 
-@given(PROSE)
+@given(PIECES)
 def test_a_text_is_a_duplicate_of_itself(text):
     assert near_duplicates([text, text]) == {1: 0}
 
@@ -252,16 +313,8 @@ def test_tokens_are_a_quarter_of_the_characters_and_at_least_one(text):
     [
         *(("policies", "polic"), ("notices", "notic"), ("working", "work"), ("worked", "work")),
         *(("quickly", "quick"), ("documentation", "document"), ("is", "is"), ("sing", "sing")),
-        *(("bees", "bee"), ("calculations", "calcul")),
+        *(("bees", "bee"), ("calculations", "calcul"), ("phrase", "phras"), ("phrased", "phras")),
     ],
 )  # fmt: skip
 def test_stems(word, expected):
     assert stem(word) == expected
-
-
-def test_the_rarer_word_decides():
-    common = "Every page names the handbook of the company in a line. "
-    rare = "Sabbatical leave is granted after seven years of service here. "
-    texts = [common * 1 + FILLER * 5 + rare, *(f"{common} {text}" for text in distinct(30))]
-    kept = minimize(texts, "handbook sabbatical", levels=[0] * 31, budgets={0: UNLIMITED}, limit=1)
-    assert kept[0].text == f"[…] {rare}".strip()
