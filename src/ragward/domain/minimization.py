@@ -171,7 +171,7 @@ def minimize(
         kept = _minimal(one, least.get(shown.mode, -math.inf), room[shown.level], stands=stands)
         if isinstance(kept, MinimalText):
             room[shown.level] -= tokens_of(kept.text)
-            left -= 1
+        left -= kept != LeftOut(Fate.BUDGET)  # what does not answer is not made up for
         out.append(kept)
     return out
 
