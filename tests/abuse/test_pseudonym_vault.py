@@ -22,6 +22,7 @@ from ragward.domain.errors import (
     UnavailableError,
 )
 from ragward.domain.explanation import AskedAbout
+from ragward.domain.handling import Mode
 from ragward.domain.keys import USES_OF, KeyRole
 from ragward.domain.outputs import OutputToInspect
 from ragward.domain.passages import RetrievalRequest
@@ -102,7 +103,7 @@ def database(ragward):
 
 
 def answered(ragward, name, purpose=""):
-    request = RetrievalRequest(query="voltage laboratory", purpose=purpose, minimize=False)
+    request = RetrievalRequest(query="voltage laboratory", purpose=purpose, minimize=Mode.OFF)
     return "\n".join(p.text for p in ragward.retrieve(asked_by(name), request).passages)
 
 
@@ -209,7 +210,7 @@ def test_an_answer_writes_once_whatever_it_holds_and_a_second_one_not_at_all(rag
 
 def test_a_stewards_rehearsal_writes_nothing(ragward):
     about = AskedAbout(principal="user:acme/ben", application=company.APPLICATION)
-    request = RetrievalRequest(query="voltage laboratory", minimize=False)
+    request = RetrievalRequest(query="voltage laboratory", minimize=Mode.OFF)
     seen = ragward.retrieval.rehearse(
         company.subject("steward"), about, request, lambda permit: permit
     )
@@ -243,7 +244,7 @@ def test_where_the_vault_cannot_be_written_values_are_removed(ragward, part, fai
     broken = _Failing(getattr(disclosure.vault, part), failing, error)
     disclosure = replace(disclosure, vault=replace(disclosure.vault, **{part: broken}))
     flow = type(ragward.retrieval)(replace(ragward.retrieval._ports, disclosure=disclosure))
-    request = RetrievalRequest(query="voltage laboratory", minimize=False)
+    request = RetrievalRequest(query="voltage laboratory", minimize=Mode.OFF)
     passages = flow.retrieve(asked_by("ben"), request).passages
     assert sum(p.removed["EMAIL_ADDRESS"] for p in passages) == 4
     assert not any("@acme" in p.text or TOKEN.search(p.text) for p in passages)
@@ -255,7 +256,7 @@ def test_a_process_that_only_answers_makes_no_keys_and_removes_new_values(ragwar
     limited = LimitedKeyring(ragward.keyring, USES_OF[KeyRole.QUERY])
     only = replace(disclosure, vault=replace(disclosure.vault, keyring=limited))
     flow = type(ragward.retrieval)(replace(ragward.retrieval._ports, disclosure=only))
-    request = RetrievalRequest(query="voltage laboratory", minimize=False)
+    request = RetrievalRequest(query="voltage laboratory", minimize=Mode.OFF)
 
     def seen():
         return "".join(p.text for p in flow.retrieve(asked_by("ben"), request).passages)

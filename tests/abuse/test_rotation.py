@@ -13,6 +13,7 @@ from ragward.domain.access import Application
 from ragward.domain.corpus import DocumentState, Pending, SourceDocument
 from ragward.domain.envelope import KeyPurpose
 from ragward.domain.errors import RagwardError, UnavailableError
+from ragward.domain.handling import Mode
 from ragward.domain.keys import KEKState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
@@ -81,7 +82,7 @@ def ragward(filled, tmp_path):
 
 def readable(ragward):
     request = RetrievalRequest(
-        query="calibration of the sensor", limit=50, max_passages_per_document=5, minimize=False
+        query="calibration of the sensor", limit=50, max_passages_per_document=5, minimize=Mode.OFF
     )
     return len({p.document_id for p in ragward.retrieve(asked_by("ann"), request).passages})
 

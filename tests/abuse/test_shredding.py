@@ -15,6 +15,7 @@ from ragward import installation
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.envelope import KeyPurpose
 from ragward.domain.errors import RagwardError, UnavailableError
+from ragward.domain.handling import Mode
 from ragward.domain.keys import Reading
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
@@ -103,7 +104,7 @@ def finish(ragward, receipt, gone=(), *, wait=True):
 
 def texts(ragward, name="ann"):
     request = RetrievalRequest(
-        query="known sentence case", limit=50, max_passages_per_document=50, minimize=False
+        query="known sentence case", limit=50, max_passages_per_document=50, minimize=Mode.OFF
     )
     return " ".join(p.text for p in ragward.retrieve(asked_by(name), request).passages)
 
