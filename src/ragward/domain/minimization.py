@@ -34,7 +34,7 @@ _NEIGHBOUR_SHARE: Final = 0.2
 _HEADING_SHARE: Final = 0.2
 _NEARLY: Final = 0.65
 _STANDING: Final = 3
-_CHOSEN_SHARE: Final = {Mode.BALANCED: 0.39, Mode.STRICT: 0.22}
+_CHOSEN_SHARE: Final = {Mode.BALANCED: 0.37, Mode.STRICT: 0.22}
 _CHOSEN_CHARACTERS: Final = {Mode.BALANCED: 800, Mode.STRICT: 600}
 _STOP: Final = frozenset(
     [
