@@ -1,6 +1,6 @@
 """Trains the name detector's head and writes it where the package looks for it, with its digest: `make pii-model`.
 
-Two minutes on two cores. Sums depend on the number of threads, so the bytes may differ; what is found may not differ much
+Minutes of CPU time, most of it embedding (docs/personal-data.md). Sums depend on the number of threads, so the bytes may differ; what is found may not differ much
 (tests/unit/adapters/test_names.py). The generated texts are always the same: their digest is in the manifest.
 """
 

@@ -19,6 +19,9 @@ def upgrade() -> None:
     """Adds what 0002 lacks."""
     _screening()
     _fingerprints()
+    _vector_marks()
+    _pseudonyms()
+    _key_ledger()
 
 
 def _screening() -> None:
@@ -46,6 +49,62 @@ def _fingerprints() -> None:
     _row_level_security("fingerprints")
 
 
+def _vector_marks() -> None:
+    """Which documents moved since somebody last looked: what holds sealed vectors in memory follows the catalog by it."""
+    for table in ("tenants", "documents"):
+        op.add_column(
+            table,
+            sa.Column("vector_mark", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        )
+    op.create_index("documents_vector_mark", "documents", ["tenant", "vector_mark"], unique=False)
+
+
+def _pseudonyms() -> None:
+    """Random pseudonyms, which can be erased: a keyed tag of the value, the token, the value under a key of its own."""
+    op.create_table(
+        "pseudonyms",
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("tag", sa.LargeBinary(), nullable=False),
+        sa.Column("token", TEXT, nullable=False),
+        sa.Column("purpose", TEXT, nullable=False),
+        sa.Column("entity_type", TEXT, nullable=False),
+        sa.Column("dek_id", TEXT, nullable=False),
+        sa.Column("kek_id", TEXT, nullable=False),
+        sa.Column("kek_version", sa.BigInteger(), nullable=False),
+        sa.Column("wrapped_dek", sa.LargeBinary(), nullable=False),
+        sa.Column("blob", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "tag"),
+        sa.UniqueConstraint("tenant", "token"),
+    )
+    _row_level_security("pseudonyms")
+
+
+def _key_ledger() -> None:
+    """Which KEKs a DEK was under before (of older rows nobody knows), which may not be used any more, what was shredded."""
+    op.add_column("versions", sa.Column("earlier_keks", TEXT, nullable=True))
+    op.create_table(
+        "retired_keks",
+        sa.Column("kek_id", TEXT, nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kek_id", "version"),
+    )
+    op.create_table(
+        "shreddings",
+        sa.Column("receipt_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("done", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("body", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("receipt_id"),
+    )
+    op.create_index("shreddings_tenant", "shreddings", ["tenant", "at"], unique=False)
+    for table in ("retired_keks", "shreddings"):
+        _row_level_security(table)
+
+
 def _row_level_security(table: str) -> None:
     """As 0002 has it for the tables before (`adapters/catalog_sql/row_security.py`)."""
     if op.get_bind().dialect.name != "postgresql":
@@ -60,5 +119,5 @@ def _row_level_security(table: str) -> None:
 
 
 def downgrade() -> None:
-    """Findings and fingerprints would be forgotten."""
+    """Findings, fingerprints, what was shredded, and under which keys nothing may be stored, would be forgotten."""
     raise RuntimeError("there is no way down: restore a backup")

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from ragward.adapters.model_manifest import ModelFiles, ModelManifest
 from ragward.canary import ModelCanary, require_accepted
@@ -20,8 +20,10 @@ from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.disclosure import DisclosureRules
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
+from ragward.domain.handling import Handling, sealed_levels
 from ragward.domain.jobs import JobItem
 from ragward.domain.keys import USES_OF, KeyRole, KeyUse
+from ragward.domain.labels import Classification
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.domain.policy_review import SeparatedDuties
 from ragward.evaluation import Evaluation, EvaluationPorts
@@ -36,11 +38,13 @@ from ragward.ports import (
     Catalog,
     Chunker,
     ChunkIndex,
+    ChunkSearch,
     Clock,
     Embedder,
     EpochTokens,
     Finder,
     IdentityVerifier,
+    KeyLedger,
     Keyring,
     Limiter,
     PolicyDecisionPoint,
@@ -50,9 +54,17 @@ from ragward.protection import Protection
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
+from ragward.rescreening import Rescreening, RescreeningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
+from ragward.rotation import Rotation, RotationPorts
 from ragward.settings import Settings, outgoing_hosts
+from ragward.shredding import Shredding, ShreddingPorts
 from ragward.stewardship import Stewardship, StewardshipPorts
+from ragward.vault import PseudonymVault
+from ragward.vectors import VectorOpener
+
+if TYPE_CHECKING:
+    from ragward.adapters.owner_client import Owner
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
 CLI_CLIENT_ID: Final = "ragward-cli"
@@ -91,9 +103,12 @@ class Ragward:
     retrieval: Retrieval
     disclosure: Disclosure
     rescanning: Rescanning
+    rescreening: Rescreening
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
+    rotation: Rotation
+    shredding: Shredding
     evaluation: Evaluation
     outputs: Outputs
     explainer: Explainer
@@ -101,10 +116,12 @@ class Ragward:
     provisioning: Provisioning
     catalog: Catalog
     index: ChunkIndex
+    sealed: ChunkSearch
     index_sync: IndexSync
     keyring: Keyring
     epoch_tokens: EpochTokens
     embedder: Embedder
+    handling: Handling
     model_files: ModelFiles
     audit: AuditLog
     limiter: Limiter
@@ -156,6 +173,7 @@ class Ragward:
         server = OwnerServer(
             self.settings.data_dir,
             index=self.index,
+            sealed=self.sealed,
             audit=self.audit,
             limiter=self.limiter,
             model_digest=self.embedder.model_digest,
@@ -174,12 +192,20 @@ class Ragward:
         return {name: _outcome(check) for name, check in checks.items()}
 
     def degraded(self) -> list[str]:
-        """What works only in part: `rewrap_pending` while documents wait for their key, and cannot be read."""
+        """What works only in part: `rewrap_pending` while documents wait for their key, and cannot be read; or is under way:
+        `rotation_pending`, while everything can be read."""
         try:
-            waiting = self.catalog.count_pending()
+            found = [f"{pending.value}_pending" for pending in sorted(self.catalog.count_pending())]
         except UnavailableError:
             return []  # `readiness` says so
-        return [f"{pending.value}_pending" for pending in sorted(waiting)]
+        return found + (["rotation_pending"] if self.rotations_waiting() else [])
+
+    def rotations_waiting(self) -> int:
+        """KEKs that are being rotated; 0 for a process that may not look."""
+        try:
+            return self.rotation.waiting()
+        except UnavailableError:
+            return 0
 
 
 def _outcome(check: Callable[[], object]) -> str:
@@ -214,12 +240,12 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     clock = given.clock or SystemClock()
     keyring = given.keyring or _closing(open_keyring(settings), stack)
     catalog = given.catalog or open_catalog(settings, stack)
-    embedder = given.embedder or _embedder(settings)
+    embedder = given.embedder or open_embedder(settings)
     require_accepted(catalog, embedder.model_digest)
     held = _held(settings, given, keyring, embedder, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
-    audit, index = held.audit, held.index
+    audit = held.audit
     cipher = AESGCMCipher()
     redactor = PresidioRedactor()
     classifier = RuleClassifier.from_file(policies / "classification.yaml")
@@ -245,17 +271,25 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         redactor=redactor,
         handling=load_handling(policies / "handling.toml"),
     )
+    opener = VectorOpener(keyring=LimitedKeyring(keyring, {KeyUse.VECTORS}), cipher=cipher)
+    barred = sealed_levels(protection.handling)
+    sealed = _sealed(settings, held, catalog, opener, recorder, keyring, barred, stack)
+    index = held.index_with(sealed)
     index_sync = IndexSync(
-        catalog=catalog,
-        index=index,
-        keyring=LimitedKeyring(keyring, {KeyUse.VECTORS}),
-        cipher=cipher,
-        recorder=recorder,
+        catalog=catalog, index=index, opener=opener, sealed=barred, recorder=recorder
     )
+    if held.is_ours:
+        index_sync.adopt()
     identity = given.identity or _identity(settings, catalog, clock)
     disclosure = Disclosure(
         rules=rules,
         tokens=AESSIVPseudonyms(lambda: keyring.mac_key("pseudonym")),
+        vault=PseudonymVault(
+            store=catalog,
+            keyring=LimitedKeyring(keyring, {KeyUse.WRAP, KeyUse.UNWRAP}),
+            cipher=cipher,
+            clock=clock,
+        ),
         finder=finder,
         pdp=pdp,
         recorder=recorder,
@@ -297,7 +331,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         StewardshipPorts(
             catalog=catalog,
             pdp=pdp,
-            keyring=LimitedKeyring(keyring, {KeyUse.ADMINISTER}),
+            keyring=LimitedKeyring(keyring, ()),
             index_sync=index_sync,
             recorder=recorder,
             audit=audit,
@@ -327,6 +361,44 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             clock=clock,
         )
     )
+    rescreening = Rescreening(
+        RescreeningPorts(
+            catalog=catalog,
+            pdp=pdp,
+            screener=screener,
+            protection=protection,
+            index_sync=index_sync,
+            recorder=recorder,
+            clock=clock,
+        )
+    )
+    ledger = open_ledger(settings, clock, stack)
+    rotation = Rotation(
+        RotationPorts(
+            keyring=LimitedKeyring(keyring, {KeyUse.REWRAP, KeyUse.ADMINISTER}),
+            ledger=ledger,
+            pdp=pdp,
+            recorder=recorder,
+            clock=clock,
+            rotate_after_days=settings.rotate_after_days,
+            grace_seconds=settings.request_seconds,
+        )
+    )
+    shredding = Shredding(
+        ShreddingPorts(
+            catalog=catalog,
+            ledger=ledger,
+            keyring=LimitedKeyring(keyring, {KeyUse.ADMINISTER}),
+            rotation=rotation,
+            index_sync=index_sync,
+            pdp=pdp,
+            recorder=recorder,
+            audit=audit,
+            clock=clock,
+            handling=protection.handling,
+            indexed_in_clear=frozenset(Classification) - barred,
+        )
+    )
     evaluation = Evaluation(
         EvaluationPorts(
             limiter=held.limiter,
@@ -347,6 +419,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             finder=finder,
             screener=screener,
             protection=protection,
+            disclosure=disclosure,
             audit=audit,
             limiter=held.limiter,
             recorder=recorder,
@@ -382,9 +455,12 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "retrieval": retrieval,
         "disclosure": disclosure,
         "rescanning": rescanning,
+        "rescreening": rescreening,
         "ingestion": ingestion,
         "stewardship": stewardship,
         "relabelling": relabelling,
+        "rotation": rotation,
+        "shredding": shredding,
         "evaluation": evaluation,
         "outputs": outputs,
         "explainer": explainer,
@@ -392,10 +468,12 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "provisioning": provisioning,
         "catalog": catalog,
         "index": index,
+        "sealed": sealed,
         "index_sync": index_sync,
         "keyring": keyring,
         "epoch_tokens": epoch_tokens,
         "embedder": embedder,
+        "handling": protection.handling,
         "model_files": ModelFiles(*_model(settings, given)),
         "audit": audit,
         "limiter": held.limiter,
@@ -412,7 +490,22 @@ class _Held:
     audit: AuditLog
     index: ChunkIndex
     limiter: Limiter
-    is_ours: bool
+    embedder: Embedder
+    owner: Owner | None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process is the one that holds it."""
+        return self.owner is None
+
+    def index_with(self, sealed: ChunkSearch) -> ChunkIndex:
+        """The index that flows use; the owner's is whole already."""
+        from ragward.adapters.index_merged import MergedChunkIndex
+        from ragward.adapters.owner_client import OwnerChunkIndex
+
+        if isinstance(self.index, OwnerChunkIndex):
+            return self.index
+        return MergedChunkIndex(self.index, sealed)
 
 
 def _held(
@@ -426,7 +519,8 @@ def _held(
             audit=given.audit or open_audit(settings, keyring, stack),
             index=given.index or _index(settings, embedder, stack),
             limiter=given.limiter or _limiter(settings),
-            is_ours=True,
+            embedder=embedder,
+            owner=None,
         )
     stack.callback(owner.close)
     own_index = _index(settings, embedder, stack) if settings.qdrant_url else None
@@ -434,8 +528,40 @@ def _held(
         audit=given.audit or OwnerAuditLog(owner),
         index=given.index or own_index or OwnerChunkIndex(owner),
         limiter=given.limiter or OwnerLimiter(owner),
-        is_ours=False,
+        embedder=embedder,
+        owner=owner,
     )
+
+
+def _sealed(
+    settings: Settings,
+    held: _Held,
+    catalog: Catalog,
+    opener: VectorOpener,
+    recorder: Recorder,
+    keyring: Keyring,
+    levels: frozenset[Classification],
+    stack: ExitStack,
+) -> ChunkSearch:
+    """Decrypted vectors are in the memory of one process only, the owner's."""
+    if held.owner is not None:
+        from ragward.adapters.owner_client import OwnerChunkSearch
+
+        return OwnerChunkSearch(held.owner)
+    from ragward.adapters.index_sealed import SealedChunkIndex
+
+    sealed = SealedChunkIndex(
+        catalog,
+        opener,
+        recorder,
+        recorder.clock,
+        keyring.status,
+        sealed=levels,
+        dimension=held.embedder.dimension,
+        max_bytes=settings.sealed_memory_mb * 2**20,
+        idle_seconds=settings.sealed_idle_seconds,
+    )
+    return _closing(sealed, stack)
 
 
 def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]:
@@ -524,6 +650,13 @@ def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:
     return _closing(SQLCatalog.open(settings.catalog_url), stack)
 
 
+def open_ledger(settings: Settings, clock: Clock, stack: ExitStack | None = None) -> KeyLedger:
+    """The catalog's side of keys. Raises `unavailable.catalog`."""
+    from ragward.adapters.catalog_sql.key_ledger import SQLKeyLedger
+
+    return _closing(SQLKeyLedger.open(settings.catalog_url, now=clock.now), stack)
+
+
 def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = None) -> AuditLog:
     """The audit log's one writer. Raises `config.index_owned` when another process is it."""
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
@@ -568,7 +701,8 @@ def _model_dir(settings: Settings) -> Path:
     return settings.model_dir or find_installed_model()
 
 
-def _embedder(settings: Settings) -> Embedder:
+def open_embedder(settings: Settings) -> Embedder:
+    """The embedding model. Raises `config.*`, `integrity.model`."""
     from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
     from ragward.adapters.model_manifest import ModelManifest
 
@@ -594,7 +728,7 @@ def open_canary(
     keyring = given.keyring or open_keyring(settings)
     catalog = given.catalog or open_catalog(settings, stack)
     audit = given.audit or open_audit(settings, keyring, stack)
-    embedder = given.embedder or _embedder(settings)
+    embedder = given.embedder or open_embedder(settings)
     rules = _disclosure_rules(settings.policies_dir or resource("policies"))
     return ModelCanary(
         catalog=catalog,

@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ragward.acts import require_reason
-from ragward.domain.access import Context, Grant, Subject, entitling_action
+from ragward.acts import Acts, require_reason
+from ragward.domain.access import Action, Context, Grant, Subject, entitling_action
 from ragward.domain.audit import EventType
 from ragward.domain.content import ChunkContent
-from ragward.domain.disclosure import GENERALISATIONS, DisclosureRules, Stale, Treatment
-from ragward.domain.errors import InvalidRequestError, RequestRefusedError
+from ragward.domain.disclosure import (
+    GENERALISATIONS,
+    DisclosureRules,
+    Pseudonyms,
+    Stale,
+    Treatment,
+)
+from ragward.domain.errors import (
+    ConflictError,
+    IntegrityError,
+    InvalidRequestError,
+    RequestRefusedError,
+    UnavailableError,
+)
 from ragward.domain.findings import Span
+from ragward.domain.keys import Reading
 from ragward.domain.labels import administrative
-from ragward.domain.pseudonyms import FoundToken, Payload
+from ragward.domain.passages import AuthorizedChunk
+from ragward.domain.pseudonyms import (
+    FoundToken,
+    Payload,
+    PseudonymErasure,
+    TypedValue,
+    is_vaulted,
+)
 from ragward.evidence import Recorder
 from ragward.ports import Clock, Finder, PolicyDecisionPoint, PseudonymTokens
+from ragward.vault import PseudonymVault
 
 MAX_TOKENS: Final = 200
 MAX_TEXT_CHARACTERS: Final = 100_000
 Show = Callable[[str], str | None]
+
+
+def _not_yet(_value: str) -> None:
+    """How a value of the vault's types is shown until `with_tokens` has its token: not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +66,7 @@ class Disclosure:
 
     rules: DisclosureRules
     tokens: PseudonymTokens
+    vault: PseudonymVault
     finder: Finder
     pdp: PolicyDecisionPoint
     recorder: Recorder
@@ -69,11 +96,47 @@ class Disclosure:
         return shows
 
     def _pseudonymiser(self, tenant: str, purpose: str, entity_type: str) -> Show:
+        if self.rules.types[entity_type].pseudonyms is Pseudonyms.VAULT:
+            return _not_yet
+
         def show(value: str) -> str:
-            same = " ".join(value.split())  # broken over two lines it is the same name
+            same = TypedValue.of(entity_type, value).value
             return self.tokens.issue(tenant, purpose, entity_type, Payload(value=same))
 
         return show
+
+    def with_tokens(
+        self, tenant: str, purpose: str, chunks: Sequence[AuthorizedChunk]
+    ) -> list[AuthorizedChunk]:
+        """The chunks with the vault's tokens for what is shown by them; written at once, where there are new ones.
+
+        Where the vault cannot be read or written those values are removed: an answer without them, and none with them."""
+        wanted = {
+            TypedValue.of(span.entity_type, chunk.text[span.start : span.end])
+            for chunk in chunks
+            for span in chunk.spans
+            if chunk.shown_as.get(span.entity_type) is _not_yet
+        }
+        if not wanted:
+            return list(chunks)
+        try:
+            tokens = self.vault.tokens(tenant, purpose, wanted)
+        except (UnavailableError, ConflictError):
+            return list(chunks)
+
+        def looked_up(entity_type: str) -> Show:
+            return lambda text: tokens.get(TypedValue.of(entity_type, text))
+
+        return [
+            dataclasses.replace(
+                chunk,
+                shown_as={
+                    kind: looked_up(kind) if show is _not_yet else show
+                    for kind, show in chunk.shown_as.items()
+                },
+            )
+            for chunk in chunks
+        ]
 
     def current_spans(self, content: ChunkContent, stale: Stale) -> tuple[Span, ...] | None:
         """The spans of a chunk: those stored if this detector found them, else as `stale` says; None means withhold.
@@ -117,11 +180,14 @@ class Disclosure:
         value: str | None = None
         if may:
             try:
-                value = self.tokens.read(subject.tenant, purpose, token.token).value
+                value = self._read(subject, purpose, token.token).value
             except RequestRefusedError:
                 value = None
+            except IntegrityError as damaged:
+                details = {"code": damaged.code, "token_sha256": _digest(token.token)}
+                self.recorder.record(EventType.INTEGRITY_FAILURE, subject, "dropped", details)
         details = {
-            "token_sha256": hashlib.sha256(token.token.encode()).hexdigest(),
+            "token_sha256": _digest(token.token),
             "type": token.entity_type,
             "purpose": purpose,
             "reason": reason,
@@ -129,6 +195,29 @@ class Disclosure:
         decision = "permit" if value is not None else "deny"
         self.recorder.record(EventType.PSEUDONYM_REVEALED, subject, decision, details, durable=True)
         return value
+
+    def _read(self, subject: Subject, purpose: str, token: str) -> Payload:
+        if is_vaulted(token):
+            return self.vault.read(subject.tenant, purpose, token, Reading(subject=subject))
+        return self.tokens.read(subject.tenant, purpose, token)
+
+    def erase(self, subject: Subject, erasure: PseudonymErasure, reason: str) -> int:
+        """Erases the vault's pseudonyms of a value, or one by its token; returns how many there were.
+
+        Nobody turns them back afterwards, and the value gets a new one. Needs `pseudonym:erase` in the whole tenant. Raises
+        `access.denied`, `request.invalid`, `unavailable.*`."""
+        acts = Acts(pdp=self.pdp, recorder=self.recorder, clock=self.clock)
+        acts.require_on_tenant(subject, Action.PSEUDONYM_ERASE)
+        require_reason(reason)
+        erasure.check()
+        tokens = self.vault.meant(subject.tenant, erasure)
+        details = {
+            "by": "token" if erasure.token else "value",
+            "token_sha256": [_digest(token) for token in tokens],
+            "reason": reason,
+        }
+        self.recorder.record(EventType.PSEUDONYM_ERASED, subject, "permit", details, durable=True)
+        return self.vault.store.erase_pseudonyms(subject.tenant, tokens)
 
     def _may(self, subject: Subject, entity_type: str, purpose: str) -> bool:
         if entity_type not in self.rules.types:
@@ -138,6 +227,10 @@ class Disclosure:
         action = entitling_action(Treatment.SHOWN, entity_type, purpose)
         context = Context(now=self.clock.now(), purpose=purpose)
         return self.pdp.decide(subject, action, administrative(subject.tenant), context)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def merged(spans: tuple[Span, ...]) -> tuple[Span, ...]:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ragward.domain.audit import EventType
 from ragward.domain.content import unpack_vector
 from ragward.domain.corpus import IndexPoint, OutboxItem
-from ragward.domain.envelope import PurposeKey
 from ragward.domain.errors import IntegrityError, RagwardError, UnavailableError
-from ragward.domain.keys import WrappedDEK
+from ragward.domain.labels import Classification
 from ragward.evidence import Recorder
-from ragward.ports import Catalog, ChunkIndex, Cipher, Keyring
+from ragward.ports import Catalog, ChunkIndex
+from ragward.vectors import VectorOpener, report_damaged
 
 _BATCH: Final = 256
+_SEALED: Final = "sealed-vectors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +24,21 @@ class IndexSync:
 
     catalog: Catalog
     index: ChunkIndex
-    keyring: Keyring
-    cipher: Cipher
+    opener: VectorOpener
+    sealed: frozenset[Classification]
+    """Classifications whose vectors never enter the index."""
     recorder: Recorder
 
     def run(self) -> int:
         """Works the outbox off; returns how many points were put in or taken out."""
         done = 0
         while work := self.catalog.next_work(limit=_BATCH):
-            points, gone, away = self._prepared(work)
+            barred = {item.point_id for item in work if self._is_barred(item)}
+            points, gone, away = self._prepared([i for i in work if i.point_id not in barred])
             carried = [item for item in work if item.sequence not in away]
             self.index.upsert(points)
             self.index.delete(gone)
+            self.index.expel(sorted(barred))
             self.catalog.finish_work(carried)
             done += len(carried)
             if away:
@@ -44,55 +47,57 @@ class IndexSync:
             self.index.maintain()
         return done
 
+    def vacuum(self) -> None:
+        """Works the outbox off, and has the index forget what was taken out."""
+        self.run()
+        self.index.vacuum()
+
     def rebuild(self) -> int:
         """Empties the index and fills it from the catalog."""
         self.catalog.requeue_all()
         self.index.clear()
         return self.run()
 
+    def adopt(self) -> None:
+        """Works the whole index over if it was filled under another choice of what is sealed. For the one process that has
+        an installation open, before it begins to work."""
+        chosen = ",".join(sorted(level.name for level in self.sealed))
+        self.index.maintain()  # a killed process may have left something to do
+        if self.catalog.meta(_SEALED) == chosen:
+            return
+        self.catalog.requeue_all()
+        try:
+            self.run()
+        except UnavailableError:
+            return  # what is owed stays in the outbox, and the next start comes here again
+        self.catalog.set_meta(_SEALED, chosen)
+
+    def _is_barred(self, item: OutboxItem) -> bool:
+        """Whether its document stands under a label whose vectors may not lie in the index, those of earlier versions
+        included; or the point is to be put in under one that does not verify."""
+        if item.classification is None:
+            return item.scope_id is not None
+        return item.classification in self.sealed
+
     def _prepared(self, work: Sequence[OutboxItem]) -> tuple[list[IndexPoint], list[str], set[int]]:
         """Points to put in, to take out, and entries whose key is away. A point whose vector does not verify is taken out
         and reported."""
         points: list[IndexPoint] = []
-        gone: list[str] = []
+        gone = [item.point_id for item in work if item.scope_id is None]
         away: set[int] = set()
-        keys = self._keys(work)
-        for item in work:
-            if item.scope_id is None:
-                gone.append(item.point_id)
-                continue
+        wanted = [item for item in work if item.scope_id is not None]
+        for item, opened in zip(wanted, self.opener.opened(wanted), strict=True):
+            assert item.scope_id is not None
             try:
-                vector = unpack_vector(self._opened(item, keys))
+                if isinstance(opened, RagwardError):
+                    raise opened
+                vector = unpack_vector(opened)
             except UnavailableError:
                 away.add(item.sequence)
                 continue
             except IntegrityError as damaged:
                 gone.append(item.point_id)
-                details = {
-                    "code": damaged.code,
-                    "point": item.point_id,
-                    "document": item.document_id,
-                }
-                self.recorder.record(
-                    EventType.INTEGRITY_FAILURE, None, "dropped", details, tenant=item.tenant
-                )
+                report_damaged(self.recorder, item, damaged)
                 continue
             points.append(IndexPoint(point_id=item.point_id, scope_id=item.scope_id, vector=vector))
         return points, gone, away
-
-    def _keys(self, work: Sequence[OutboxItem]) -> dict[WrappedDEK, PurposeKey | RagwardError]:
-        """The keys of the vectors to put in: each unwrapped once, none that opens a text."""
-        wraps = list(dict.fromkeys(_wrap(item) for item in work if item.scope_id is not None))
-        return dict(zip(wraps, self.keyring.vector_keys(wraps), strict=True)) if wraps else {}
-
-    def _opened(self, item: OutboxItem, keys: dict[WrappedDEK, PurposeKey | RagwardError]) -> bytes:
-        key = keys[_wrap(item)]
-        if isinstance(key, RagwardError):
-            raise key
-        return self.cipher.decrypt(
-            item.vector_blob, dek=key, dek_id=item.key.dek_id, context=item.vector_context()
-        )
-
-
-def _wrap(item: OutboxItem) -> WrappedDEK:
-    return WrappedDEK(wrapped=item.key.wrapped_dek, context=item.wrapping_context())

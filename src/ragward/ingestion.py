@@ -22,6 +22,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ragward.acts import Acts
@@ -38,6 +39,7 @@ from ragward.domain.corpus import (
     Vector,
 )
 from ragward.domain.errors import (
+    ConflictError,
     DeniedError,
     IntegrityError,
     InvalidRequestError,
@@ -161,14 +163,37 @@ class Ingestion:
             needed.append(before.label)  # it is theirs to replace
         for each in needed:
             self._require_permission(subject, each)
-        staged = self._staged(
-            source, before, extracted, scanned, vectors, label, evidence, digest, job_id
+        make = partial(
+            self._staged,
+            source,
+            before,
+            extracted,
+            scanned,
+            vectors,
+            label,
+            evidence,
+            digest,
+            job_id,
         )
-        if not same:
+        staged = make() if same else self._committed(subject, make, counts)
+        return _result(source, staged, told, counts, updated=known)
+
+    def _committed(
+        self, subject: Subject, make: Callable[[], StagedVersion], counts: Mapping[str, int]
+    ) -> StagedVersion:
+        """Recorded, stored and indexed; made once more where its KEK was rotated away meanwhile."""
+        staged = make()
+        self._record(subject, staged, counts)
+        try:
+            self._ports.catalog.commit_version(staged)
+        except ConflictError as error:
+            if error.code != "key.state":
+                raise
+            staged = make()
             self._record(subject, staged, counts)
             self._ports.catalog.commit_version(staged)
-            self._ports.index_sync.run()
-        return _result(source, staged, told, counts, updated=known)
+        self._ports.index_sync.run()
+        return staged
 
     # The flow. ------------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +26,17 @@ from ragward.bootstrap import (
 )
 from ragward.domain.access import ALL_CORPORA, Application
 from ragward.domain.audit import AuditEvent, EventType
-from ragward.domain.errors import ConfigurationError, InvalidRequestError
+from ragward.domain.errors import (
+    ConfigurationError,
+    ConflictError,
+    IntegrityError,
+    InvalidRequestError,
+    NotFoundError,
+)
 from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
-from ragward.domain.policy import Membership, PolicyRow
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_csv import read_csv
+from ragward.domain.policy_review import require_acceptable
 from ragward.ports import AuditLog, Catalog, Clock
 from ragward.settings import Settings
 
@@ -45,6 +53,7 @@ ADMINISTRATOR_ACTIONS: Final = (
     "metrics:read",
     "policy:read",
     "policy:write",
+    "pseudonym:erase",
 )
 _INITIALISED: Final = "initialised_tenant"
 _BACKUP_FILES: Final = ("catalog.db", "audit.db")
@@ -116,6 +125,43 @@ def add_tenant(
     if ragward.catalog.policy(tenant).rows:
         raise InvalidRequestError(f"tenant {tenant!r} exists", code="catalog.exists")
     _create_tenant(ragward.catalog, ragward.audit, ragward.clock, tenant, administrator, policy)
+
+
+def repair_policy(ragward: Ragward, *, tenant: str) -> int:
+    """Puts the newest version that is valid in the place of a stored policy that is not, which nobody could decide to change.
+
+    Returns the number of the version that was put back. Raises `policy.conflict` where the policy in force is valid,
+    `access.not_found` where no version is.
+    """
+    if _decidable(ragward, partial(ragward.catalog.policy, tenant)) is not None:
+        raise ConflictError("the policy in force is valid", code="policy.conflict")
+    for version in ragward.catalog.policy_versions(tenant):
+        good = _decidable(ragward, partial(_policy_of, ragward, tenant, version.number))
+        if good is not None:
+            _record(
+                ragward.audit, ragward.clock, tenant, "repair_policy", f"version {version.number}"
+            )
+            reason = f"version {version.number} put back: what was stored was not valid"
+            ragward.catalog.replace_policy(
+                tenant, good.rows, good.memberships, "operator", reason=reason
+            )
+            return version.number
+    raise NotFoundError
+
+
+def _policy_of(ragward: Ragward, tenant: str, number: int) -> PolicySnapshot:
+    return ragward.catalog.policy_version(tenant, number)[1]
+
+
+def _decidable(ragward: Ragward, read: Callable[[], PolicySnapshot]) -> PolicySnapshot | None:
+    """What `read` gives, if somebody can be decided on under it."""
+    try:
+        snapshot = read()
+        require_acceptable(snapshot)
+        ragward.pdp.check(snapshot)
+    except (InvalidRequestError, IntegrityError):
+        return None
+    return snapshot
 
 
 def register_applications(ragward: Ragward, applications: Iterable[Application]) -> None:

@@ -1,10 +1,11 @@
 """The output flow: a model's answer, before a person gets it.
 
-receipt    -> passages            only whoever got the receipt may use it
+receipt    -> passages, purpose   only whoever got the receipt may use it, and for its purpose
 passages   -> labels              as they are now: what was revoked meanwhile counts as not seen
 answer     -> withheld or not     fingerprints of what the subject may not see
 answer     -> redacted            personal data found in it now, by the strictest entitlement of the passages' labels
-redacted   -> neutralised         links that carry data out made inert, signs of injected instructions flagged
+redacted   -> revealed            pseudonyms turned back for who may, each recorded; redaction cut none
+revealed   -> neutralised         links that carry data out made inert, signs of injected instructions flagged
 all of it  -> recorded            under the receipt, before anything is answered
 """
 
@@ -17,21 +18,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ragward.disclosure import Disclosure, RevealedText
 from ragward.domain.access import Context, Permit, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import DocumentRecord, DocumentState
-from ragward.domain.errors import NotFoundError, RequestRefusedError, UnavailableError
+from ragward.domain.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    RequestRefusedError,
+    UnavailableError,
+)
 from ragward.domain.fingerprints import FingerprintMatch, fingerprints
 from ragward.domain.labels import Classification
 from ragward.domain.outputs import (
     InspectedOutput,
     Outcome,
     OutputToInspect,
+    ReceiptedAnswer,
     ReceiptedPassage,
+    beside_tokens,
     leaks,
-    receipted_passages,
+    receipted_answer,
     unknown_citations,
 )
+from ragward.domain.passages import RedactedText
 from ragward.evidence import Recorder
 from ragward.ports import (
     AuditLog,
@@ -58,6 +68,7 @@ class OutputsPorts:
     finder: Finder
     screener: Screener
     protection: Protection
+    disclosure: Disclosure
     audit: AuditLog
     limiter: Limiter
     recorder: Recorder
@@ -68,7 +79,7 @@ class OutputsPorts:
 class _Judged:
     """What an answer is judged by: its passages as they are now, and what it repeats that it should not."""
 
-    passages: Sequence[ReceiptedPassage]
+    answer: ReceiptedAnswer
     classification: Classification
     revealed: frozenset[str]
     leaked: Sequence[FingerprintMatch]
@@ -91,8 +102,10 @@ class Outputs:
         try:
             output.check()
             entry = self._ports.audit.find(output.receipt_id)
-            passages = receipted_passages(entry, subject)
-            return self._inspected(subject, output, self._judged(subject, output, passages))
+            answer = receipted_answer(entry, subject)
+            if self._ports.disclosure.purpose_of(subject, answer.purpose) != answer.purpose:
+                raise InvalidRequestError("the receipt is for another purpose than the credentials")
+            return self._inspected(subject, output, self._judged(subject, output, answer))
         except RequestRefusedError as refused:
             details = {"code": refused.code}
             self._ports.recorder.record(EventType.REQUEST_REFUSED, subject, "refused", details)
@@ -101,21 +114,22 @@ class Outputs:
             self._ports.limiter.release(subject)
 
     def _judged(
-        self, subject: Subject, output: OutputToInspect, passages: Sequence[ReceiptedPassage]
+        self, subject: Subject, output: OutputToInspect, answer: ReceiptedAnswer
     ) -> _Judged:
         """Everything read under one epoch. Raises `unavailable.consistency` while permissions keep moving."""
         ports = self._ports
         key = ports.protection.fingerprint_key(subject.tenant)
         wanted = fingerprints(output.answer, key)
         for _ in range(1 + _REDECISIONS):
-            decision = ports.pdp.decide_labels(subject, Context(now=ports.clock.now()))
+            context = Context(now=ports.clock.now(), purpose=answer.purpose)
+            decision = ports.pdp.decide_labels(subject, context)
             permit = decision if isinstance(decision, Permit) else None
-            records = [self._record_of(subject, passage) for passage in passages]
+            records = [self._record_of(subject, passage) for passage in answer.passages]
             matches = ports.catalog.chunks_sharing(subject.tenant, wanted) if wanted else ()
             if ports.catalog.epoch(subject.tenant) == decision.epoch:
                 return _Judged(
-                    passages=passages,
-                    classification=_join(passages, records),
+                    answer=answer,
+                    classification=_join(answer.passages, records),
                     revealed=_revealed(records, permit),
                     leaked=leaks(matches, permit),
                 )
@@ -139,19 +153,19 @@ class Outputs:
                 outcome=Outcome.WITHHELD,
                 text=None,
                 removed={},
+                revealed={},
                 flags=(),
                 unknown_citations=(),
                 classification=judged.classification,
             )
-        # A permitted subject's pseudonyms are reversed here, after what was found live is out and before links are inert.
-        spans = self._ports.finder.find(output.answer)
-        redacted = self._ports.protection.redactor.redact(output.answer, spans, judged.revealed)
+        redacted, revealed = self._shown(subject, output, judged)
         flags = self._ports.screener.screen(output.answer).rules
-        text = self._ports.screener.neutralise(redacted.text)
-        unknown = unknown_citations(output.cited(), judged.passages)
+        text = self._ports.screener.neutralise(revealed.text)
+        unknown = unknown_citations(output.cited(), judged.answer.passages)
         outcome = Outcome.UNCHANGED if text == output.answer else Outcome.CHANGED
         details = {
             "removed": dict(redacted.removed),
+            "revealed": dict(revealed.revealed),
             "flags": list(flags),
             "unknown_citations": len(unknown),
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
@@ -161,10 +175,23 @@ class Outputs:
             outcome=outcome,
             text=text,
             removed=redacted.removed,
+            revealed=revealed.revealed,
             flags=flags,
             unknown_citations=unknown,
             classification=judged.classification,
         )
+
+    def _shown(
+        self, subject: Subject, output: OutputToInspect, judged: _Judged
+    ) -> tuple[RedactedText, RevealedText]:
+        """What is found in it now is out before pseudonyms are turned back: their values are decided on by themselves."""
+        disclosure = self._ports.disclosure
+        found = self._ports.finder.find(output.answer)
+        spans = beside_tokens(found, list(disclosure.tokens.found(output.answer)))
+        redacted = self._ports.protection.redactor.redact(output.answer, spans, judged.revealed)
+        reason = f"an inspected answer, receipt {output.receipt_id}"
+        purpose = judged.answer.purpose
+        return redacted, disclosure.reveal(subject, redacted.text, purpose=purpose, reason=reason)
 
     def _recorded(
         self,

@@ -29,11 +29,13 @@ from ragward.domain.corpus import (
     IndexScope,
     KeyReference,
     LabelMove,
+    NewScreening,
     OutboxItem,
     Pending,
     PendingVersion,
     StagedVersion,
     StoredChunk,
+    StoredVector,
     Vector,
 )
 from ragward.domain.directory import (
@@ -60,8 +62,10 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Candidate, RedactedText
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyProposal, PolicyVersion
-from ragward.domain.pseudonyms import FoundToken, Payload
+from ragward.domain.pseudonyms import FoundToken, Payload, VaultedPseudonym
+from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.scans import Scan
+from ragward.domain.shredding import ShredReceipt, Traces
 
 
 class Clock(Protocol):
@@ -354,6 +358,11 @@ class DocumentStore(Protocol):
     def set_state(self, tenant: str, document_id: str, state: DocumentState) -> int:
         """Deletes, quarantines or releases the current version; returns the new epoch."""
 
+    def rescreen(self, tenant: str, found: NewScreening) -> int:
+        """Stores what newer rules say of a document; returns the epoch, which moves with the state.
+
+        Raises `access.not_found`, and `catalog.exists` when it was changed meanwhile."""
+
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
         """The one authoritative read of a query: label, state, key and ciphertext by point, and the epoch."""
 
@@ -400,6 +409,30 @@ class Outbox(Protocol):
         """Queues every point of every active document again (index rebuild); returns how many."""
 
 
+class VectorStore(Protocol):
+    """Encrypted vectors, as whoever holds some of them opened follows them."""
+
+    def tenant_of_scope(self, scope_id: int) -> str | None:
+        """Whose index scope this is; None if there is none."""
+
+    def vector_mark(self, tenant: str) -> int:
+        """Moves with every write that changes where one of the tenant's points belongs."""
+
+    def documents_moved(self, tenant: str, *, since: int) -> tuple[int, Sequence[str]]:
+        """The mark, and the documents that moved after the mark `since`."""
+
+    def documents_answering(self, tenant: str, label_ids: Collection[int]) -> Sequence[str]:
+        """Active documents under any of these labels whose key is wrapped for it."""
+
+    def vectors_of(
+        self, tenant: str, document_ids: Collection[str], label_ids: Collection[int]
+    ) -> Sequence[StoredVector]:
+        """The vectors of those of these documents that are under one of these labels, as far as they are answered from."""
+
+    def vectors_named(self, point_ids: Collection[str]) -> Sequence[StoredVector]:
+        """The vectors of these points, as far as they are answered from."""
+
+
 class JobStore(Protocol):
     """Ingest jobs."""
 
@@ -418,6 +451,25 @@ class JobStore(Protocol):
         """Raises `access.not_found`."""
 
 
+class PseudonymStore(Protocol):
+    """Random pseudonyms and what they stand for, encrypted. One per (tenant, tag)."""
+
+    def pseudonym_tokens(self, tenant: str, tags: Collection[bytes]) -> Mapping[bytes, str]:
+        """tag -> token, of those that are there."""
+
+    def add_pseudonyms(self, tenant: str, new: Sequence[VaultedPseudonym]) -> Mapping[bytes, str]:
+        """Adds those whose tag is not there yet, in one transaction; returns tag -> token of all: whoever was first counts."""
+
+    def find_pseudonym(self, tenant: str, token: str) -> VaultedPseudonym | None:
+        """By its token; None also for another tenant's."""
+
+    def pseudonym_kinds(self, tenant: str) -> Collection[tuple[str, str]]:
+        """The (purpose, type) of which there are any."""
+
+    def erase_pseudonyms(self, tenant: str, tokens: Collection[str]) -> int:
+        """Removes them, with their keys; returns how many there were."""
+
+
 class Catalog(
     PolicyStore,
     PolicyHistory,
@@ -426,7 +478,9 @@ class Catalog(
     DirectoryStore,
     DocumentStore,
     Outbox,
+    VectorStore,
     JobStore,
+    PseudonymStore,
     Protocol,
 ):
     """The system of record."""
@@ -447,14 +501,64 @@ class Catalog(
         """Releases connections."""
 
 
-class ChunkIndex(Protocol):
-    """Vectors, scope ids and opaque point ids. Its answers are candidates, never truth."""
+class KeyLedger(Protocol):
+    """Which DEKs lie under which KEK version, and what is left of shredded documents: the catalog's side of keys."""
 
-    def upsert(self, points: Sequence[IndexPoint]) -> None:
-        """Adds or replaces points. Raises `unavailable.index`, `config.model_mismatch`."""
+    def ledger(self, tenant: str) -> Ledger:
+        """What is held and what is retired."""
 
-    def delete(self, point_ids: Sequence[str]) -> None:
-        """Removes points; absent ones are fine."""
+    def all_retired(self) -> Collection[tuple[str, int]]:
+        """Every retired KEK version, of all tenants."""
+
+    def held_under(
+        self, tenant: str, kek_id: str, below: int, *, after: tuple[str, int], limit: int
+    ) -> Sequence[HeldDEK]:
+        """DEKs wrapped under versions below, by document and version, from after such a pair on."""
+
+    def store_rewrapped(self, tenant: str, kek_id: str, moved: Sequence[Rewrapped]) -> int:
+        """Stores each unless its row was changed meanwhile; returns how many. Raises `key.state` for a retired version."""
+
+    def retire(self, tenant: str, kek_id: str, below: int) -> int:
+        """Once nothing is wrapped under versions below, nothing may be stored under them again; returns how many DEKs are
+        still in the way, and retires none if there are any."""
+
+    def traces(self, tenant: str, document_ids: Sequence[str]) -> Traces:
+        """What is there of these documents, and where keys of theirs are or were, deleted ones included."""
+
+    def all_documents(self, tenant: str) -> Sequence[str]:
+        """The ids of everything the tenant has or had."""
+
+    def shred(self, tenant: str, document_ids: Sequence[str]) -> None:
+        """Removes keys, contents, vectors, names and whatever was derived, and moves the epoch. Again is
+        fine. What is left of a document is that there was one of this id."""
+
+    def close_tenant_keys(self, tenant: str) -> None:
+        """Retires every KEK version that holds DEKs, in use or not, and drops those DEKs: for shredding a tenant."""
+
+    def keys_left(self, tenant: str, document_ids: Sequence[str]) -> int:
+        """How many of these documents' versions still have a key."""
+
+    def save_receipt(self, receipt: ShredReceipt) -> None:
+        """Creates or replaces."""
+
+    def receipt(self, tenant: str, receipt_id: str) -> ShredReceipt:
+        """Raises `access.not_found`, `integrity.envelope`."""
+
+    def receipts(self, tenant: str, *, limit: int) -> Sequence[ShredReceipt]:
+        """Newest first."""
+
+    def unfinished_receipts(self) -> Sequence[ShredReceipt]:
+        """Of all tenants, oldest first."""
+
+    def scrub(self) -> None:
+        """Sees to it that what was removed is not legible in the database's files, as far as the database can."""
+
+    def close(self) -> None:
+        """Releases connections."""
+
+
+class ChunkSearch(Protocol):
+    """Vectors, scope ids and opaque point ids, to be searched. Its answers are candidates, never truth."""
 
     def search(
         self,
@@ -468,6 +572,7 @@ class ChunkIndex(Protocol):
         """The best `limit` points whose scope is one of `scopes`, best first, ties by point id. No scopes, no result.
 
         `only_points` narrows further to those points. Exact, except where an index says that it uses a graph.
+        Raises `unavailable.index`, and `unavailable.keys` where vectors lie encrypted.
         """
 
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
@@ -477,13 +582,29 @@ class ChunkIndex(Protocol):
         """Points held."""
 
     def clear(self) -> None:
-        """Removes everything, for a rebuild."""
-
-    def maintain(self) -> None:
-        """Sets off, in the background, whatever keeps searches fast; returns at once."""
+        """Removes everything it holds."""
 
     def close(self) -> None:
-        """Flushes and releases the shard."""
+        """Releases what it holds."""
+
+
+class ChunkIndex(ChunkSearch, Protocol):
+    """An index that is filled through the outbox."""
+
+    def upsert(self, points: Sequence[IndexPoint]) -> None:
+        """Adds or replaces points. Raises `unavailable.index`, `config.model_mismatch`."""
+
+    def delete(self, point_ids: Sequence[str]) -> None:
+        """Removes points; absent ones are fine."""
+
+    def expel(self, point_ids: Sequence[str]) -> None:
+        """Removes points that may not lie here in plain: `maintain` takes them out of the files too, as far as it can."""
+
+    def maintain(self) -> None:
+        """Sets off, in the background, what keeps searches fast and what takes expelled vectors out of the files."""
+
+    def vacuum(self) -> None:
+        """Sees to it that deleted points are in no file of the index any more, as far as it has files of its own."""
 
 
 class ScopeDirectory(Protocol):
@@ -661,7 +782,7 @@ class Keyring(Protocol):
         """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint` or `pseudonym`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint`, `pseudonym` or `pseudonym-tag`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

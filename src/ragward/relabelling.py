@@ -230,8 +230,8 @@ class Relabelling:
             if move.pending is Pending.REENCRYPT:
                 try:
                     self._reencrypt(subject.tenant, move.document_id, _as(subject))
-                except (UnavailableError, NotFoundError):
-                    continue  # the label is in force; `resume` does it when the key is back
+                except (ConflictError, NotFoundError, UnavailableError):
+                    continue  # the label is in force; `resume` does it when the key is back, or rotated
         self._ports.index_sync.run()
         return sum(move.pending is Pending.REWRAP for move in moves)
 

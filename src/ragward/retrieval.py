@@ -252,6 +252,8 @@ class Retrieval:
             chunks = self._authorized(subject, request, permit, vector, tally)
             if chunks is None:
                 continue  # permissions moved under the answer: decide again
+            with tally.stage("pseudonyms"):
+                chunks = self._ports.disclosure.with_tokens(subject.tenant, tally.purpose, chunks)
             passages, left_out = self._passages(query, request, chunks, tally)
             if self._still_current(subject, permit, passages):
                 return self._receipted(subject, query, permit, passages, flags, left_out, tally)
@@ -549,6 +551,7 @@ class Retrieval:
             "query_tag": self._query_tag(subject, query),
             "reason": deny.reason,
             "epoch": deny.epoch,
+            "purpose": tally.purpose,
         }
         with tally.stage("audit"):
             receipt_id, entry = self._record(EventType.RETRIEVAL_DENIED, subject, "deny", details)

@@ -77,6 +77,15 @@ class Settings(BaseSettings):
         "service",
         description="What this process may do with keys: service (all), query (unwrap only), ingest (wrap, and open vectors only).",
     )
+    keys_rotate_after_days: dict[str, int] = Field(
+        default_factory=lambda: {
+            "PUBLIC": 730,
+            "INTERNAL": 365,
+            "CONFIDENTIAL": 365,
+            "RESTRICTED": 90,
+        },
+        description="CLASSIFICATION = days after which `keys status` and `doctor` call its KEK due; 365 for what is left out.",
+    )
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
     qdrant_url: str = Field(
         "", description="Qdrant server; empty means the embedded engine in data_dir."
@@ -127,6 +136,15 @@ class Settings(BaseSettings):
     ingest_roots: dict[str, Path] = Field(
         default_factory=dict,
         description="TENANT/NAME = directory: where REST ingest jobs of that tenant may read.",
+    )
+    sealed_memory_mb: int = Field(
+        1024, ge=16, le=2**20, description="Memory for decrypted vectors of sealed classifications."
+    )
+    sealed_idle_seconds: int = Field(
+        600,
+        ge=1,
+        le=86_400,
+        description="Decrypted vectors that nobody asked for are dropped then.",
     )
     embedding_threads: int = Field(2, ge=1, le=64, description="Threads of the embedding model.")
     log_format: Literal["json", "console"] = Field(
@@ -188,6 +206,15 @@ class Settings(BaseSettings):
             raise ValueError("keys_for names classifications")
         return value
 
+    @field_validator("keys_rotate_after_days")
+    @classmethod
+    def _require_days(cls, value: dict[str, int]) -> dict[str, int]:
+        if not value.keys() <= set(Classification.__members__):
+            raise ValueError("keys_rotate_after_days names classifications")
+        if not all(1 <= days <= 3650 for days in value.values()):
+            raise ValueError("keys are rotated after 1 to 3650 days")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _require_public_url(cls, value: str) -> str:
@@ -232,6 +259,11 @@ class Settings(BaseSettings):
             )
             for name, uri in self.keys_for.items()
         }
+
+    @property
+    def rotate_after_days(self) -> dict[Classification, int]:
+        """`keys_rotate_after_days`, by classification."""
+        return {Classification[name]: days for name, days in self.keys_rotate_after_days.items()}
 
     @property
     def broker_log(self) -> Path:

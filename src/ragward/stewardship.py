@@ -1,4 +1,4 @@
-"""What stewards and administrators do: list, delete, register applications, rotate. Labels are `relabelling`'s.
+"""What stewards and administrators do: list, delete, register applications. Labels are `relabelling`'s, keys `rotation`'s.
 
 Every act is decided by the same PDP as a retrieval, recorded before it takes effect, and by-id reads pass the same
 check as an answer: what a subject may not read does not exist for them.
@@ -22,10 +22,7 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.errors import InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import digest_of
-from ragward.domain.keys import KEKStatus
 from ragward.domain.labels import (
-    Classification,
-    administrative,
     require_principal,
     tenant_of,
 )
@@ -52,7 +49,7 @@ class StewardshipPorts:
 
 
 class Stewardship:
-    """Acts on documents, applications, keys and the log. Policy is `policy_administration`'s."""
+    """Acts on documents, applications and the log. Policy is `policy_administration`'s."""
 
     def __init__(self, ports: StewardshipPorts) -> None:
         self._ports = ports
@@ -108,7 +105,7 @@ class Stewardship:
         self._ports.index_sync.run()
         return epoch
 
-    # Applications, keys. --------------------------------------------------------------------------------------------
+    # Applications. --------------------------------------------------------------------------------------------------
 
     def register_application(
         self,
@@ -135,24 +132,6 @@ class Stewardship:
             application, key_prefix=prefix, key_sha256=digest, replace_keys=replace_keys
         )
         return text
-
-    def rotate_key(self, subject: Subject, classification: Classification) -> tuple[str, int]:
-        """A new KEK version for what is written from now on; earlier versions still open what they wrapped."""
-        self._acts.require(
-            subject, Action.KEY_ROTATE, administrative(subject.tenant, classification)
-        )
-        keyring = self._ports.keyring
-        kek_id, version = keyring.stage(subject.tenant, classification)
-        details = {"kek": kek_id, "version": version, "classification": classification.name}
-        self._record(EventType.KEY_ROTATED, subject, "permit", details, durable=True)
-        keyring.activate(kek_id, version)
-        return kek_id, version
-
-    def keys(self, subject: Subject) -> Sequence[KEKStatus]:
-        """The tenant's KEK versions, without key material."""
-        self._acts.require_on_tenant(subject, Action.KEY_ROTATE)
-        status = self._ports.keyring.status()
-        return [key for key in status if key.tenant in ("", subject.tenant)]
 
     # Questions. -----------------------------------------------------------------------------------------------------
 

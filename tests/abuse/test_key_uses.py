@@ -108,7 +108,7 @@ def test_each_flow_holds_only_what_it_needs(home):
         with pytest.raises(UnavailableError):
             ragward.retrieval._ports.protection.new_version("d", 1, stored.label)
         with pytest.raises(UnavailableError):
-            ragward.index_sync.keyring.unwrap_all([], reading())
+            ragward.index_sync.opener.keyring.unwrap_all([], reading())
         with pytest.raises(UnavailableError):
             ragward.stewardship._ports.keyring.unwrap_all([], reading())
 
@@ -116,7 +116,9 @@ def test_each_flow_holds_only_what_it_needs(home):
 def test_a_process_that_only_answers_makes_no_keys_and_still_answers(tmp_path):
     settings = initialised(tmp_path)
     with installation(settings) as ragward:
-        ragward.ingestion.ingest(company.subject("steward"), document("old", RESTRICTED))
+        ragward.ingestion.ingest(
+            company.subject("steward"), document("old", Classification.INTERNAL)
+        )
     with installation(settings.model_copy(update={"keys_role": KeyRole.QUERY})) as ragward:
         assert "old plan" in asked(ragward)
         before = settings.keyring.read_bytes()
@@ -126,8 +128,20 @@ def test_a_process_that_only_answers_makes_no_keys_and_still_answers(tmp_path):
             )
         assert caught.value.code == "unavailable.keys"
         with pytest.raises(RagwardError):
-            ragward.stewardship.rotate_key(company.subject("steward"), RESTRICTED)
+            ragward.rotation.rotate(company.subject("steward"), RESTRICTED)
         assert settings.keyring.read_bytes() == before
+
+
+def test_a_process_that_only_answers_cannot_open_sealed_vectors_by_itself(tmp_path):
+    """Keys of vectors need no subject's token, and text can be approximated from vectors: the index owner opens them."""
+    settings = initialised(tmp_path)
+    with installation(settings) as ragward:
+        ragward.ingestion.ingest(company.subject("steward"), document("old", RESTRICTED))
+        assert "old plan" in asked(ragward)
+    with installation(settings.model_copy(update={"keys_role": KeyRole.QUERY})) as ragward:
+        with pytest.raises(UnavailableError) as caught:
+            asked(ragward)
+        assert caught.value.code == "unavailable.keys"
 
 
 def test_a_process_that_only_ingests_puts_into_the_index_and_answers_nothing(tmp_path):
@@ -135,7 +149,10 @@ def test_a_process_that_only_ingests_puts_into_the_index_and_answers_nothing(tmp
     ingest = settings.model_copy(update={"keys_role": KeyRole.INGEST})
     with installation(ingest) as ragward:
         ragward.ingestion.ingest(company.subject("steward"), document("new", RESTRICTED))
-        assert ragward.index.count() > 0
+        ragward.ingestion.ingest(
+            company.subject("steward"), document("open", Classification.INTERNAL)
+        )
+        assert ragward.index.plain.count() > 0  # of RESTRICTED nothing enters it
         with pytest.raises(UnavailableError):
             asked(ragward)
         ring = open_keyring(ingest)

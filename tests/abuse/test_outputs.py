@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
+from ragward.adapters.pseudonyms_aessiv import AESSIVPseudonyms
 from ragward.domain.errors import InvalidRequestError, NotFoundError, UnavailableError
+from ragward.domain.findings import Span
 from ragward.domain.fingerprints import SHINGLE, WINDOW, fingerprints, tenant_key
 from ragward.domain.labels import Classification
 from ragward.domain.outputs import MAX_ANSWER_CHARACTERS, Outcome, OutputToInspect
+from ragward.domain.passages import RetrievalRequest
+from ragward.domain.policy import PolicyRow
+from ragward.domain.pseudonyms import Payload
 from ragward.outputs import Outputs
 from tests import company
 from tests.abuse.others import CONFIDENTIAL, RESTRICTED, document, installation, label, put, relabel
+from tests.fakes.finder_presidio import FakeFinder
 from tests.installation import asked_by
 
 SECRET = (
@@ -240,8 +247,6 @@ class _Broken:
     ],
 )
 def test_what_cannot_be_judged_is_not_answered(ragward, part, failing):
-    from dataclasses import replace
-
     ports = ragward.outputs._ports
     broken = _Broken(getattr(ports, part), failing=failing)
     under = receipt(ragward, "ben")
@@ -252,8 +257,6 @@ def test_what_cannot_be_judged_is_not_answered(ragward, part, failing):
 
 
 def test_what_cannot_be_recorded_is_not_answered(ragward):
-    from dataclasses import replace
-
     ports = ragward.outputs._ports
     recorder = replace(ports.recorder, audit=_Broken(ports.recorder.audit, failing="append"))
     under = receipt(ragward, "ben")
@@ -305,3 +308,150 @@ def test_many_at_once_are_judged_each_by_its_own(ragward):
     for thread in threads:
         thread.join()
     assert [outcomes[n] for n in range(8)] == [Outcome.UNCHANGED, Outcome.WITHHELD] * 4
+
+
+# Pseudonyms and purposes. -------------------------------------------------------------------------------------------
+
+ROWS = (
+    *company.ROWS,
+    *(
+        PolicyRow(f"user:acme/{name}", action, "acme/*", "PUBLIC..RESTRICTED", "*", effect)
+        for name, action, effect in (
+            ("ben", "pseudonymise:EMAIL_ADDRESS*", "allow"),
+            ("cai", "reveal:EMAIL_ADDRESS", "allow"),
+            ("ann", "reveal:EMAIL_ADDRESS*", "allow"),
+            ("ann", "reveal:EMAIL_ADDRESS@support", "deny"),
+        )
+    ),
+)
+VALUE = "ann@acme.example"
+
+
+@pytest.fixture(scope="module")
+def tokened(tmp_path_factory):
+    with installation(tmp_path_factory.mktemp("tokened"), rows=ROWS) as made:
+        put(made, document("open", OPEN))
+        yield made
+
+
+def receipt_for(ragward, name, purpose=""):
+    request = RetrievalRequest(query="voltage laboratory visitors", purpose=purpose)
+    return ragward.retrieve(asked_by(name), request).receipt.receipt_id
+
+
+def token_of(ragward, purpose="", tenant="acme", value=VALUE):
+    tokens = ragward.disclosure.tokens
+    return tokens.issue(tenant, purpose, "EMAIL_ADDRESS", Payload(value=value))
+
+
+def reveals(ragward):
+    events = [json.loads(entry.data) for entry in ragward.audit.entries(limit=10_000)]
+    return [event for event in events if event["type"] == "pseudonym.revealed"]
+
+
+def test_a_token_of_the_receipts_purpose_is_reversed_for_who_may_and_each_is_on_record(tokened):
+    token = token_of(tokened)
+    before = len(reveals(tokened))
+    under = receipt_for(tokened, "cai")
+    found = inspect(tokened, "cai", f"Write {token}, again{token}.", under=under)
+    assert found.text == f"Write {VALUE}, again{VALUE}."
+    assert (found.outcome, found.revealed) == (Outcome.CHANGED, {"EMAIL_ADDRESS": 2})
+    events = reveals(tokened)[before:]
+    assert [event["decision"] for event in events] == ["permit", "permit"]
+    assert all(under in event["details"]["reason"] for event in events)
+    assert "acme.example" not in json.dumps([*events, last_event(tokened)])
+    assert last_event(tokened)["details"]["revealed"] == {"EMAIL_ADDRESS": 2}
+
+
+def test_who_may_not_keeps_the_token_as_it_is(tokened):
+    token = token_of(tokened)
+    found = inspect(tokened, "ben", f"Write {token}.", under=receipt_for(tokened, "ben"))
+    assert (found.text, found.revealed) == (f"Write {token}.", {})
+    assert found.outcome is Outcome.UNCHANGED
+    assert reveals(tokened)[-1]["decision"] == "deny"
+
+
+@pytest.mark.parametrize(
+    ("name", "purpose"),
+    [("cai", "support"), ("cai", "research"), ("ann", "support"), ("ann", "research")],
+)
+def test_the_purpose_of_the_receipt_decides_and_not_the_lack_of_one(tokened, name, purpose):
+    """cai's row is for requests without a purpose, ann's is denied for support; research shows pseudonyms at most, which
+    the permitted have turned back: the model saw tokens, the person sees values."""
+    token = token_of(tokened, purpose)
+    answer = f"Write {token} or mia@acme.example."
+    found = inspect(tokened, name, answer, under=receipt_for(tokened, name, purpose))
+    shown = VALUE if (name, purpose) == ("ann", "research") else token
+    assert found.text == f"Write {shown} or <EMAIL_ADDRESS>."
+    without = inspect(
+        tokened, name, "Write mia@acme.example.", under=receipt_for(tokened, name, "")
+    )
+    assert without.text == "Write mia@acme.example."
+
+
+def test_a_token_of_elsewhere_and_an_unknown_one_look_the_same(tokened):
+    strangers = AESSIVPseudonyms(lambda: b"x" * 32)
+    theirs = [
+        token_of(tokened, tenant="globex"),
+        token_of(tokened, "research"),
+        strangers.issue("acme", "", "EMAIL_ADDRESS", Payload(value=VALUE)),
+        token_of(tokened).replace(":1.", ":2."),
+    ]
+    under = receipt_for(tokened, "cai")
+    seen = [inspect(tokened, "cai", f"Write {token}.", under=under) for token in theirs]
+    for token, found in zip(theirs, seen, strict=True):
+        assert found.text == f"Write {token}."
+    known = [replace(found, inspection_id="", text="") for found in seen]
+    assert known == [known[0]] * len(theirs)
+    events = reveals(tokened)[-len(theirs) :]
+    assert {json.dumps(e["details"] | {"token_sha256": ""}) for e in events} == {
+        json.dumps(events[0]["details"] | {"token_sha256": ""})
+    }
+
+
+@pytest.mark.parametrize("name", ["ben", "cai", "dot"])
+def test_redaction_never_cuts_inside_a_token_and_leaves_nothing_beside_it(tokened, name):
+    class Everywhere(FakeFinder):
+        """A detector that takes pieces of tokens for personal data."""
+
+        def find(self, text):
+            whole = [(at, min(at + 7, len(text))) for at in range(0, len(text), 7)]
+            return tuple(Span(start, end, "US_SSN", 1.0) for start, end in whole)
+
+    token = token_of(tokened, "research")
+    ports = replace(tokened.outputs._ports, finder=Everywhere())
+    output = OutputToInspect(
+        receipt_id=receipt_for(tokened, name), answer=f"123-45-6789{token}and 123{token}45-6789"
+    )
+    found = Outputs(ports).inspect(company.subject(name), output)
+    assert found.text.count(token) == 2
+    assert not set("".join(found.text.split(token))) & set("0123456789")
+
+
+def test_credentials_for_another_purpose_than_the_receipts_are_refused(tokened):
+    under = receipt_for(tokened, "cai")
+    bound = replace(company.subject("cai"), purpose="support")
+    with pytest.raises(InvalidRequestError):
+        tokened.outputs.inspect(bound, OutputToInspect(receipt_id=under, answer="At nine."))
+    other = receipt_for(tokened, "cai", "research")
+    with pytest.raises(InvalidRequestError):
+        tokened.outputs.inspect(bound, OutputToInspect(receipt_id=other, answer="At nine."))
+
+
+def test_what_a_token_stands_for_is_not_given_with_an_answer_that_is_withheld(tmp_path):
+    with installation(tmp_path, rows=ROWS) as ragward:
+        put(ragward, document("open", OPEN), document("secret", SECRET, granted=[]))
+        before = len(reveals(ragward))
+        under = receipt_for(ragward, "cai")
+        found = inspect(ragward, "cai", f"{SECRET} {token_of(ragward)}", under=under)
+        assert (found.outcome, found.text, found.revealed) == (Outcome.WITHHELD, None, {})
+        assert len(reveals(ragward)) == before
+
+
+def test_a_token_cannot_be_reversed_where_that_cannot_be_recorded(tokened):
+    ports = tokened.outputs._ports
+    recorder = replace(ports.recorder, audit=_Broken(ports.recorder.audit, failing="append"))
+    disclosure = replace(ports.disclosure, recorder=recorder)
+    output = OutputToInspect(receipt_id=receipt_for(tokened, "cai"), answer=token_of(tokened))
+    with pytest.raises(UnavailableError):
+        Outputs(replace(ports, disclosure=disclosure)).inspect(company.subject("cai"), output)

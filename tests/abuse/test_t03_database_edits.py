@@ -8,6 +8,7 @@ import sqlite3
 
 import pytest
 
+from ragward import installation
 from ragward.adapters.catalog_sql.labels import label_to_json
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.errors import RagwardError
@@ -101,6 +102,7 @@ def test_a_label_row_rewritten_with_its_digest_does_not_open_the_key(home):
     with opened(home) as ragward:
         ragward.index_sync.rebuild()
         assert SECRET not in texts(ragward, "ben")
+        assert SECRET not in texts(ragward, "ann")  # cleared for RESTRICTED: her permit holds it
         assert "integrity.wrapped_key" in failures(ragward)
 
 
@@ -120,6 +122,8 @@ def test_a_lowered_classification_with_a_right_digest_does_not_open_the_key(home
         assert ragward.pdp.decide_labels(company.subject("ben"), ragward.clock.context()).admits(
             label_id
         )  # the policy is satisfied; the key is not
+        assert texts(ragward, "ben") == {PUBLIC}
+        ragward.index_sync.rebuild()  # its vector was sealed; this would put it into the index of PUBLIC ones
         assert texts(ragward, "ben") == {PUBLIC}
         assert failures(ragward) == ["integrity.wrapped_key"]
 
@@ -185,3 +189,33 @@ def test_a_deleted_document_cannot_be_revived(home):
     ).fetchone()
     database.close()
     assert left == (0,)  # without its key a copy of the text is noise
+
+
+def test_a_policy_edited_into_nonsense_decides_nothing_until_the_operator_puts_a_version_back(home):
+    edited(home, "UPDATE casbin_rule SET v5 = 'perhaps' WHERE ptype = 'p'")
+    with opened(home) as ragward:
+        with pytest.raises(RagwardError) as refused:
+            texts(ragward, "ann")
+        assert refused.value.code == "unavailable.policy"
+        newest = ragward.catalog.policy_versions("acme")[0].number
+        assert installation.repair_policy(ragward, tenant="acme") == newest
+        assert texts(ragward, "ann") == {SECRET, PUBLIC}
+        put_back = ragward.catalog.policy_versions("acme")[0]
+        assert (put_back.author, put_back.number > newest) == ("operator", True)
+        assert "repair_policy" in [
+            json.loads(e.data)["details"].get("act") for e in ragward.audit.entries(limit=10_000)
+        ]
+        with pytest.raises(RagwardError) as valid:  # it is no way around four eyes
+            installation.repair_policy(ragward, tenant="acme")
+        assert valid.value.code == "policy.conflict"
+
+
+def test_an_edited_version_is_not_put_back(home):
+    edited(
+        home,
+        "UPDATE casbin_rule SET v5 = 'perhaps' WHERE ptype = 'p'",
+        "UPDATE policy_versions SET memberships = replace(memberships, 'staff', 'stuff')",
+    )
+    with opened(home) as ragward, pytest.raises(RagwardError) as refused:
+        installation.repair_policy(ragward, tenant="acme")
+    assert refused.value.code == "access.not_found"

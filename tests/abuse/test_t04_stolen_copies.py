@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import struct
+import tempfile
 
 import pytest
 
@@ -19,6 +21,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.settings import Settings
 from tests import company
+from tests.copies import contents
 from tests.installation import PASSPHRASE, asked_by, initialised, opened
 
 SENTENCES = [
@@ -94,6 +97,61 @@ def test_the_data_directory_alone_opens_nothing(home, tmp_path):
     assert code_of(with_files(home, data_dir=stolen, keyring=thief)) == "unavailable.keys"
 
 
+def dumped(settings):
+    """The database as text, the way `pg_dump` and `.dump` write it."""
+    database = sqlite3.connect(settings.data_dir / "catalog.db")
+    lines = "\n".join(database.iterdump())
+    database.close()
+    return lines
+
+
+def test_no_copy_has_the_vectors_of_a_hundred_chunks_above_internal(home, tmp_path, monkeypatch):
+    """Not the data directory, a dump of the database, a backup or temporary files: neither whole nor in part, whatever width."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    backup = tmp_path / "backup"
+    with opened(home) as ragward:
+        for number in range(60):
+            level = Classification.CONFIDENTIAL if number % 2 else Classification.RESTRICTED
+            label = AccessLabel(
+                tenant="acme",
+                corpus="hr",
+                classification=level,
+                granted=frozenset({"user:acme/ann"}),
+            )
+            text = " ".join(f"{word}{number}" for word in company.WORDS) + f" a{number}@example.com"
+            ragward.ingestion.ingest(
+                company.subject("steward"),
+                SourceDocument(
+                    source=f"n{number}", filename="n.txt", data=text.encode(), label=label
+                ),
+            )
+        assert answer(ragward)
+        assert ragward.sealed.count() > 100
+        ragward.index.plain._shard.flush()
+        installation.backup(ragward, backup)
+        records = ragward.catalog.documents("acme", limit=1000)
+        vectors = {0: [], 1: []}
+        for record in records:
+            stored = ragward.catalog.vectors_of("acme", [record.document_id], [record.label_id])
+            sealed = record.label.classification >= Classification.CONFIDENTIAL
+            vectors[sealed] += [v[1:] for v in ragward.index_sync.opener.opened(stored)]
+        assert len(vectors[1]) >= 100
+        files = contents(home.data_dir, backup, temporary)
+    copies = [*files, dumped(home).lower().encode()]
+
+    def found(packed):
+        floats = struct.unpack("<64f", packed)
+        needles = [struct.pack(f"{end}6{kind}", *floats[20:26]) for kind in "fed" for end in "<>"]
+        needles += [needle.hex().encode() for needle in needles]
+        needles.append(str(list(floats[20:23])).strip("[]").encode())
+        return any(needle in copy for needle in needles for copy in copies)
+
+    assert sum(map(found, vectors[1])) == 0
+    assert sum(map(found, vectors[0])) == len(vectors[0]) > 0  # the search can find
+
+
 def test_data_directory_and_keyring_file_without_the_passphrase_open_nothing(home, tmp_path):
     stolen, keyring = tmp_path / "stolen", tmp_path / "keyring.json"
     shutil.copytree(home.data_dir, stolen)
@@ -117,7 +175,8 @@ def test_a_backup_holds_no_key_and_no_text_and_can_be_restored(home, tmp_path):
     shutil.rmtree(home.data_dir)
     installation.restore(home, backup)
     with opened(home) as ragward:
-        assert answer(ragward) == ""  # the index is not in a backup
+        assert ragward.index.plain.count() == 0  # the index is not in a backup
+        assert answer(ragward)  # what is sealed is searched in the catalog itself
         assert ragward.index_sync.rebuild() > 0
         assert answer(ragward) == before
         assert ragward.audit.verify().consistent
@@ -175,13 +234,36 @@ def test_a_flipped_bit_in_a_text_or_a_key_drops_it_and_is_recorded(
         assert failures(ragward) == {code}
 
 
+def points_of(level):
+    return (
+        "chunk_id IN (SELECT chunk_id FROM chunks JOIN versions USING (document_id, version) "
+        f"JOIN labels USING (label_id) WHERE fields LIKE '%\"classification\": {int(level)}%')"
+    )
+
+
 def test_a_flipped_bit_in_a_vector_keeps_it_out_of_the_index_and_is_recorded(home):
     with opened(home) as ragward:
-        all_points = ragward.index.count()
-    flipped(home, "points", "vector_blob")
+        all_points = ragward.index.plain.count()
+    assert all_points
+    flipped(home, "points", "vector_blob", points_of(Classification.INTERNAL))
     with opened(home) as ragward:
         ragward.index_sync.rebuild()
-        assert ragward.index.count() == all_points - 1
+        assert ragward.index.plain.count() == all_points - 1
+        assert failures(ragward) == {"integrity.envelope"}
+
+
+def test_a_flipped_bit_in_a_sealed_vector_keeps_it_out_of_memory_and_is_recorded_once(home):
+    with opened(home) as ragward:
+        answer(ragward)
+        all_points = ragward.sealed.count()
+    flipped(home, "points", "vector_blob", points_of(Classification.RESTRICTED))
+    with opened(home) as ragward:
+        for _ in range(2):
+            assert answer(ragward)
+            assert ragward.sealed.count() == all_points - 1
+            ragward.sealed.clear()
+        events = [json.loads(e.data) for e in ragward.audit.entries(limit=10_000)]
+        assert [e["type"] for e in events].count("integrity.failure") == 1
         assert failures(ragward) == {"integrity.envelope"}
 
 

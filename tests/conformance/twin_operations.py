@@ -169,7 +169,24 @@ ASKED = {
     ),
     "register_application": Asked(_application, 201),
     "get_keys": Asked(_nothing),
-    "rotate_key": Asked(lambda of: _json(classification="INTERNAL")),
+    "rotate_key": Asked(lambda of: _json(classification="INTERNAL"), 202),
+    "destroy_key": Asked(  # a version that nobody has
+        lambda of: _json(kek_id=of.kek(), version=1000, reason=REASON), 404, 404
+    ),
+    "shred": Asked(
+        lambda of: _json(kind="document", target=of.document(), reason=REASON), foreign=404
+    ),
+    "list_shreddings": Asked(_nothing),
+    "get_shredding": Asked(
+        lambda of: {"path": {"receipt_id": of.receipt_of_shredding()}}, foreign=404
+    ),
+    "finish_shredding": Asked(
+        lambda of: {
+            "path": {"receipt_id": of.receipt_of_shredding()},
+            "json": {"reason": REASON, "roll": False},
+        },
+        foreign=404,
+    ),
     "explain": Asked(
         lambda of: _json(principal=f"user:{of.tenant}/ben", document_id=of.document()), foreign=404
     ),

@@ -122,8 +122,8 @@ class Lines:
 
         class Handler(logging.Handler):
             def emit(self, record):
-                if record.threadName == "ragward-jobs":
-                    return  # it works for whoever began the job, beside the request that is looked at
+                if record.threadName in ("ragward-jobs", "ragward-maintenance"):
+                    return  # they work for others, beside the request that is looked at
                 lines.all.append(f"{record.name} {record.getMessage()} {record.exc_info or ''}")
 
         return Handler(logging.DEBUG)
@@ -292,6 +292,21 @@ class Half:
         """The id of an entry of the log."""
         return self._named("event", self.receipt()["receipt_id"])
 
+    def kek(self):
+        """A KEK of the tenant."""
+        return self.world.ragward.rotation.report(self.tenant)[0].status.kek_id
+
+    def rotated(self):
+        """Waits until the server has moved every key."""
+        while self.world.ragward.rotations_waiting():
+            time.sleep(0.02)
+
+    def receipt_of_shredding(self):
+        """A document that was shredded."""
+        target = self.document()
+        body = {"kind": "document", "target": target, "reason": REASON}
+        return self.send("shred", json=body).json()["receipt_id"]
+
     def user(self):
         self.count += 1
         body = scim.user(f"person {self.count}", externalId=f"p-{self.count}", displayName="P")
@@ -347,7 +362,18 @@ class Half:
         return self.ids("scopes", "scope_id")
 
 
-_MADE = ("document", "event", "group", "job", "open_job", "proposal", "quarantined", "user")
+_MADE = (
+    "document",
+    "event",
+    "group",
+    "job",
+    "kek",
+    "open_job",
+    "proposal",
+    "quarantined",
+    "receipt_of_shredding",
+    "user",
+)
 
 
 class Ghost:
@@ -476,6 +502,7 @@ _PASSING = frozenset(
         "api_key",
         "at",
         "audit_hash",
+        "activated_at",
         "audit_index",
         "content-length",
         "created",
@@ -496,6 +523,7 @@ _PASSING = frozenset(
         "receipt_id",
         "recorded_at",
         "request_id",
+        "retired_at",
         "score",
         "ts",
         "updated_at",

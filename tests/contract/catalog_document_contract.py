@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ragward.domain.corpus import DocumentState, LabelMove, Pending
+from ragward.domain.corpus import DocumentState, LabelMove, NewScreening, Pending
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
+from ragward.domain.findings import Screening, Verdict
 from ragward.domain.labels import Classification
 from tests.contract.catalog_contract import NOW
 from tests.contract.catalog_examples import (
@@ -18,6 +19,7 @@ from tests.contract.catalog_examples import (
     new_id,
     next_version,
     points,
+    pseudonym,
     relabelled,
     rewrapped,
     version,
@@ -154,6 +156,61 @@ class DocumentContract:
         for bad in ({"limit": -1}, {"after": "\0"}, {"after": "\ud800"}):
             with pytest.raises(InvalidRequestError):
                 found(wide, **bad)
+
+    def test_a_second_judgement_moves_the_epoch_with_the_state_and_never_a_changed_document(
+        self, catalog
+    ):
+        staged, foreign = version(chunks=2), version(label=label("other"))
+        for each in (staged, foreign):
+            catalog.commit_version(each)
+        first, second = (each.chunk_id for each in staged.chunks)
+        now = Screening(verdict=Verdict.QUARANTINE, rules=("magic", "more"), rule_set="newer")
+        found = NewScreening(
+            document_id=staged.document_id,
+            version=1,
+            expected_state=DocumentState.ACTIVE,
+            state=DocumentState.ACTIVE,
+            chunks={first: now, foreign.chunks[0].chunk_id: now},
+        )
+        epoch = catalog.epoch("acme")
+        assert catalog.rescreen("acme", found) == epoch == catalog.epoch("acme")
+        stored = {c.chunk_id: c for c in catalog.document_chunks("acme", staged.document_id)}
+        assert (stored[first].verdict, stored[first].rules) == ("quarantine", now.rules)
+        assert (stored[first].rule_set, stored[second].rule_set) == ("newer", "0123456789ab")
+        [theirs] = catalog.document_chunks("other", foreign.document_id)
+        assert theirs.verdict == "allow"
+        held = replace(found, chunks={}, state=DocumentState.QUARANTINED, note="held back")
+        assert catalog.rescreen("acme", held) == epoch + 1 == catalog.epoch("acme")
+        record = catalog.get_document("acme", staged.document_id)
+        assert record.state is DocumentState.QUARANTINED
+        assert record.evidence[-1] == "held back"
+        for stale in (held, replace(found, version=2)):
+            with pytest.raises(ConflictError):
+                catalog.rescreen("acme", stale)
+        with pytest.raises(NotFoundError):
+            catalog.rescreen("acme", replace(found, document_id=foreign.document_id))
+        assert catalog.epoch("acme") == epoch + 1
+
+    def test_the_first_pseudonym_of_a_tag_stays_until_it_is_erased(self, catalog):
+        first = pseudonym("acme", b"\0\xff", "one")
+        second = pseudonym("acme", b"2", "two", "research")
+        assert catalog.add_pseudonyms("acme", []) == {}
+        assert catalog.add_pseudonyms("acme", [first]) == {b"\0\xff": "one"}
+        late = replace(first, token="late")
+        assert catalog.add_pseudonyms("acme", [late, second]) == {b"\0\xff": "one", b"2": "two"}
+        catalog.add_pseudonyms("other", [pseudonym("other", b"2", "theirs")])
+        assert catalog.pseudonym_tokens("acme", [b"2", b"3"]) == {b"2": "two"}
+        assert catalog.pseudonym_tokens("acme", []) == {}
+        assert catalog.find_pseudonym("acme", "one") == first
+        assert catalog.pseudonym_kinds("acme") == {("", "PERSON"), ("research", "PERSON")}
+        for unknown in ("late", "theirs", "", "\0", "\ud800"):
+            assert catalog.find_pseudonym("acme", unknown) is None
+        assert catalog.erase_pseudonyms("acme", ["theirs", "late", "\0"]) == 0
+        assert catalog.erase_pseudonyms("acme", ["one", "two"]) == 2
+        assert catalog.erase_pseudonyms("acme", ["one"]) == 0
+        assert catalog.find_pseudonym("acme", "one") is None
+        assert catalog.add_pseudonyms("acme", [late]) == {b"\0\xff": "late"}
+        assert catalog.find_pseudonym("other", "theirs") is not None
 
     def test_what_the_source_claimed_is_kept_beside_what_was_decided(self, catalog):
         claim = label(granted=("staff", "few"), classification=Classification.PUBLIC)

@@ -19,6 +19,7 @@ from ragward.domain.corpus import (
 from ragward.domain.errors import NotFoundError
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
+from ragward.domain.pseudonyms import VaultedPseudonym
 
 
 def new_id() -> str:
@@ -94,6 +95,20 @@ def next_version(before: StagedVersion, **fields) -> StagedVersion:
     """What follows on `before`."""
     given = {"document_id": before.document_id, "label": before.label} | fields
     return version(before.source, before.version + 1, **given)
+
+
+def pseudonym(tenant, tag, token, purpose="") -> VaultedPseudonym:
+    """A row of the vault."""
+    return VaultedPseudonym(
+        tenant=tenant,
+        purpose=purpose,
+        entity_type="PERSON",
+        tag=tag,
+        token=token,
+        key=KeyReference(dek_id="d", kek_id="k", kek_version=2, wrapped_dek=b"w"),
+        blob=b"b\0",
+        created_at=1_700_000_000,
+    )
 
 
 def points(staged: StagedVersion) -> list[str]:

@@ -16,6 +16,7 @@ pytest.register_assert_rewrite(
     "tests.contract.catalog_contract",
     "tests.contract.catalog_document_contract",
     "tests.contract.catalog_policy_contract",
+    "tests.contract.catalog_vectors_contract",
 )
 SERVICE = "ragward_service"
 MIGRATIONS = Path(__file__).parents[2] / "migrations"

@@ -33,6 +33,7 @@ from tests.contract.catalog_document_contract import (
 )
 from tests.contract.catalog_examples import chunk, label, next_version, points, row, version
 from tests.contract.catalog_policy_contract import PolicyHistoryContract, proposal
+from tests.contract.catalog_vectors_contract import VectorContract
 from tests.contract.conftest import MIGRATIONS
 from tests.fakes.catalog_sql import FakeCatalog
 
@@ -67,6 +68,10 @@ class TestPolicyHistory(PolicyHistoryContract):
 
 
 class TestHead(HeadContract):
+    pass
+
+
+class TestVectors(VectorContract):
     pass
 
 

@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import time
 import uuid
 from typing import NamedTuple
 
@@ -15,28 +17,91 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ragward.adapters.cipher_aesgcm import AESGCMCipher
 from ragward.adapters.index_edge import EdgeChunkIndex
 from ragward.adapters.index_filter import ScopeFilter, best_hits
+from ragward.adapters.index_merged import MergedChunkIndex
 from ragward.adapters.index_qdrant import QdrantChunkIndex
+from ragward.adapters.index_sealed import SealedChunkIndex
 from ragward.domain.corpus import IndexPoint
 from ragward.domain.errors import ConfigurationError, UnavailableError
+from ragward.vectors import VectorOpener
+from tests import company
 from tests.conftest import PROVE
+from tests.fakes.vector_store import LEVELS, FakeKeyring, FakeVectorStore
 
 DIMENSION, DIGEST = 8, "d" * 64
 SERVER = os.environ.get("RAGWARD_TEST_QDRANT_URL")
-LEGS = [
+ENGINES = [
     "edge",
     "edge without payload index",
     "qdrant-client",
     "qdrant-client without payload index",
     *(["qdrant server"] if SERVER else []),
 ]
+LEGS = [*ENGINES, "sealed", "merged"]
+
+
+class Sealed:
+    """The sealed index with what tests write through the catalog, which it reads."""
+
+    def __init__(self):
+        self.store, self.keyring = FakeVectorStore(), FakeKeyring()
+        self.index = SealedChunkIndex(
+            self.store,
+            VectorOpener(keyring=self.keyring, cipher=AESGCMCipher()),
+            recorder=None,
+            clock=company.SetClock(),
+            keys=self.keyring.status,
+            sealed=LEVELS,
+            dimension=DIMENSION,
+            max_bytes=2**30,
+            idle_seconds=10**9,
+        )
+        self.search, self.score_points = self.index.search, self.index.score_points
+        self.close = self.index.close
+
+    def upsert(self, points):
+        for each in points:
+            if each.point_id in self.store:
+                self.store.remove(each.point_id)  # in a catalog, another vector is another point
+                self.count()
+            self.store.put(each.point_id, each.scope_id, each.vector)
+
+    def delete(self, point_ids):
+        for each in point_ids:
+            self.store.remove(each)
+
+    def count(self):
+        self.index.search(QUERY, scopes=set(range(1, 101)), limit=1)
+        return self.index.count()
+
+    def clear(self):
+        self.store.clear()
+        self.index.clear()
+
+
+class Merged(MergedChunkIndex):
+    """Points with an odd number are sealed."""
+
+    def upsert(self, points):
+        for part, rest in ((self.plain, 0), (self.sealed, 1)):
+            part.upsert([p for p in points if uuid.UUID(p.point_id).int % 2 == rest])
+
+    def delete(self, point_ids):
+        self.plain.delete(point_ids)
+        self.sealed.delete(point_ids)
 
 
 @contextlib.contextmanager
 def made(leg, directory):
     with_index = "without" not in leg
-    if leg == "qdrant server":
+    if leg == "sealed":
+        index = Sealed()
+    elif leg == "merged":
+        plain = EdgeChunkIndex.open(directory, dimension=DIMENSION, model_digest=DIGEST)
+        index = Merged(plain, Sealed())
+    elif leg == "qdrant server":
         index = QdrantChunkIndex.connect(
             SERVER, collection=f"test-{uuid.uuid4().hex[:8]}", dimension=8, model_digest=DIGEST
         )
@@ -56,6 +121,12 @@ def made(leg, directory):
 
 @pytest.fixture(params=LEGS)
 def index(request, tmp_path):
+    with made(request.param, tmp_path / "index") as opened:
+        yield opened
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, tmp_path):
     with made(request.param, tmp_path / "index") as opened:
         yield opened
 
@@ -165,10 +236,10 @@ def tampered(index, number, payload):
     ],
     ids=str,
 )
-def test_a_payload_of_another_type_never_matches(index, payload):
-    index.upsert([point(1, 1, 0.5)])
-    tampered(index, 2, payload)
-    assert ids(index.search(QUERY, scopes={1, 2}, limit=5)) == [1]
+def test_a_payload_of_another_type_never_matches(engine, payload):
+    engine.upsert([point(1, 1, 0.5)])
+    tampered(engine, 2, payload)
+    assert ids(engine.search(QUERY, scopes={1, 2}, limit=5)) == [1]
 
 
 class Found(NamedTuple):
@@ -229,6 +300,37 @@ def test_it_finds_what_a_scan_over_everything_finds(shared, data):
 def test_a_filter_admits_its_scopes_and_nothing_else(scopes, scope):
     asked = ScopeFilter.of(scopes, (), None)
     assert asked.admits(scope) == (scope in scopes)
+
+
+def on_disk(path, vector):
+    needle = struct.pack(f"<{DIMENSION}f", *vector)
+    return any(needle in p.read_bytes() for p in path.rglob("*") if p.is_file())
+
+
+def test_what_is_expelled_leaves_the_files_and_is_remembered_over_a_kill(tmp_path):
+    index = shard(tmp_path)
+    kept, deleted, barred = ([n + 0.123 + i / 7 for i in range(DIMENSION)] for n in (1, 2, 3))
+    index.upsert([point(1, 1, *kept), point(2, 1, *deleted), point(3, 1, *barred)])
+    index.expel([str(uuid.UUID(int=9))])
+    assert not index.purge()  # nothing was there to expel
+    index.delete([str(uuid.UUID(int=2))])
+    assert on_disk(tmp_path, deleted)  # the engine marks and keeps
+    index.expel([str(uuid.UUID(int=3))])
+    assert ids(index.search(QUERY, scopes={1}, limit=9)) == [1]
+    index.close()
+    index = shard(tmp_path)
+    assert index.purge()
+    assert not index.purge()
+    assert [on_disk(tmp_path, v) for v in (kept, deleted, barred)] == [True, False, False]
+    assert ids(index.search(QUERY, scopes={1}, limit=9)) == [1]
+    index.upsert([point(4, 1, 1.0)])
+    index.expel([str(uuid.UUID(int=1))])
+    index.maintain()
+    while index._builder is not None:
+        time.sleep(0.01)
+    assert not on_disk(tmp_path, kept)
+    assert index.count() == 1
+    index.close()
 
 
 # The embedded shard on disk. ----------------------------------------------------------------------------------------
@@ -318,3 +420,27 @@ def test_a_server_that_is_not_there_is_unavailable():
             "http://127.0.0.1:9", collection="ragward", dimension=8, model_digest=DIGEST
         )
     assert caught.value.code == "unavailable.index"
+
+
+def test_after_a_vacuum_deleted_vectors_are_in_no_file(tmp_path):
+    """A deletion alone leaves them: that is shown first."""
+    points = [point(n, n % 3 + 1, n + 1, 2, 3) for n in range(40)]
+    needles = [struct.pack("<8f", *p.vector) for p in points]
+
+    def found():
+        files = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
+        return [any(needle in data for data in files) for needle in needles]
+
+    with contextlib.closing(shard(tmp_path)) as index:
+        index.upsert(points)
+        before = ids(index.search(QUERY, scopes={1, 2, 3}, limit=40))
+        index.delete([p.point_id for p in points[:20]])
+        assert any(found()[:20])
+        index.vacuum()
+        assert not any(found()[:20])
+        assert all(found()[20:])
+        left = ids(index.search(QUERY, scopes={1, 2, 3}, limit=40))
+        assert left == [number for number in before if number >= 20]
+    with contextlib.closing(shard(tmp_path)) as index:
+        assert index.count() == 20
+        assert ids(index.search(QUERY, scopes={1, 2, 3}, limit=40)) == left

@@ -445,10 +445,26 @@ def test_the_log_records_what_was_answered_and_verifies(api, served):
 
 def test_keys_are_rotated_without_being_shown(api, served):
     steward = served.headers("steward")
-    made = api.post(
-        "/v1/keys/rotate", json={"classification": "CONFIDENTIAL"}, headers=steward
-    ).json()
-    keys = api.get("/v1/keys", headers=steward).json()
+    begun = api.post("/v1/keys/rotate", json={"classification": "CONFIDENTIAL"}, headers=steward)
+    assert begun.status_code == 202
+    made, keys = begun.json(), []
+    for _ in range(200):  # the server moves what is there in the background
+        keys = api.get("/v1/keys", headers=steward).json()
+        if not any(k["state"] == "decrypt_only" and not k["retired_at"] for k in keys):
+            break
+        time.sleep(0.05)
+    held = {k["version"]: k["held"] for k in keys if k["kek_id"] == made["kek_id"]}
+    assert held[made["version"]] > 0
+    assert sum(held.values()) == held[made["version"]]
+    wrong = {"kek_id": made["kek_id"], "version": made["version"], "reason": "not needed any more"}
+    problem(api.post("/v1/keys/destroy", json=wrong, headers=steward), 409, "key.state")
+    denied = served.headers("ben")
+    for call in (
+        api.post("/v1/keys/rotate", json={"classification": "CONFIDENTIAL"}, headers=denied),
+        api.post("/v1/keys/destroy", json=wrong, headers=denied),
+        api.get("/v1/shred", headers=denied),
+    ):
+        problem(call, 403, "access.denied")
     states = {(k["kek_id"], k["version"]): k["state"] for k in keys}
     assert states[made["kek_id"], made["version"]] == "active"
     assert states[made["kek_id"], made["version"] - 1] == "decrypt_only"
@@ -650,6 +666,29 @@ def test_a_purpose_is_known_or_refused(api, served):
     assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
 
 
+def test_pseudonyms_are_erased_by_who_may(api, served):
+    body = {"value": "nobody@acme.example", "reason": "the person asked to be forgotten"}
+    erased = api.post("/v1/pseudonyms/erase", json=body, headers=served.headers("root"))
+    assert (erased.status_code, erased.json()) == (200, {"erased": 0})
+    refused = api.post("/v1/pseudonyms/erase", json=body, headers=served.headers("ann"))
+    assert (refused.status_code, refused.json()["code"]) == (403, "access.denied")
+    for wrong in ({"value": ""}, {"token": "x"}, {"value": "", "token": "x"}, {"purpose": ""}):
+        refused = api.post(
+            "/v1/pseudonyms/erase", json=body | wrong, headers=served.headers("root")
+        )
+        assert refused.status_code == 422
+
+
+def test_judging_again_is_for_stewards(api, served):
+    refused = api.post("/v1/rescreen", json={}, headers=served.headers("ann"))
+    assert refused.status_code == 403
+    done = api.post("/v1/rescreen", json={"limit": 3}, headers=served.headers("steward"))
+    assert done.status_code == 200
+    counts = [done.json()[name] for name in ("looked_at", "changed", "quarantined")]
+    assert counts == [3, 0, 0]
+    assert done.json()["next_source"]
+
+
 def test_scanning_again_is_for_stewards(api, served):
     refused = api.post("/v1/pii/rescan", json={}, headers=served.headers("ann"))
     assert refused.status_code == 403
@@ -657,3 +696,37 @@ def test_scanning_again_is_for_stewards(api, served):
     assert done.status_code == 200
     assert (done.json()["looked_at"], done.json()["changed"]) == (3, 0)
     assert done.json()["next_source"]
+
+
+def test_a_document_is_shredded_with_a_receipt(api, served):
+    steward, ben = served.headers("steward"), served.headers("ben")
+    body = {
+        "corpus": "hr",
+        "source": "leaving.txt",
+        "filename": "leaving.txt",
+        "content": "The notice of a person who left the laboratory.",
+        "classification": "RESTRICTED",
+        "granted": ["user:acme/cai"],
+    }
+    document = api.post("/v1/documents", json=body, headers=steward).json()["document_id"]
+    wanted = {"kind": "document", "target": document, "reason": "the person asked for it"}
+    problem(api.post("/v1/shred", json=wanted, headers=ben), 404, "access.not_found")
+    planned = api.post("/v1/shred", json=wanted | {"dry_run": True}, headers=steward).json()
+    assert planned["counts"]["documents"] == 1
+    made = api.post("/v1/shred", json=wanted, headers=steward)
+    assert made.status_code == 200
+    receipt = made.json()
+    assert (receipt["level"], receipt["recorded"], receipt["keys_gone"]) == ("logical", True, True)
+    path = f"/v1/shred/{receipt['receipt_id']}"
+    shown = api.get(path, headers=steward).json()
+    assert shown == receipt
+    problem(api.get(path, headers=ben), 404, "access.not_found")
+    problem(api.get(f"/v1/documents/{document}", headers=steward), 404, "access.not_found")
+    asked = {"reason": "no copies are left", "gone": ["index", "keyring"]}
+    problem(api.post(f"{path}/finish", json=asked, headers=ben), 404, "access.not_found")
+    finished = api.post(f"{path}/finish", json=asked, headers=steward).json()
+    assert [o["code"] for o in finished["obstacles"]] == ["kek-alive"]  # a request may still run
+    assert {s["gone"] for s in finished["statements"]} == {"index", "keyring"}
+    assert receipt["receipt_id"] in {
+        r["receipt_id"] for r in api.get("/v1/shred", headers=steward).json()
+    }

@@ -242,6 +242,12 @@ def test_policy_keys_applications_and_tenants(home, ragward):
         (k["kek_id"], k["version"]): k["state"] for k in parsed(ragward("keys", "status", "--json"))
     }
     assert states[rotated["kek_id"], rotated["version"]] == "active"
+    assert rotated["rewrapped"] > 0
+    assert rotated["remaining"] == 0
+    why = ("--reason", "it was rotated away from")
+    destroy = ("keys", "destroy", rotated["kek_id"], *why)
+    assert ragward(*destroy[:3], 2, *why, "--as", "steward") == (1, "key.state")
+    assert ragward(*destroy[:3], 1, *why, "--as", "ben") == (3, "access.denied")
     added = parsed(
         ragward(
             "application",
@@ -417,6 +423,34 @@ def test_the_directory_is_listed_for_those_who_may_read_it(home, ragward):
         assert len(ragward("directory", what, "--as", "root")[1].splitlines()) > 3
 
 
+def test_shredding(ragward):
+    why = ("--reason", "the person asked for it")
+    known = parsed(ragward("document", "list", "--as", "steward", "--json"))["documents"][0]
+    name = f"{known['corpus']}:{known['source']}"
+    planned = parsed(
+        ragward("shred", "document", name, *why, "--dry-run", "--as", "steward", "--json")
+    )
+    assert (planned["dry_run"], planned["counts"]["documents"]) == (True, 1)
+    assert ragward("shred", "document", "hr:none", *why, "--as", "steward") == (
+        3,
+        "access.not_found",
+    )
+    assert ragward("shred", "tenant", "globex", *why, "--as", "steward") == (3, "access.not_found")
+    code, out = ragward("shred", "document", name, *why, "--as", "steward")
+    assert code == 0
+    assert "level: logical" in out
+    assert "in the log: True; keys gone: True" in out
+    [receipt] = parsed(ragward("shred", "list", "--as", "steward", "--json"))
+    shown = parsed(ragward("shred", "show", receipt["receipt_id"], "--as", "steward", "--json"))
+    assert shown["level"] == "logical"
+    finish = ("shred", "finish", receipt["receipt_id"], *why, "--as", "steward")
+    assert ragward(*finish, "--gone", "everything") == (2, "request.invalid")
+    code, out = ragward(*finish, "--gone", "index", "--no-wait")
+    assert code == 1  # not backup-proof yet
+    assert "stated by user:acme/steward: no index copies are left" in out
+    assert "keyring-copies" in out
+
+
 def test_what_people_see_is_tables(home, ragward):
     for arguments in (
         ("query", "budget salary", "--as", "ann"),
@@ -533,6 +567,21 @@ def test_personal_data_is_scanned_again_and_pseudonyms_are_turned_back(home, rag
     asked = ("query", "budget", "--as", "ann", "--purpose")
     assert ragward(*asked, "support")[0] == 0
     assert ragward(*asked, "marketing")[1] == "request.invalid"
+
+
+def test_pseudonyms_are_erased_by_who_may(ragward):
+    erase = ("pseudonym", "erase", "--reason", "customer asked for it", "--json")
+    token = ("--token", f"[[PERSON:0.{'A' * 43}]]")
+    assert parsed(ragward(*erase, "--as", "root", *token)) == {"erased": 0}
+    assert ragward(*erase, "--as", "ann", *token)[1] == "access.denied"
+    assert ragward(*erase, "--as", "root", "--token", "x")[1] == "request.invalid"
+
+
+def test_stored_text_is_judged_again(ragward):
+    done = parsed(ragward("rescreen", "--as", "steward", "--json"))
+    assert done["looked_at"] >= 1
+    assert (done["changed"], done["quarantined"]) == (0, 0)
+    assert ragward("rescreen", "--as", "ann")[1] == "access.denied"
 
 
 def test_an_answer_is_inspected_under_its_receipt(home, ragward):

@@ -24,6 +24,7 @@ from ragward.domain.corpus import (
     Pending,
     PendingVersion,
     StoredChunk,
+    StoredVector,
 )
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.fingerprints import FingerprintMatch
@@ -76,7 +77,10 @@ class FakeCatalog:
         self._points = {}
         self._outbox = {}  # point id -> (sequence, action, tenant, document id, version)
         self._sequence = 0
+        self._marks = {}  # document id -> (tenant, mark)
+        self._tenant_marks = {}
         self._jobs = {}
+        self._pseudonyms = {}  # (tenant, tag) -> the row
         self._meta = {}
 
     def check_ready(self):
@@ -365,6 +369,7 @@ class FakeCatalog:
                 return False
             document.key, document.bound = key, None
             document.record = replace(record, key=key, pending=then)
+            self._mark(document.record)
             return True
 
     def pending_versions(self, *, limit):
@@ -408,6 +413,26 @@ class FakeCatalog:
                 document.record = replace(document.record, state=state)
                 self._queue(document, "upsert" if state is DocumentState.ACTIVE else "delete")
             return self._move(tenant)
+
+    def rescreen(self, tenant, found):
+        with self._lock:
+            document = self._current(tenant, found.document_id)
+            record = document.record
+            if (record.version, record.state) != (found.version, found.expected_state):
+                raise ConflictError
+            for at in self._points_of(document):
+                if now := found.chunks.get(at.chunk.chunk_id):
+                    at.chunk = replace(
+                        at.chunk,
+                        verdict=now.verdict.value,
+                        rules=now.rules,
+                        rule_set=now.rule_set,
+                    )
+            if found.note:
+                document.record = replace(record, evidence=(*record.evidence, found.note))
+            if found.state is record.state:
+                return self._epochs[tenant]
+            return self.set_state(tenant, found.document_id, found.state)
 
     def stored_chunks(self, tenant, point_ids):
         with self._lock:
@@ -455,6 +480,47 @@ class FakeCatalog:
         if len({point.chunk.chunk_id for point in found}) > limit:
             raise InvalidRequestError(code="request.filter_too_broad")
         return sorted(point.point.point_id for point in found)
+
+    # Pseudonyms
+
+    def pseudonym_tokens(self, tenant, tags):
+        with self._lock:
+            rows = ((tag, self._pseudonyms.get((tenant, tag))) for tag in tags)
+            return {tag: row.token for tag, row in rows if row}
+
+    def add_pseudonyms(self, tenant, new):
+        with self._lock:
+            for each in new:
+                self._pseudonyms.setdefault((tenant, each.tag), each)
+            return self.pseudonym_tokens(tenant, [each.tag for each in new])
+
+    def find_pseudonym(self, tenant, token):
+        with self._lock:
+            found = [
+                row
+                for (of, _), row in self._pseudonyms.items()
+                if (of, row.token) == (tenant, token)
+            ]
+            return found[0] if found else None
+
+    def pseudonym_kinds(self, tenant):
+        with self._lock:
+            return {
+                (row.purpose, row.entity_type)
+                for (of, _), row in self._pseudonyms.items()
+                if of == tenant
+            }
+
+    def erase_pseudonyms(self, tenant, tokens):
+        with self._lock:
+            gone = [
+                name
+                for name, row in self._pseudonyms.items()
+                if name[0] == tenant and row.token in tokens
+            ]
+            for name in gone:
+                del self._pseudonyms[name]
+            return len(gone)
 
     def recover(self):
         running = {JobState.NOT_STARTED, JobState.IN_PROGRESS}
@@ -634,6 +700,7 @@ class FakeCatalog:
 
     def _queue(self, document, action):
         record = document.record
+        self._mark(record)
         found = self._points_of(document)
         for each in found:
             self._sequence += 1
@@ -645,6 +712,74 @@ class FakeCatalog:
                 record.version,
             )
         return len(found)
+
+    # Vectors
+
+    def tenant_of_scope(self, scope_id):
+        with self._lock:
+            for (label_id, _, _), known in self._scopes.items():
+                if known == scope_id:
+                    return next(of.tenant for of, n in self._labels.items() if n == label_id)
+            return None
+
+    def vector_mark(self, tenant):
+        with self._lock:
+            return self._tenant_marks.get(tenant, 0)
+
+    def documents_moved(self, tenant, *, since):
+        with self._lock:
+            moved = [d for d, (of, mark) in self._marks.items() if of == tenant and mark > since]
+            return self.vector_mark(tenant), moved
+
+    def documents_answering(self, tenant, label_ids):
+        with self._lock:
+            return sorted(
+                each.record.document_id
+                for each in self._documents.values()
+                if each.record.tenant == tenant
+                and each.record.label_id in label_ids
+                and each.record.state is DocumentState.ACTIVE
+                and each.record.pending is not Pending.REWRAP
+            )
+
+    def vectors_of(self, tenant, document_ids, label_ids):
+        with self._lock:
+            return [
+                self._vector(at)
+                for at in self._points.values()
+                if at.document.record.tenant == tenant
+                and at.document.record.document_id in document_ids
+                and at.document.record.label_id in label_ids
+                and self._answers(at)
+            ]
+
+    def vectors_named(self, point_ids):
+        with self._lock:
+            named = [self._points[name] for name in set(point_ids) if name in self._points]
+            return [self._vector(at) for at in named if self._answers(at)]
+
+    @staticmethod
+    def _answers(at):
+        record = at.document.record
+        return record.state is DocumentState.ACTIVE and record.pending is not Pending.REWRAP
+
+    def _vector(self, at):
+        record = at.document.record
+        return StoredVector(
+            point_id=at.point.point_id,
+            scope_id=self._scope(at),
+            tenant=record.tenant,
+            document_id=record.document_id,
+            version=record.version,
+            label_digest=record.label.digest(),
+            key=at.document.key,
+            vector_blob=at.point.vector_blob,
+        )
+
+    def _mark(self, record):
+        mark = self._tenant_marks.get(record.tenant, 0) + 1
+        self._tenant_marks[record.tenant] = mark
+        self._marks[record.document_id] = (record.tenant, mark)
 
     def _work(self):
         ordered = sorted(self._outbox.items(), key=lambda entry: entry[1][0])
@@ -662,6 +797,7 @@ class FakeCatalog:
             document_id=document_id,
             version=version,
             label_digest=at.document.record.label.digest() if put else b"",
+            classification=self._documents[document_id].record.label.classification,
             key=at.document.key if put else _NO_KEY,
             vector_blob=at.point.vector_blob if put else b"",
         )

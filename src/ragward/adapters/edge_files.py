@@ -14,6 +14,7 @@ from ragward.domain.errors import ConfigurationError, UnavailableError
 _FORMAT: Final = 1
 _META: Final = "ragward-index.json"
 _FIRST: Final = "shard"
+_PURGE: Final = "purge-due"
 
 
 class EdgeFiles:
@@ -56,6 +57,18 @@ class EdgeFiles:
         """Makes another directory the one that counts; whole or not at all."""
         self._meta = {**self._meta, "shard": shard.name}
         _write(self._path / _META, self._meta)
+
+    @property
+    def purge_is_due(self) -> bool:
+        """Whether the shard's files hold vectors that may not lie there; remembered over a kill."""
+        return (self._path / _PURGE).exists()
+
+    def owe_purge(self, owed: bool) -> None:
+        """Sets down that a purge is due, or was done."""
+        if owed:
+            (self._path / _PURGE).touch(mode=0o600)
+        else:
+            (self._path / _PURGE).unlink(missing_ok=True)
 
     def release(self) -> None:
         """Lets another process own the index. Again is fine."""

@@ -74,6 +74,10 @@ class QdrantChunkIndex:
             selector = PointIdsList(points=list(point_ids))
             self._call(lambda: self._client.delete(self._collection, selector, wait=True))
 
+    def expel(self, point_ids: Sequence[str]) -> None:
+        """Removes points; when their bytes leave the server's files, its own vacuum decides."""
+        self.delete(point_ids)
+
     def search(
         self,
         vector: Vector,
@@ -111,6 +115,9 @@ class QdrantChunkIndex:
 
     def maintain(self) -> None:
         """A server looks after itself."""
+
+    def vacuum(self) -> None:
+        """A server's own optimizer removes what was deleted, in its own time."""
 
     def close(self) -> None:
         """Releases the connection."""

@@ -48,7 +48,7 @@ class Owner:
         try:
             answer = self._connections.call({"call": f"{part}.{name}", "with": arguments})
         except OSError as error:
-            code = "unavailable.index" if part == "index" else "unavailable.audit"
+            code = "unavailable.index" if part in ("index", "sealed") else "unavailable.audit"
             raise UnavailableError("the owning process cannot be reached", code=code) from error
         if "code" in answer:
             raised = error_of(answer["code"], answer["detail"])
@@ -82,24 +82,13 @@ class Owner:
         return connection
 
 
-class OwnerChunkIndex:
-    """`ports.ChunkIndex` in the owning process."""
+class OwnerChunkSearch:
+    """`ports.ChunkSearch` in the owning process."""
+
+    part = "sealed"
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-
-    def upsert(self, points: Sequence[IndexPoint]) -> None:
-        """Adds or replaces points."""
-        for start in range(0, len(points), _UPSERT_SLICE):
-            part = [
-                [point.point_id, point.scope_id, wire.pack_vector(point.vector)]
-                for point in points[start : start + _UPSERT_SLICE]
-            ]
-            self._owner.call("index", "upsert", points=part)
-
-    def delete(self, point_ids: Sequence[str]) -> None:
-        """Removes points."""
-        self._owner.call("index", "delete", point_ids=list(point_ids))
 
     def search(
         self,
@@ -112,7 +101,7 @@ class OwnerChunkIndex:
     ) -> Sequence[Candidate]:
         """The best points within the scopes."""
         found = self._owner.call(
-            "index",
+            self.part,
             "search",
             vector=wire.pack_vector(vector),
             scopes=wire.pack_ids(scopes),
@@ -125,24 +114,51 @@ class OwnerChunkIndex:
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
         """Similarity of named points."""
         found = self._owner.call(
-            "index", "score_points", vector=wire.pack_vector(vector), point_ids=list(point_ids)
+            self.part, "score_points", vector=wire.pack_vector(vector), point_ids=list(point_ids)
         )
         return [Candidate(point_id=point_id, score=score) for point_id, score in found]
 
     def count(self) -> int:
         """Points held."""
-        return int(self._owner.call("index", "count"))
+        return int(self._owner.call(self.part, "count"))
 
     def clear(self) -> None:
-        """Removes everything."""
-        self._owner.call("index", "clear")
+        """Removes everything it holds."""
+        self._owner.call(self.part, "clear")
 
-    def maintain(self) -> None:
-        """The owner builds the graph."""
-        self._owner.call("index", "maintain")
+    def vacuum(self) -> None:
+        """The owner does."""
+        self._owner.call("index", "vacuum")
 
     def close(self) -> None:
-        """The index stays open at its owner."""
+        """It stays open at its owner."""
+
+
+class OwnerChunkIndex(OwnerChunkSearch):
+    """`ports.ChunkIndex` in the owning process: the plain and the sealed part as one."""
+
+    part = "index"
+
+    def upsert(self, points: Sequence[IndexPoint]) -> None:
+        """Adds or replaces points."""
+        for start in range(0, len(points), _UPSERT_SLICE):
+            part = [
+                [point.point_id, point.scope_id, wire.pack_vector(point.vector)]
+                for point in points[start : start + _UPSERT_SLICE]
+            ]
+            self._owner.call(self.part, "upsert", points=part)
+
+    def delete(self, point_ids: Sequence[str]) -> None:
+        """Removes points."""
+        self._owner.call(self.part, "delete", point_ids=list(point_ids))
+
+    def expel(self, point_ids: Sequence[str]) -> None:
+        """Removes points, and from the files."""
+        self._owner.call(self.part, "expel", point_ids=list(point_ids))
+
+    def maintain(self) -> None:
+        """The owner does it."""
+        self._owner.call(self.part, "maintain")
 
 
 class OwnerAuditLog:

@@ -21,7 +21,7 @@ from ragward.domain.audit import AuditEntry, AuditEvent, EventType
 from ragward.domain.corpus import IndexPoint
 from ragward.domain.errors import LimitExceededError, RagwardError
 from ragward.domain.labels import Classification
-from ragward.ports import AuditLog, ChunkIndex, Limiter
+from ragward.ports import AuditLog, ChunkIndex, ChunkSearch, Limiter
 
 _REMEMBERED_SETS: Final = 1024
 
@@ -34,13 +34,14 @@ class OwnerServer:
         directory: Path,
         *,
         index: ChunkIndex,
+        sealed: ChunkSearch,
         audit: AuditLog,
         limiter: Limiter,
         model_digest: str,
     ) -> None:
         self._directory = directory
         self._hello = {"version": wire.VERSION, "model": model_digest, "pid": os.getpid()}
-        self._calls = _Calls(index, audit)
+        self._calls = _Calls(index, sealed, audit)
         self._limiter = limiter
         self._connections: set[socket.socket] = set()
         self._clients: Counter[str] = Counter()
@@ -131,17 +132,17 @@ class OwnerServer:
 class _Calls:
     """What may be called, by name; arguments and results as JSON has them."""
 
-    def __init__(self, index: ChunkIndex, audit: AuditLog) -> None:
+    def __init__(self, index: ChunkIndex, sealed: ChunkSearch, audit: AuditLog) -> None:
         self._index, self._audit = index, audit
         self._sets: OrderedDict[str, FrozenBitMap] = OrderedDict()
         self.by_name: dict[str, Callable[..., Any]] = {
             "index.upsert": self._upsert,
             "index.delete": index.delete,
-            "index.search": self._search,
-            "index.score_points": self._score_points,
-            "index.count": index.count,
-            "index.clear": index.clear,
+            "index.expel": index.expel,
             "index.maintain": index.maintain,
+            "index.vacuum": index.vacuum,
+            **self._searches("index", index),
+            **self._searches("sealed", sealed),
             "audit.append": self._append,
             "audit.entries": lambda start, limit: [
                 _entry(entry) for entry in audit.entries(start=start, limit=limit)
@@ -158,26 +159,35 @@ class _Calls:
             ]
         )
 
-    def _search(
-        self,
-        vector: str,
-        scopes: str,
-        limit: int,
-        excluding: list[str],
-        only_points: list[str] | None,
-    ) -> list[list[Any]]:
-        found = self._index.search(
-            wire.unpack_vector(vector),
-            scopes=self._set(scopes),
-            limit=limit,
-            excluding=excluding,
-            only_points=only_points,
-        )
-        return [[candidate.point_id, candidate.score] for candidate in found]
+    def _searches(self, part: str, searched: ChunkSearch) -> dict[str, Callable[..., Any]]:
+        """What may be called of the whole index, or of its sealed part alone."""
 
-    def _score_points(self, vector: str, point_ids: list[str]) -> list[list[Any]]:
-        found = self._index.score_points(wire.unpack_vector(vector), point_ids)
-        return [[candidate.point_id, candidate.score] for candidate in found]
+        def search(
+            vector: str,
+            scopes: str,
+            limit: int,
+            excluding: list[str],
+            only_points: list[str] | None,
+        ) -> list[list[Any]]:
+            found = searched.search(
+                wire.unpack_vector(vector),
+                scopes=self._set(scopes),
+                limit=limit,
+                excluding=excluding,
+                only_points=only_points,
+            )
+            return [[candidate.point_id, candidate.score] for candidate in found]
+
+        def score_points(vector: str, point_ids: list[str]) -> list[list[Any]]:
+            found = searched.score_points(wire.unpack_vector(vector), point_ids)
+            return [[candidate.point_id, candidate.score] for candidate in found]
+
+        return {
+            f"{part}.search": search,
+            f"{part}.score_points": score_points,
+            f"{part}.count": searched.count,
+            f"{part}.clear": searched.clear,
+        }
 
     def _append(self, event: dict[str, Any], durable: bool) -> list[Any]:
         made = AuditEvent(**(event | {"type": EventType(event["type"])}))

@@ -24,7 +24,7 @@ from ragward.domain.access import IdSet
 from ragward.domain.corpus import Vector
 
 SOCKET: Final = "owner.sock"
-VERSION: Final = 1
+VERSION: Final = 2
 _MAX_FRAME: Final = 64 * 2**20
 _LENGTH: Final = struct.Struct(">I")
 _CREDENTIALS: Final = struct.Struct("3i")

@@ -16,11 +16,13 @@ from ragward.api import (
     routes_documents,
     routes_explain,
     routes_health,
+    routes_keys,
     routes_outputs,
     routes_personal,
     routes_policy,
     routes_retrieval,
     routes_scim,
+    routes_screening,
 )
 from ragward.api.context import ApiParts
 from ragward.api.jobs import JobRunner
@@ -38,7 +40,9 @@ def create_app(ragward: Ragward) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         jobs = JobRunner(ragward)
         maintenance = Maintenance(ragward)
-        app.state.parts = ApiParts(ragward=ragward, jobs=jobs, metrics=metrics)
+        app.state.parts = ApiParts(
+            ragward=ragward, jobs=jobs, metrics=metrics, maintenance=maintenance
+        )
         try:
             yield
         finally:
@@ -76,8 +80,10 @@ def _application(lifespan: Any) -> FastAPI:
         routes_documents,
         routes_policy,
         routes_admin,
+        routes_keys,
         routes_explain,
         routes_personal,
+        routes_screening,
         routes_authzen,
         routes_scim,
         routes_health,

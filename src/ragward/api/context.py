@@ -9,6 +9,7 @@ from fastapi import Depends, Request, Response
 from fastapi.security import HTTPBearer
 
 from ragward.api.jobs import JobRunner
+from ragward.api.maintenance import Maintenance
 from ragward.api.metrics import Metrics
 from ragward.bootstrap import Ragward
 from ragward.domain.access import Credentials, Subject
@@ -28,6 +29,7 @@ class ApiParts:
     ragward: Ragward
     jobs: JobRunner
     metrics: Metrics
+    maintenance: Maintenance
 
 
 def _parts(request: Request) -> ApiParts:

@@ -50,6 +50,11 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._rotations = Gauge(
+            "ragward_rotations_unfinished",
+            "KEKs of which something still lies under an earlier version.",
+            registry=self.registry,
+        )
         self._pending = Gauge(
             "ragward_pending_versions",
             "Document versions whose relabelling is not finished, by what is due.",
@@ -70,8 +75,9 @@ class Metrics:
             for kind, count in passage.removed.items():
                 self._removed.labels(kind).inc(count)
 
-    def observe_pending(self, waiting: Mapping[Pending, int]) -> None:
+    def observe_pending(self, waiting: Mapping[Pending, int], rotations: int) -> None:
         """What is still to be done, as of now."""
+        self._rotations.set(rotations)
         for pending in (Pending.REWRAP, Pending.REENCRYPT):
             self._pending.labels(pending.value).set(waiting.get(pending, 0))
 

@@ -1,4 +1,4 @@
-"""Applications, keys, the log."""
+"""Applications, the log."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from ragward.api.schemas import (
     ApplicationModel,
     ApplicationRequest,
     EntryModel,
-    KeyModel,
-    RotateRequest,
-    RotateResponse,
     VerifyRequest,
     VerifyResponse,
 )
@@ -51,34 +48,6 @@ def register_application(
     )
     stamp(response, parts, subject)
     return ApplicationModel(principal=application.principal, api_key=key)
-
-
-@router.get("/keys", operation_id="get_keys", responses=responses(403))
-def get_keys(parts: Parts, subject: Asker) -> list[KeyModel]:
-    """KEK versions, without key material."""
-    return [
-        KeyModel(
-            kek_id=key.kek_id,
-            classification=key.classification.name,
-            purpose=key.purpose.value,
-            version=key.version,
-            state=key.state.value,
-            created_at=key.created_at,
-            activated_at=key.activated_at,
-            destroyed_at=key.destroyed_at,
-            provider=key.provider,
-            wraps=key.wraps,
-        )
-        for key in parts.ragward.stewardship.keys(subject)
-    ]
-
-
-@router.post("/keys/rotate", operation_id="rotate_key", responses=responses(403))
-def rotate_key(body: RotateRequest, parts: Parts, subject: Asker) -> RotateResponse:
-    """A new KEK version for what is written from now on."""
-    level = Classification.parse(body.classification)
-    kek_id, version = parts.ragward.stewardship.rotate_key(subject, level)
-    return RotateResponse(kek_id=kek_id, version=version)
 
 
 @router.get("/audit/entries", operation_id="get_audit_entries", responses=responses(403))

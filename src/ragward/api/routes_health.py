@@ -49,5 +49,6 @@ def metrics(parts: Parts, subject: Asker) -> Response:
         subject, Action.METRICS_READ, administrative(subject.tenant), context
     ):
         raise DeniedError
-    parts.metrics.observe_pending(parts.ragward.catalog.count_pending())
+    waiting = parts.ragward.catalog.count_pending()
+    parts.metrics.observe_pending(waiting, parts.ragward.rotations_waiting())
     return PlainTextResponse(parts.metrics.text())

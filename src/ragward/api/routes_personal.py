@@ -9,6 +9,7 @@ from ragward.api.context import Asker, Parts, stamp
 from ragward.api.problems import responses
 from ragward.api.schemas import Strict, Whole
 from ragward.disclosure import MAX_TEXT_CHARACTERS
+from ragward.domain.pseudonyms import MAX_VALUE_CHARACTERS, PseudonymErasure
 from ragward.rescanning import MAX_DOCUMENTS, Rescanned
 
 router = APIRouter(prefix="/v1", tags=["personal data"])
@@ -30,6 +31,20 @@ class RevealResponse(BaseModel):
     text: str
     revealed: dict[str, int]
     refused: dict[str, int]
+
+
+class EraseRequest(Strict):
+    """A value, exactly as it stands in texts, or a token of the vault."""
+
+    value: str = Field("", max_length=MAX_VALUE_CHARACTERS)
+    token: str = Field("", max_length=800)
+    reason: str = Field(min_length=8, max_length=500)
+
+
+class EraseResponse(BaseModel):
+    """How many pseudonyms there were."""
+
+    erased: int
 
 
 class RescanRequest(Strict):
@@ -72,6 +87,14 @@ def reveal_pseudonyms(body: RevealRequest, parts: Parts, subject: Asker) -> Reve
         subject, body.text, purpose=body.purpose, reason=body.reason
     )
     return RevealResponse(text=done.text, revealed=dict(done.revealed), refused=dict(done.refused))
+
+
+@router.post("/pseudonyms/erase", operation_id="erase_pseudonyms", responses=responses(403, 422))
+def erase_pseudonyms(body: EraseRequest, parts: Parts, subject: Asker) -> EraseResponse:
+    """Random pseudonyms of a value, of every type and purpose, or one by its token: nobody turns them back afterwards, and
+    the value gets a new one. Derived pseudonyms cannot be erased."""
+    erasure = PseudonymErasure(value=body.value, token=body.token)
+    return EraseResponse(erased=parts.ragward.disclosure.erase(subject, erasure, body.reason))
 
 
 @router.post("/pii/rescan", operation_id="rescan_personal_data", responses=responses(403, 422))

@@ -454,34 +454,6 @@ class ApplicationModel(BaseModel):
     api_key: str | None
 
 
-class RotateRequest(Strict):
-    """Which KEK."""
-
-    classification: Level
-
-
-class RotateResponse(BaseModel):
-    """The new version."""
-
-    kek_id: str
-    version: int
-
-
-class KeyModel(BaseModel):
-    """A KEK version, without key material."""
-
-    kek_id: str
-    classification: str
-    purpose: str
-    version: int
-    state: str
-    provider: str
-    created_at: int
-    activated_at: int
-    destroyed_at: int
-    wraps: int
-
-
 class TermModel(BaseModel):
     """One term of a decision, and whom it is about."""
 

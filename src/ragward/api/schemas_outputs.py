@@ -29,6 +29,9 @@ class InspectOutputResponse(BaseModel):
     outcome: Literal["unchanged", "changed", "withheld"]
     text: str | None = Field(description="The answer as it may be shown; null when withheld.")
     removed: dict[str, int] = Field(description="Personal data taken out, by type.")
+    revealed: dict[str, int] = Field(
+        description="Pseudonyms of the receipt's purpose turned back, by type."
+    )
     flags: list[str] = Field(description="Screening rules that the answer hit.")
     unknown_citations: list[str] = Field(description="Cited, and not among the passages.")
     classification: Level = Field(description="The highest of the passages that were used.")
@@ -41,6 +44,7 @@ class InspectOutputResponse(BaseModel):
             outcome=found.outcome.value,
             text=found.text,
             removed=dict(found.removed),
+            revealed=dict(found.revealed),
             flags=list(found.flags),
             unknown_citations=list(found.unknown_citations),
             classification=level_of(found.classification),

@@ -26,8 +26,8 @@ from ragward.domain.errors import (
     NotFoundError,
     RagwardError,
 )
+from ragward.domain.handling import plainer_than_usual
 from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState
-from ragward.domain.labels import Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.ports import AuditLog
 from ragward.settings import Settings
@@ -190,6 +190,8 @@ def document_id(ragward: Ragward, subject: Subject, name: str) -> str:
 
 def doctor(settings: Settings, *, as_json: bool) -> int:
     """`ragward doctor`."""
+    from ragward.cli.key_handling import overdue
+
     findings: list[tuple[str, bool, str]] = []
     for name, path in (("keyring", settings.keyring), ("data_dir", settings.data_dir)):
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
@@ -211,6 +213,11 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
                 if ragward.catalog.pending_points(t, limit=1)
             ]
             findings.append(("index up to date", not owed, "yes" if not owed else f"owed: {owed}"))
+            plainer = [level.name for level in plainer_than_usual(ragward.handling)]
+            named = f"in plain because handling.toml says so: {', '.join(plainer)}"
+            findings.append(("vectors", True, named if plainer else "sealed above INTERNAL"))
+            old = overdue(ragward)
+            findings.append(("keys due", not old, "; ".join(old) or "none"))
             findings.append(("tenants apart", *ragward.catalog.separation()))
             verified = ragward.audit.verify()
             findings.append(("audit log", verified.consistent, verified.problem or "consistent"))
@@ -330,22 +337,6 @@ def audit_export(settings: Settings, file: Path, *, as_json: bool) -> None:
                 out.write(json.dumps(line, sort_keys=True) + "\n")
             start = batch[-1].index + 1
     render.result({"entries": start}, f"{start} entries", as_json=as_json)
-
-
-def keys_status(settings: Settings, *, as_json: bool) -> None:
-    """`ragward keys status`."""
-    render.keys(open_keyring(settings).status(), as_json=as_json)
-
-
-def keys_rotate(settings: Settings, classification: str, caller: Caller, *, as_json: bool) -> None:
-    """`ragward keys rotate`."""
-    with Ragward.open(settings) as ragward:
-        subject = ragward.identify(caller.credentials(settings))
-        kek_id, version = ragward.stewardship.rotate_key(
-            subject, Classification.parse(classification)
-        )
-    result = {"kek_id": kek_id, "version": version}
-    render.result(result, f"{kek_id} is at version {version}", as_json=as_json)
 
 
 def _anchor(text: str | None) -> tuple[int, str] | None:

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from ragward.cli.access import access_app
+from ragward.cli.keys_group import keys_app, shred_app
 from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 from ragward.cli.personal import pii_app, pseudonym_app
 from ragward.cli.policy_group import policy_app
+from ragward.cli.screening import rescreen
 
 audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
-keys_app = typer.Typer(no_args_is_help=True, help="Key-encryption keys: status, rotate.")
 index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
 bench_app = typer.Typer(no_args_is_help=True, help="What authorization and protection cost.")
 document_app = typer.Typer(
@@ -37,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
         ("directory", directory_app),
         ("tenant", tenant_app),
         ("keys", keys_app),
+        ("shred", shred_app),
         ("audit", audit_app),
         ("index", index_app),
         ("model", model_app),
@@ -45,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
         ("pseudonym", pseudonym_app),
     ):
         app.add_typer(group, name=name)
+    app.command("rescreen")(rescreen)
 
 
 @document_app.command("list")
@@ -241,6 +244,18 @@ def tenant_add(
     stewarding.add_tenant(settings, tenant, admin, policy, as_json=as_json)
 
 
+@tenant_app.command("repair")
+def tenant_repair(
+    context: typer.Context,
+    tenant: Annotated[str, typer.Argument()],
+    as_json: AsJSON = False,
+) -> None:
+    """Put the newest valid version in the place of a stored policy that is not valid (unavailable.policy)."""
+    from ragward.cli import commands, stewarding
+
+    stewarding.repair_policy(commands.load_settings(context.obj), tenant, as_json=as_json)
+
+
 @index_app.command("rebuild")
 def index_rebuild(context: typer.Context, as_json: AsJSON = False) -> None:
     """Empty the index and fill it from the catalog."""
@@ -293,42 +308,6 @@ def audit_export(
     from ragward.cli import commands
 
     commands.audit_export(commands.load_settings(context.obj), file, as_json=as_json)
-
-
-@keys_app.command("status")
-def keys_status(context: typer.Context, as_json: AsJSON = False) -> None:
-    """Versions and their states, without key material."""
-    from ragward.cli import commands
-
-    commands.keys_status(commands.load_settings(context.obj), as_json=as_json)
-
-
-@keys_app.command("broker")
-def keys_broker(
-    context: typer.Context,
-    sockets: Annotated[Path, typer.Argument(help="Directory for its sockets, one for each role.")],
-) -> None:
-    """Hold the KEKs in this process and unwrap only for subjects whom the policy permits; runs until interrupted."""
-    from ragward.cli import commands, serving
-
-    serving.serve_keys(commands.load_settings(context.obj), sockets)
-
-
-@keys_app.command("rotate")
-def keys_rotate(
-    context: typer.Context,
-    classification: Annotated[str, typer.Argument()],
-    tenant: Tenant = None,
-    person: As = None,
-    token_file: TokenFile = None,
-    as_json: AsJSON = False,
-) -> None:
-    """A new key version for what is written from now on."""
-    from ragward.cli import commands
-
-    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    settings = commands.load_settings(context.obj)
-    commands.keys_rotate(settings, classification, caller, as_json=as_json)
 
 
 @bench_app.command("quick")

@@ -304,6 +304,29 @@ def doctor(context: typer.Context, as_json: AsJSON = False) -> None:
     raise typer.Exit(commands.doctor(commands.load_settings(context.obj), as_json=as_json))
 
 
+@app.command("leak-test")
+def leak_test(
+    context: typer.Context,
+    tenant: Annotated[
+        list[str] | None, typer.Option(help="Whose vectors; may be repeated.")
+    ] = None,
+    sample: Annotated[
+        bool, typer.Option(help="Made-up sentences instead of an installation.")
+    ] = False,
+    size: Annotated[int, typer.Option(min=3, max=5000, help="Vectors per classification.")] = 500,
+    as_json: AsJSON = False,
+) -> None:
+    """Attack copies of the stored vectors, and show how many a thief recognises; exit 1 if sealed ones are."""
+    from ragward.cli import commands, leaking
+
+    if sample:
+        raise typer.Exit(leaking.leak_test_sample(size, as_json=as_json))
+    if not tenant:
+        raise InvalidRequestError("name a --tenant, or --sample")
+    settings = commands.load_settings(context.obj)
+    raise typer.Exit(leaking.leak_test(settings, tenant, size, as_json=as_json))
+
+
 @app.command()
 def backup(
     context: typer.Context, directory: Annotated[Path, typer.Argument()], as_json: AsJSON = False

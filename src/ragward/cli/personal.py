@@ -10,7 +10,7 @@ import typer
 from ragward.cli.options import As, AsJSON, Tenant, TokenFile
 
 pii_app = typer.Typer(no_args_is_help=True, help="Personal data: scan again.")
-pseudonym_app = typer.Typer(no_args_is_help=True, help="Pseudonyms: turn them back.")
+pseudonym_app = typer.Typer(no_args_is_help=True, help="Pseudonyms: turn them back, erase them.")
 
 
 @pii_app.command("rescan")
@@ -58,3 +58,26 @@ def reveal(
         done = ragward.disclosure.reveal(subject, text, purpose=purpose, reason=reason)
     result = {"text": done.text, "revealed": dict(done.revealed), "refused": dict(done.refused)}
     render.result(result, done.text, as_json=as_json)
+
+
+@pseudonym_app.command("erase")
+def erase(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    token: Annotated[
+        str, typer.Option(help="One token; otherwise a value is read from standard input.")
+    ] = "",
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Erase the random pseudonyms of a value, which is read from standard input so that no history keeps it, or one token."""
+    from ragward.cli import commands, render
+    from ragward.domain.pseudonyms import PseudonymErasure
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    erasure = PseudonymErasure(value="" if token else sys.stdin.read(), token=token)
+    with commands.opened(commands.load_settings(context.obj), caller) as (ragward, subject):
+        erased = ragward.disclosure.erase(subject, erasure, reason)
+    render.result({"erased": erased}, f"{erased} erased", as_json=as_json)

@@ -17,7 +17,6 @@ from rich.text import Text
 from ragward.domain.audit import AuditEntry
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord
-from ragward.domain.keys import KEKStatus
 from ragward.domain.marking import NOTICE
 from ragward.domain.passages import Answer, Passage
 from ragward.relabelling import FolderRelabelling
@@ -250,44 +249,6 @@ def checks(findings: Sequence[tuple[str, bool, str]], *, as_json: bool) -> None:
     table = Table("check", "", "detail")
     for name, good, detail in findings:
         table.add_row(name, Text("ok", "green") if good else Text("WRONG", "bold red"), detail)
-    console().print(table)
-
-
-def keys(status: Sequence[KEKStatus], *, as_json: bool) -> None:
-    """Key versions."""
-    if as_json:
-        typer.echo(
-            json.dumps(
-                [
-                    {
-                        "kek_id": k.kek_id,
-                        "tenant": k.tenant,
-                        "classification": k.classification.name,
-                        "purpose": k.purpose.value,
-                        "version": k.version,
-                        "state": k.state.value,
-                        "provider": k.provider,
-                        "created_at": k.created_at,
-                        "activated_at": k.activated_at,
-                        "destroyed_at": k.destroyed_at,
-                        "wraps": k.wraps,
-                    }
-                    for k in status
-                ]
-            )
-        )
-        return
-    table = Table("tenant", "classification", "purpose", "version", "state", "created", "wraps")
-    for key in status:
-        table.add_row(
-            key.tenant,
-            badge(key.classification.name),
-            key.purpose.value,
-            str(key.version),
-            key.state.value,
-            _day(key.created_at),
-            str(key.wraps),
-        )
     console().print(table)
 
 

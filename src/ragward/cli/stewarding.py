@@ -151,3 +151,11 @@ def add_tenant(
     result = {"tenant": tenant, "administrator": administrator}
     line = f"tenant {tenant} is ready; {administrator} administers it"
     render.result(result, line, as_json=as_json)
+
+
+def repair_policy(settings: Settings, tenant: str, *, as_json: bool) -> None:
+    """`ragward tenant repair`."""
+    with Ragward.open(settings) as ragward:
+        version = installation.repair_policy(ragward, tenant=tenant)
+    line = f"version {version} of the policy of {tenant} is in force again"
+    render.result({"tenant": tenant, "version": version}, line, as_json=as_json)

@@ -29,6 +29,7 @@ class Action(StrEnum):
     METRICS_READ = "metrics:read"
     POLICY_READ = "policy:read"
     POLICY_WRITE = "policy:write"
+    PSEUDONYM_ERASE = "pseudonym:erase"
 
 
 #: Actions on content: the label's own grants, denials and compartments count, also for administrators.

@@ -76,6 +76,12 @@ def pack_vector(vector: Sequence[float]) -> bytes:
 
 def unpack_vector(data: bytes) -> list[float]:
     """The vector. Raises `integrity.envelope`."""
-    if data[:1] != _VERSION or len(data) % 4 != 1 or len(data) == 1:
+    packed = packed_floats(data, len(data) // 4)
+    return list(struct.unpack(f"<{len(packed) // 4}f", packed))
+
+
+def packed_floats(data: bytes, dimension: int) -> bytes:
+    """A packed vector's float32 values, little endian. Raises `integrity.envelope` unless it has so many."""
+    if data[:1] != _VERSION or dimension < 1 or len(data) != 4 * dimension + 1:
         raise IntegrityError("vector cannot be read")
-    return list(struct.unpack(f"<{len(data) // 4}f", data[1:]))
+    return data[1:]

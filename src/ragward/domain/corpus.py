@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 
 from ragward.domain.envelope import EncryptionContext, Kind, WrappingContext
 from ragward.domain.findings import Screening, Span
-from ragward.domain.labels import AccessLabel
+from ragward.domain.labels import AccessLabel, Classification
 
 
 class DocumentState(StrEnum):
@@ -253,13 +253,9 @@ class IndexPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxItem:
-    """One point the catalog owes the index: to put in under `scope_id`, or to take out when that is None.
+class StoredVector:
+    """A point's encrypted vector and what opens it, with the scope it belongs to; None means to none."""
 
-    To put in, the vector blob and what opens it come along.
-    """
-
-    sequence: int
     point_id: str
     scope_id: int | None
     tenant: str
@@ -287,6 +283,18 @@ class OutboxItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxItem(StoredVector):
+    """One point the catalog owes the index: to put in under `scope_id`, or to take out when that is None.
+
+    To put in, the vector blob and what opens it come along.
+    """
+
+    sequence: int
+    classification: Classification | None
+    """Of the document's current version, also for points of an earlier one; None where it has no label that verifies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelMove:
     """A document's current version under another label.
 
@@ -301,6 +309,20 @@ class LabelMove:
     key: KeyReference
     note: str
     pending: Pending = Pending.NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewScreening:
+    """What newer rules say of a document's current version, by chunk id, and the state that follows.
+
+    Refused if version or state are no longer the expected ones. A `note` is added to the evidence."""
+
+    document_id: str
+    version: int
+    expected_state: DocumentState
+    state: DocumentState
+    chunks: Mapping[str, Screening]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

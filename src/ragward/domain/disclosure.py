@@ -33,6 +33,7 @@ class Pseudonyms(StrEnum):
 
     NONE = "none"
     DERIVED = "derived"
+    VAULT = "vault"
 
 
 class Stale(StrEnum):

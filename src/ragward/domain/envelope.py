@@ -51,6 +51,7 @@ class Kind(IntEnum):
     PAYLOAD = 2
     VECTOR = 3
     AUDIT = 4
+    PSEUDONYM = 5
 
 
 class KeyPurpose(StrEnum):
@@ -58,6 +59,7 @@ class KeyPurpose(StrEnum):
 
     CONTENT = "content"
     VECTOR = "vector"
+    PSEUDONYM = "pseudonym"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +72,8 @@ class PurposeKey:
 
 def purpose_key(dek: bytes, purpose: KeyPurpose) -> PurposeKey:
     """HKDF-Expand-SHA512 (RFC 5869), one block: for vectors; content is encrypted under the DEK itself."""
-    if purpose is KeyPurpose.CONTENT:
-        raise ValueError("the key of content is the DEK")
+    if purpose is not KeyPurpose.VECTOR:
+        raise ValueError("all else is encrypted under the DEK")
     info = b"ragward.purpose.v1\0" + purpose.value.encode() + b"\x01"
     return PurposeKey(purpose=purpose, key=hmac.digest(dek, info, hashlib.sha512)[:32])
 
@@ -151,8 +153,32 @@ class WrappingContext:
 
     def to_bytes(self) -> bytes:
         """The associated data of the wrap."""
-        texts = (self.tenant, self.kek_id, self.dek_id, self.document_id)
-        parts = (*[text.encode() for text in texts], self.label_digest)
-        fields = [len(part).to_bytes(2, "big") + part for part in parts]
-        numbers = struct.pack(">IQ", self.kek_version, self.document_version)
-        return b"ragward.dek.v1\0" + b"".join(fields) + numbers
+        tenant, kek, dek = self.tenant.encode(), self.kek_id.encode(), self.dek_id.encode()
+        document, label = self.document_id.encode(), self.label_digest
+        fields = (  # written out: a rotation does this twice for every DEK
+            b"ragward.dek.v1\0",
+            len(tenant).to_bytes(2, "big"),
+            tenant,
+            len(kek).to_bytes(2, "big"),
+            kek,
+            len(dek).to_bytes(2, "big"),
+            dek,
+            len(document).to_bytes(2, "big"),
+            document,
+            len(label).to_bytes(2, "big"),
+            label,
+            struct.pack(">IQ", self.kek_version, self.document_version),
+        )
+        return b"".join(fields)
+
+    def under(self, kek_version: int) -> WrappingContext:
+        """The same place under another version of the KEK."""
+        return WrappingContext(
+            tenant=self.tenant,
+            kek_id=self.kek_id,
+            kek_version=kek_version,
+            dek_id=self.dek_id,
+            document_id=self.document_id,
+            document_version=self.document_version,
+            label_digest=self.label_digest,
+        )

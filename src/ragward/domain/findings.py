@@ -47,3 +47,16 @@ def verdict_now(before: Verdict, known: tuple[str, ...], found: Screening) -> Ve
     if RELEASED in known and (len(known) == 1 or set(found.rules) <= set(known)):
         return Verdict.FLAG
     return max(before, found.verdict, key=list(Verdict).index)
+
+
+def judged_again(before: Screening, found: Screening) -> Screening:
+    """What is stored of a chunk that the rules in force judged anew: `verdict_now`, and the signs behind it.
+
+    A release names what its person saw and nothing else, so while it stands its list stays as it was; it ends, and is to be
+    given again, when other signs hold the chunk back."""
+    verdict = verdict_now(before.verdict, before.rules, found)
+    rules = before.rules
+    if RELEASED not in before.rules or verdict is Verdict.QUARANTINE:
+        seen = dict.fromkeys((*before.rules, *found.rules))
+        rules = tuple(rule for rule in seen if rule != RELEASED)
+    return Screening(verdict=verdict, rules=rules, rule_set=found.rule_set)

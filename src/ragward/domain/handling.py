@@ -11,6 +11,19 @@ from ragward.domain.errors import ConfigurationError
 from ragward.domain.labels import Classification
 
 
+class VectorProtection(StrEnum):
+    """How the vectors of a classification lie in the index: an embedding can be turned back into much of its text."""
+
+    PLAIN = "plain"
+    """As they are: for nearest-neighbour search in the index."""
+    SEALED = "sealed"
+    """Never in the index: encrypted in the catalog, decrypted into memory for permitted requests and scanned exactly."""
+
+
+#: Where the lowest classification begins whose vectors are sealed unless a line says otherwise.
+SEALED_FROM = Classification.CONFIDENTIAL
+
+
 class Mode(StrEnum):
     """How much is left of passages, the most first: everything; what is nearer the question, and of the first three at least
     a sentence each; only what is nearest."""
@@ -31,6 +44,7 @@ class HandlingProfile:
     `budget_tokens`: how much of this classification one answer may carry. `durable_audit`: fsync before answering.
     `stale_spans`: what to do with personal data that another detector version found: detect anew on reading, or withhold.
     `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
+    `vectors`: how its vectors lie in the index; without a line, sealed from `SEALED_FROM` on.
     `minimize`: what is left of a passage where the request does not say; `minimize_at_least`: whatever it says.
     `budget_by_purpose`: the budget where the answer is for that purpose, never more than `budget_tokens`.
     """
@@ -42,11 +56,18 @@ class HandlingProfile:
     budget_tokens: int
     raw_scores: bool = False
     stale_spans: Stale = Stale.DETECT
+    vectors: VectorProtection | None = None
     minimize: Mode = Mode.BALANCED
     minimize_at_least: Mode = Mode.OFF
     budget_by_purpose: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.vectors not in (None, *VectorProtection):
+            raise ConfigurationError("vectors is plain or sealed")
+        if self.classification is Classification.RESTRICTED and not self.is_sealed:
+            raise ConfigurationError("the vectors of RESTRICTED are always sealed")
+        if self.is_sealed and not self.encrypt:
+            raise ConfigurationError("vectors that are sealed are encrypted: encrypt must be true")
         if self.classification >= Classification.CONFIDENTIAL and not (
             self.encrypt and self.recheck_epoch
         ):
@@ -82,6 +103,13 @@ class HandlingProfile:
         """The tokens of this classification that one answer may carry. A purpose only narrows: a request may name any."""
         return self.budget_by_purpose.get(purpose, self.budget_tokens)
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its vectors stay out of the index."""
+        if self.vectors is None:
+            return self.classification >= SEALED_FROM
+        return self.vectors == VectorProtection.SEALED
+
 
 Handling = Mapping[Classification, HandlingProfile]
 
@@ -92,3 +120,17 @@ def require_complete(handling: Handling) -> Handling:
     if missing:
         raise ConfigurationError(f"handling.toml lacks {', '.join(missing)}")
     return handling
+
+
+def sealed_levels(handling: Handling) -> frozenset[Classification]:
+    """The classifications whose vectors stay out of the index."""
+    return frozenset(level for level, profile in handling.items() if profile.is_sealed)
+
+
+def plainer_than_usual(handling: Handling) -> list[Classification]:
+    """Classifications whose vectors lie in plain because a line says so: `ragward doctor` names them."""
+    return sorted(
+        level
+        for level, profile in handling.items()
+        if level >= SEALED_FROM and not profile.is_sealed
+    )

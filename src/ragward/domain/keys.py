@@ -115,5 +115,13 @@ DEKS_PER_MINUTE: Final[Mapping[Classification, int]] = {
 }
 
 MAC_PURPOSES: Final = frozenset(
-    {"audit-chain", "query-tag", "epoch-token", "page-token", "fingerprint", "pseudonym"}
+    {
+        "audit-chain",
+        "query-tag",
+        "epoch-token",
+        "page-token",
+        "fingerprint",
+        "pseudonym",
+        "pseudonym-tag",
+    }
 )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 from ragward.domain.access import Permit, Subject
 from ragward.domain.audit import AuditEntry, EventType
 from ragward.domain.errors import InvalidRequestError, NotFoundError
+from ragward.domain.findings import Span
 from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.labels import Classification
+from ragward.domain.pseudonyms import FoundToken
 
 MAX_ANSWER_CHARACTERS: Final = 32_000
 MAX_CITATIONS: Final = 200
@@ -62,6 +64,8 @@ class InspectedOutput:
     text: str | None = field(repr=False)
     removed: Mapping[str, int]
     """Personal data taken out, by type."""
+    revealed: Mapping[str, int]
+    """Pseudonyms turned back, by type."""
     flags: tuple[str, ...]
     """Rules of screening that hit."""
     unknown_citations: tuple[str, ...]
@@ -78,8 +82,16 @@ class ReceiptedPassage:
     classification: Classification
 
 
-def receipted_passages(entry: AuditEntry | None, subject: Subject) -> Sequence[ReceiptedPassage]:
-    """The passages of a receipt that this very subject got: same person, application and agents. Raises `access.not_found`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptedAnswer:
+    """What a receipt says of its answer: the passages, and the purpose they were given for."""
+
+    passages: Sequence[ReceiptedPassage]
+    purpose: str
+
+
+def receipted_answer(entry: AuditEntry | None, subject: Subject) -> ReceiptedAnswer:
+    """The answer of a receipt that this very subject got: same person, application and agents. Raises `access.not_found`."""
     event = {} if entry is None else json.loads(entry.data)
     actor = {
         "principal": subject.principal,
@@ -90,7 +102,7 @@ def receipted_passages(entry: AuditEntry | None, subject: Subject) -> Sequence[R
     is_theirs = event.get("tenant") == subject.tenant and event.get("actor") == actor
     if event.get("type") not in of_answers or not is_theirs:
         raise NotFoundError
-    return [
+    passages = [
         ReceiptedPassage(
             document_id=item["document"],
             chunk_id=item["chunk"],
@@ -98,6 +110,23 @@ def receipted_passages(entry: AuditEntry | None, subject: Subject) -> Sequence[R
         )
         for item in event["details"].get("passages", ())
     ]
+    return ReceiptedAnswer(passages=passages, purpose=event["details"].get("purpose", ""))
+
+
+def beside_tokens(spans: Sequence[Span], tokens: Sequence[FoundToken]) -> list[Span]:
+    """The spans without what lies within pseudonym tokens: of one that reaches into a token, the parts beside it."""
+    out: list[Span] = []
+    for span in spans:
+        start = span.start
+        for token in tokens:
+            if token.start >= span.end or token.end <= start:
+                continue
+            if token.start > start:
+                out.append(replace(span, start=start, end=token.start))
+            start = token.end
+        if start < span.end:
+            out.append(replace(span, start=start))
+    return out
 
 
 def unknown_citations(

@@ -156,12 +156,13 @@ def test_the_bytes_of_a_header_are_fixed():
         ("PAYLOAD", 2),
         ("VECTOR", 3),
         ("AUDIT", 4),
+        ("PSEUDONYM", 5),
     ]
 
 
 @pytest.mark.parametrize(
     ("at", "value"),
-    [(0, b"r"), (3, b"2"), (4, b"\x00"), (4, b"\x03"), (5, b"\x00"), (5, b"\x05"), (6, b"\x01"), (7, b"\x01")],
+    [(0, b"r"), (3, b"2"), (4, b"\x00"), (4, b"\x03"), (5, b"\x00"), (5, b"\x06"), (6, b"\x01"), (7, b"\x01")],
 )  # fmt: skip
 def test_an_unknown_header_is_refused(at, value):
     data = HEADER.to_bytes() + REST

@@ -17,9 +17,12 @@ from ragward.adapters.catalog_sql import (
     labels,
     migration,
     outbox,
+    pseudonyms,
     relabelling,
     row_security,
+    screenings,
     stored_chunks,
+    stored_vectors,
     versions,
 )
 from ragward.adapters.catalog_sql.connection import (
@@ -43,16 +46,19 @@ from ragward.domain.corpus import (
     IndexScope,
     KeyReference,
     LabelMove,
+    NewScreening,
     OutboxItem,
     Pending,
     PendingVersion,
     StagedVersion,
     StoredChunk,
+    StoredVector,
 )
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
 from ragward.domain.labels import AccessLabel
+from ragward.domain.pseudonyms import VaultedPseudonym
 
 _DOCUMENTS_PER_REQUEUE: Final = 50
 
@@ -269,6 +275,11 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
             self._remove_content(tenant, document_id, version)
         return epoch
 
+    def rescreen(self, tenant: str, found: NewScreening) -> int:
+        with self._database.write(tenant) as connection:
+            lock_tenant(connection, tenant)
+            return screenings.rescreen(connection, tenant, found)
+
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
         return stored_chunks.read_stored_chunks(self._database, tenant, point_ids)
 
@@ -325,6 +336,34 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
                     versions.remove_staged(connection, document_id, version)
         return True
 
+    # Vectors
+
+    def tenant_of_scope(self, scope_id: int) -> str | None:
+        with self._database.read_across_tenants() as connection:
+            return stored_vectors.tenant_of_scope(connection, scope_id)
+
+    def vector_mark(self, tenant: str) -> int:
+        with self._database.read(tenant) as connection:
+            return stored_vectors.read_mark(connection, tenant)
+
+    def documents_moved(self, tenant: str, *, since: int) -> tuple[int, Sequence[str]]:
+        with self._database.read(tenant) as connection:
+            return stored_vectors.documents_moved(connection, tenant, since)
+
+    def documents_answering(self, tenant: str, label_ids: Collection[int]) -> Sequence[str]:
+        with self._database.read(tenant) as connection:
+            return stored_vectors.documents_answering(connection, tenant, label_ids)
+
+    def vectors_of(
+        self, tenant: str, document_ids: Collection[str], label_ids: Collection[int]
+    ) -> Sequence[StoredVector]:
+        with self._database.read(tenant) as connection:
+            return stored_vectors.vectors_of(connection, tenant, document_ids, label_ids)
+
+    def vectors_named(self, point_ids: Collection[str]) -> Sequence[StoredVector]:
+        with self._database.read_across_tenants() as connection:
+            return stored_vectors.vectors_named(connection, point_ids)
+
     # Outbox
 
     def pending_points(self, tenant: str, *, limit: int) -> Mapping[str, int]:
@@ -359,6 +398,29 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
                     for document_id, version in batch:
                         queued += outbox.queue(connection, document_id, version, outbox.UPSERT)
         return queued
+
+    # Pseudonyms
+
+    def pseudonym_tokens(self, tenant: str, tags: Collection[bytes]) -> dict[bytes, str]:
+        with self._database.read(tenant) as connection:
+            return pseudonyms.tokens_of(connection, tenant, tags)
+
+    def add_pseudonyms(self, tenant: str, new: Sequence[VaultedPseudonym]) -> dict[bytes, str]:
+        """The tenant is not locked: nothing but the rows themselves depends on them, and their key orders them."""
+        with self._database.write(tenant) as connection:
+            return pseudonyms.add(connection, tenant, new)
+
+    def find_pseudonym(self, tenant: str, token: str) -> VaultedPseudonym | None:
+        with self._database.read(tenant) as connection:
+            return pseudonyms.find(connection, tenant, token)
+
+    def pseudonym_kinds(self, tenant: str) -> set[tuple[str, str]]:
+        with self._database.read(tenant) as connection:
+            return pseudonyms.kinds(connection, tenant)
+
+    def erase_pseudonyms(self, tenant: str, tokens: Collection[str]) -> int:
+        with self._database.write(tenant) as connection:
+            return pseudonyms.erase(connection, tenant, tokens)
 
     # Jobs
 

@@ -36,6 +36,7 @@ NO_TENANT: Final = ""
 IN_LIMIT: Final = 500
 """Values per IN list: older SQLite builds take at most 999 variables in a statement."""
 
+_CHECKPOINTS: Final = 3  # each waits `busy_timeout` for readers
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _WRITE: Final = "ragward_write"
 _PRAGMAS: Final = (
@@ -109,6 +110,22 @@ class Database:
                 raise UnavailableError from error
             finally:
                 pooled.close()
+
+    def scrub(self, tables: Sequence[str]) -> None:
+        """Has the database forget what was removed from these tables. Raises `unavailable.catalog`."""
+        with _translated(), self._engine.connect() as connection:
+            if self.is_sqlite:
+                cursor = (
+                    connection.connection.cursor()
+                )  # a checkpoint cannot run within a transaction
+                for _ in range(_CHECKPOINTS):
+                    busy, *_rest = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    if not busy:
+                        return
+                raise UnavailableError("readers keep the catalog's WAL from being cut")
+            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+            for table in tables:
+                alone.exec_driver_sql(f'VACUUM "{table}"')
 
     def close(self) -> None:
         """Releases the pooled connections."""

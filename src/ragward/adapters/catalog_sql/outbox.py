@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
+from ragward.adapters.catalog_sql.labels import label_of
 from ragward.adapters.catalog_sql.schema import (
     chunks,
     documents,
@@ -29,15 +30,23 @@ from ragward.adapters.catalog_sql.schema import (
     scopes,
     versions,
 )
+from ragward.adapters.catalog_sql.tenants import mark_moved
 from ragward.domain.corpus import DocumentState, KeyReference, OutboxItem, Pending
+from ragward.domain.errors import IntegrityError
+from ragward.domain.labels import Classification
 
 UPSERT: Final = "upsert"
 DELETE: Final = "delete"
+# What a point's document is now, also where the point itself is of a version before.
+_NOW: Final = documents.alias("now")
+_NOW_VERSIONS: Final = versions.alias("now_versions")
+_NOW_LABELS: Final = labels.alias("now_labels")
 _NO_KEY: Final = KeyReference(dek_id="", kek_id="", kek_version=0, wrapped_dek=b"")
 
 
 def queue(connection: Connection, document_id: str, version: int, action: str) -> int:
     """Queues every point of a version; returns how many. The tenant is locked."""
+    mark_moved(connection, document_id)
     of_version = (
         select(
             chunks.c.tenant,
@@ -75,6 +84,8 @@ def next_work(connection: Connection, limit: int) -> list[OutboxItem]:
                 outbox.c.action,
                 scopes.c.scope_id,
                 labels.c.digest,
+                _NOW_LABELS.c.digest.label("now_digest"),
+                _NOW_LABELS.c.fields.label("now_fields"),
                 points.c.vector_blob,
                 versions.c.dek_id,
                 versions.c.kek_id,
@@ -82,6 +93,15 @@ def next_work(connection: Connection, limit: int) -> list[OutboxItem]:
                 versions.c.wrapped_dek,
             )
         )
+        .outerjoin(_NOW, _NOW.c.document_id == outbox.c.document_id)
+        .outerjoin(
+            _NOW_VERSIONS,
+            and_(
+                _NOW_VERSIONS.c.document_id == _NOW.c.document_id,
+                _NOW_VERSIONS.c.version == _NOW.c.current_version,
+            ),
+        )
+        .outerjoin(_NOW_LABELS, _NOW_LABELS.c.label_id == _NOW_VERSIONS.c.label_id)
         .where(
             _newest(),
             # What cannot be opened yet waits; it is not answered from meanwhile either.
@@ -226,6 +246,7 @@ def _item(row: Row[Any]) -> OutboxItem:
         document_id=row.document_id,
         version=row.version,
         label_digest=b"" if remove else row.digest,
+        classification=_classification(row),
         key=_NO_KEY
         if remove
         else KeyReference(
@@ -236,3 +257,13 @@ def _item(row: Row[Any]) -> OutboxItem:
         ),
         vector_blob=b"" if remove else row.vector_blob,
     )
+
+
+def _classification(row: Row[Any]) -> Classification | None:
+    """None for a label that was edited: one document's must not hold up the work on all others."""
+    if row.now_digest is None:
+        return None
+    try:
+        return label_of(row.tenant, row.now_digest, row.now_fields).classification
+    except IntegrityError:
+        return None

@@ -12,8 +12,9 @@ from ragward.adapters.catalog_sql import outbox
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.labels import intern_label, intern_scopes, label_of
+from ragward.adapters.catalog_sql.retired import earlier_keks, require_in_use
 from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
-from ragward.adapters.catalog_sql.tenants import move_epoch
+from ragward.adapters.catalog_sql.tenants import mark_moved, move_epoch
 from ragward.domain.corpus import (
     DocumentState,
     KeyReference,
@@ -39,6 +40,7 @@ _MOVE: Final = (
         evidence=bindparam("why"),
         pending=bindparam("due"),
         bound_label_id=bindparam("bound"),
+        earlier_keks=bindparam("earlier"),
         title=case((bindparam("nameless"), ""), else_=versions.c.title),
     )
 )
@@ -49,6 +51,7 @@ def relabel(connection: Connection, tenant: str, moves: Sequence[LabelMove]) -> 
 
     Raises `access.not_found`, `label.invalid`, and `catalog.exists` for a version, label or key that is not the current one.
     """
+    require_in_use(connection, {(move.key.kek_id, move.key.kek_version) for move in moves})
     ids: dict[AccessLabel, int] = {}
     for batch in batches(moves, IN_LIMIT):
         rows = _current(connection, tenant, [move.document_id for move in batch])
@@ -69,14 +72,20 @@ def finish_rewrap(
     connection: Connection, done: PendingVersion, key: KeyReference, then: Pending
 ) -> bool:
     """The DEK is wrapped for the label in force; False if that is another one by now."""
+    require_in_use(connection, {(key.kek_id, key.kek_version)})
+    here = (versions.c.document_id == done.document_id, versions.c.version == done.version)
+    before = connection.execute(
+        select(versions.c.kek_id, versions.c.earlier_keks).where(*here)
+    ).one_or_none()
+    if before is None:
+        return False
     now_bound = (
         select(labels.c.label_id).where(labels.c.digest == done.label.digest()).scalar_subquery()
     )
     finished = connection.execute(
         update(versions)
         .where(
-            versions.c.document_id == done.document_id,
-            versions.c.version == done.version,
+            *here,
             versions.c.pending == Pending.REWRAP.value,
             versions.c.label_id == now_bound,
             versions.c.dek_id == key.dek_id,
@@ -87,8 +96,11 @@ def finish_rewrap(
             wrapped_dek=key.wrapped_dek,
             pending=then.value,
             bound_label_id=None,
+            earlier_keks=earlier_keks(before.earlier_keks, before.kek_id, key.kek_id),
         )
     )
+    if finished.rowcount == 1:
+        mark_moved(connection, done.document_id)
     return finished.rowcount == 1
 
 
@@ -196,6 +208,7 @@ def _values(move: LabelMove, row: Row[Any], label_id: int) -> dict[str, object]:
         "wrapped": move.key.wrapped_dek,
         "why": json.dumps([*json.loads(row.evidence), move.note]),
         "due": move.pending.value,
+        "earlier": earlier_keks(row.earlier_keks, row.kek_id, move.key.kek_id),
         "bound": (row.bound_label_id or row.label_id) if rewrap else None,
         # A title lies in clear, and goes with what may not.
         "nameless": move.label.classification > Classification.INTERNAL,

@@ -49,6 +49,7 @@ tenants: Final = Table(
     Column("tenant", _TEXT, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("policy_epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("vector_mark", BigInteger, nullable=False, server_default=text("0")),
 )
 
 casbin_rule: Final = Table(
@@ -197,7 +198,9 @@ documents: Final = Table(
     Column("corpus", _TEXT, nullable=False),
     Column("source", _TEXT, nullable=False),
     Column("current_version", BigInteger, nullable=False),
+    Column("vector_mark", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("tenant", "corpus", "source"),
+    Index("documents_vector_mark", "tenant", "vector_mark"),
 )
 
 versions: Final = Table(
@@ -225,6 +228,7 @@ versions: Final = Table(
     Column("pending", _TEXT, nullable=False, server_default=""),
     Column("bound_label_id", BigInteger),
     Column("claimed", _TEXT),
+    Column("earlier_keks", _TEXT),
     Index("versions_pending", "pending"),
     Index("versions_tenant_state", "tenant", "state"),
     Index("versions_state", "state"),
@@ -265,6 +269,23 @@ points: Final = Table(
     Column("view", Integer, nullable=False),
     Column("vector_blob", LargeBinary, nullable=False),
     Index("points_chunk", "chunk_id"),
+)
+
+pseudonyms: Final = Table(
+    "pseudonyms",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("tag", LargeBinary, primary_key=True),
+    Column("token", _TEXT, nullable=False),
+    Column("purpose", _TEXT, nullable=False),
+    Column("entity_type", _TEXT, nullable=False),
+    Column("dek_id", _TEXT, nullable=False),
+    Column("kek_id", _TEXT, nullable=False),
+    Column("kek_version", BigInteger, nullable=False),
+    Column("wrapped_dek", LargeBinary, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "token"),
 )
 
 # No foreign keys: an entry to delete a point outlives the point.
@@ -309,4 +330,25 @@ job_items: Final = Table(
     Column("code", _TEXT),
     Column("detail", _TEXT, nullable=False),
     Index("job_items_job", "job_id", "outcome"),
+)
+
+# Nothing is stored any more that is wrapped under these.
+retired_keks: Final = Table(
+    "retired_keks",
+    metadata,
+    Column("kek_id", _TEXT, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("retired_at", BigInteger, nullable=False),
+)
+
+shreddings: Final = Table(
+    "shreddings",
+    metadata,
+    Column("receipt_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("done", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", _TEXT, nullable=False),
+    Index("shreddings_tenant", "tenant", "at"),
 )

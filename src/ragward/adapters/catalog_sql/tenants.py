@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, exists, func, select, update
 
 from ragward.adapters.catalog_sql.connection import insert_or_ignore
-from ragward.adapters.catalog_sql.schema import labels, outbox, scopes, tenants
+from ragward.adapters.catalog_sql.schema import documents, labels, outbox, scopes, tenants
 from ragward.domain.access import TenantHead
 
 # Built once: building a statement takes several times as long as SQLite takes to answer it.
@@ -55,6 +55,22 @@ def read_head(connection: Connection, tenant: str) -> TenantHead:
         last_scope_id=row.last_scope_id or 0,
         has_pending=bool(row.has_pending),
     )
+
+
+def mark_moved(connection: Connection, document_id: str) -> None:
+    """The document's vectors belong somewhere else from now on: its mark becomes the tenant's newest. The tenant is locked."""
+    owner = select(documents.c.tenant).where(documents.c.document_id == document_id)
+    moved = (
+        update(tenants)
+        .where(tenants.c.tenant == owner.scalar_subquery())
+        .values(vector_mark=tenants.c.vector_mark + 1)
+        .returning(tenants.c.vector_mark)
+    )
+    mark = connection.execute(moved).scalar()
+    if mark is not None:
+        connection.execute(
+            update(documents).where(documents.c.document_id == document_id).values(vector_mark=mark)
+        )
 
 
 def move_epoch(connection: Connection, tenant: str) -> int:

@@ -21,6 +21,7 @@ from ragward.adapters.catalog_sql.labels import (
     label_to_json,
     types_to_text,
 )
+from ragward.adapters.catalog_sql.retired import require_in_use
 from ragward.adapters.catalog_sql.schema import (
     chunks,
     documents,
@@ -58,6 +59,7 @@ def require_acceptable(staged: StagedVersion) -> None:
 
 def begin(connection: Connection, staged: StagedVersion, now: int) -> str:
     """Writes the staged version's row; returns the token its owner shows at every further step."""
+    require_in_use(connection, {(staged.kek_id, staged.kek_version)})
     previous = _claim_document(connection, staged)
     if staged.version != previous + 1:
         raise ConflictError(f"version {staged.version} does not follow on version {previous}")
@@ -83,6 +85,7 @@ def begin(connection: Connection, staged: StagedVersion, now: int) -> str:
             model_digest=staged.model_digest,
             job_id=staged.job_id,
             chunk_count=len(staged.chunks),
+            earlier_keks="",
             created_at=now,
             claimed=None if staged.claimed is None else label_to_json(staged.claimed),
         )

@@ -1,0 +1,79 @@
+"""Both indexes as one: vectors that may lie in plain in a vector engine, and those that may not, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from ragward.domain.access import IdSet
+from ragward.domain.corpus import IndexPoint, Vector
+from ragward.domain.passages import Candidate
+from ragward.ports import ChunkIndex, ChunkSearch
+
+
+class MergedChunkIndex:
+    """`ports.ChunkIndex`. Both parts have the same model, so their scores are comparable and one order comes of them."""
+
+    def __init__(self, plain: ChunkIndex, sealed: ChunkSearch) -> None:
+        self.plain, self.sealed = plain, sealed
+
+    def upsert(self, points: Sequence[IndexPoint]) -> None:
+        """Adds or replaces points of the plain part: the sealed one reads the catalog."""
+        self.plain.upsert(points)
+
+    def delete(self, point_ids: Sequence[str]) -> None:
+        """Removes points of the plain part."""
+        self.plain.delete(point_ids)
+
+    def expel(self, point_ids: Sequence[str]) -> None:
+        """Removes points of the plain part, and from its files."""
+        self.plain.expel(point_ids)
+
+    def vacuum(self) -> None:
+        """The plain one's files; what is sealed has none, and is loaded anew."""
+        self.plain.vacuum()
+        self.sealed.clear()
+
+    def search(
+        self,
+        vector: Vector,
+        *,
+        scopes: IdSet,
+        limit: int,
+        excluding: Collection[str] = (),
+        only_points: Collection[str] | None = None,
+    ) -> Sequence[Candidate]:
+        """The best of both. Raises `unavailable.keys` only where the scopes reach sealed vectors."""
+        found: dict[str, Candidate] = {}
+        for part in (self.plain, self.sealed):  # a point that moves between them may be in both
+            for candidate in part.search(
+                vector, scopes=scopes, limit=limit, excluding=excluding, only_points=only_points
+            ):
+                found[candidate.point_id] = candidate
+        return sorted(found.values(), key=lambda c: (-c.score, c.point_id))[:limit]
+
+    def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
+        """Similarity of named points: what the plain part has not (yet) is looked up in the catalog."""
+        found = list(self.plain.score_points(vector, point_ids))
+        known = {candidate.point_id for candidate in found}
+        missing = [point_id for point_id in point_ids if point_id not in known]
+        if missing:
+            found += self.sealed.score_points(vector, missing)
+        return found
+
+    def count(self) -> int:
+        """Points in the plain part and in memory."""
+        return self.plain.count() + self.sealed.count()
+
+    def clear(self) -> None:
+        """Removes everything, for a rebuild; sealed vectors are read from the catalog again when they are needed."""
+        self.plain.clear()
+        self.sealed.clear()
+
+    def maintain(self) -> None:
+        """Of the plain part."""
+        self.plain.maintain()
+
+    def close(self) -> None:
+        """Both."""
+        self.sealed.close()
+        self.plain.close()
