@@ -666,6 +666,20 @@ def test_a_purpose_is_known_or_refused(api, served):
     assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
 
 
+def test_minimizing_is_one_of_three_words_and_what_was_cut_is_told(api, served):
+    body = {"query": "contact about case", "minimize": "off"}
+    whole = api.post("/v1/retrieve", json=body, headers=served.headers("ann")).json()
+    assert {passage["share"] for passage in whole["passages"]} == {1.0}
+    assert all(p["cut"] == {"sentences": 0, "tokens": 0, "ranges": []} for p in whole["passages"])
+    body["minimize"] = "strict"
+    least = api.post("/v1/retrieve", json=body, headers=served.headers("ann")).json()
+    given = len(least["passages"]) + least["not_answering_removed"]
+    assert given == len(whole["passages"]) + whole["not_answering_removed"]
+    for wrong in (True, "much", "OFF"):
+        refused = api.post("/v1/retrieve", json=body | {"minimize": wrong}, headers=served.headers("ann"))  # fmt: skip
+        assert refused.status_code == 422
+
+
 def test_pseudonyms_are_erased_by_who_may(api, served):
     body = {"value": "nobody@acme.example", "reason": "the person asked to be forgotten"}
     erased = api.post("/v1/pseudonyms/erase", json=body, headers=served.headers("root"))

@@ -567,6 +567,9 @@ def test_personal_data_is_scanned_again_and_pseudonyms_are_turned_back(home, rag
     asked = ("query", "budget", "--as", "ann", "--purpose")
     assert ragward(*asked, "support")[0] == 0
     assert ragward(*asked, "marketing")[1] == "request.invalid"
+    shown = parsed(ragward("query", "budget", "--as", "ann", "--minimize", "off", "--json"))
+    assert {passage["cut"]["sentences"] for passage in shown["passages"]} <= {0}
+    assert ragward("query", "budget", "--as", "ann", "--minimize", "much")[0] == 2
 
 
 def test_pseudonyms_are_erased_by_who_may(ragward):
