@@ -71,7 +71,7 @@ ASKED = [
 ]
 #: What differs between two answers to one question: ids, instants, places in the log and what is made of them.
 OWN = re.compile(
-    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|\b1[789]\d{8,11}\b"
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|\b[0-9a-f]{32}\b|\b1[789]\d{8,11}\b"
     r'|(?<="epoch_token":")[^"]+'
 )
 

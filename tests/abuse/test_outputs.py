@@ -317,9 +317,11 @@ ROWS = (
     *(
         PolicyRow(f"user:acme/{name}", action, "acme/*", "PUBLIC..RESTRICTED", "*", effect)
         for name, action, effect in (
-            ("ben", "pseudonymise:EMAIL_ADDRESS*", "allow"),
+            ("ben", "pseudonymise:EMAIL_ADDRESS", "allow"),
+            ("ben", "pseudonymise:EMAIL_ADDRESS@*", "allow"),
             ("cai", "reveal:EMAIL_ADDRESS", "allow"),
-            ("ann", "reveal:EMAIL_ADDRESS*", "allow"),
+            ("ann", "reveal:EMAIL_ADDRESS", "allow"),
+            ("ann", "reveal:EMAIL_ADDRESS@*", "allow"),
             ("ann", "reveal:EMAIL_ADDRESS@support", "deny"),
         )
     ),

@@ -34,7 +34,8 @@ ROWS = (
             ("user:acme/ben", "pseudonymise:EMAIL_ADDRESS@*", "acme/*", "PUBLIC..CONFIDENTIAL", "*", "allow"),
             ("user:acme/ben", "pseudonymise:EMAIL_ADDRESS", "acme/*", "PUBLIC..CONFIDENTIAL", "*", "allow"),
             ("user:acme/ben", "generalise:US_SSN", "acme/*", "PUBLIC..CONFIDENTIAL", "*", "allow"),
-            ("user:acme/officer", "reveal:EMAIL_ADDRESS*", "acme/*", "PUBLIC..RESTRICTED", "*", "allow"),
+            ("user:acme/officer", "reveal:EMAIL_ADDRESS", "acme/*", "PUBLIC..RESTRICTED", "*", "allow"),
+            ("user:acme/officer", "reveal:EMAIL_ADDRESS@*", "acme/*", "PUBLIC..RESTRICTED", "*", "allow"),
             ("user:acme/officer", "reveal:EMAIL_ADDRESS@support", "acme/*", "PUBLIC..RESTRICTED", "*", "deny"),
             ("user:acme/low", "reveal:EMAIL_ADDRESS", "acme/*", "PUBLIC..CONFIDENTIAL", "*", "allow"),
         )

@@ -42,8 +42,10 @@ ROWS = (
     *(
         PolicyRow(f"user:acme/{name}", action, "acme/*", "PUBLIC..RESTRICTED", "*", "allow")
         for name, action in (
-            ("ben", "pseudonymise:EMAIL_ADDRESS*"),
-            ("officer", "reveal:EMAIL_ADDRESS*"),
+            ("ben", "pseudonymise:EMAIL_ADDRESS"),
+            ("ben", "pseudonymise:EMAIL_ADDRESS@*"),
+            ("officer", "reveal:EMAIL_ADDRESS"),
+            ("officer", "reveal:EMAIL_ADDRESS@*"),
             ("eraser", "pseudonym:erase"),
         )
     ),
@@ -395,7 +397,7 @@ def test_another_tenant_neither_reads_nor_erases(ragward):
         "zeta",
         [
             PolicyRow("user:zeta/eve", action, "zeta/*", "PUBLIC..RESTRICTED", "*", "allow")
-            for action in ("pseudonym:erase", "reveal:EMAIL_ADDRESS*")
+            for action in ("pseudonym:erase", "reveal:EMAIL_ADDRESS", "reveal:EMAIL_ADDRESS@*")
         ],
         (),
         "test",

@@ -60,7 +60,9 @@ def play(into, base, directory, leg, kind, count, seed):
         into.differed[leg, kind.name, seed] = kind.shows(a, facts) != kind.shows(b, facts)
         into.trials += trials(leg, kind, a, b, facts, min(count, len(facts.sources) or count), seed)
         if index is None:
-            into.plans.update({f"{leg}: {plan}": n for plan, n in a.ragward.index.plans().items()})
+            into.plans.update(
+                {f"{leg}: {plan}": n for plan, n in a.ragward.index.plain.plans().items()}
+            )
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Every decision shape on every index: a search that asks for everything finds exactly the permitted chunks' points.
+"""Every decision shape on every engine: a search that asks for everything finds exactly the permitted chunks' points.
 
 One point per label without personal data, and two (full and redacted view) of a chunk that holds a name. All shapes of
 a file lie in the index together, as tenants do. Then somebody who can write past our adapter adds points with payloads
@@ -17,7 +17,7 @@ from ragward.domain.admission import matches_view
 from ragward.domain.corpus import IndexPoint, IndexScope, View
 from tests.conformance.shape_files import load_shapes
 from tests.conformance.shape_world import world_of
-from tests.contract.test_index import DIMENSION, LEGS, QUERY, made, tampered
+from tests.contract.test_index import DIMENSION, ENGINES, QUERY, made, tampered
 
 THEMES = {
     theme: [shape for shape in shapes if shape.kind == "decision"]
@@ -32,7 +32,7 @@ POINTS = (
 MOST_LABELS = 100
 
 
-@pytest.fixture(scope="module", params=LEGS)
+@pytest.fixture(scope="module", params=ENGINES)
 def index(request, tmp_path_factory):
     with made(request.param, tmp_path_factory.mktemp("shapes") / "index") as opened:
         yield opened

@@ -167,6 +167,14 @@ ASKED = {
         lambda of: {"by": "ann", **_json(receipt_id=of.receipt()["receipt_id"], answer="Well.")},
         foreign=404,
     ),
+    "rescan_personal_data": Asked(lambda of: _json(limit=500)),
+    "rescreen_documents": Asked(lambda of: _json(limit=500)),
+    "reveal_pseudonyms": Asked(
+        lambda of: _json(
+            text="[[PERSON:1.ZY93yHtSGDwbM4GtW5ItUA6gqevt6wxHyhGg-T6G3Q]]", reason=REASON
+        )
+    ),
+    "erase_pseudonyms": Asked(lambda of: {"by": "root"} | _json(value="Ann Miller", reason=REASON)),
     "register_application": Asked(_application, 201),
     "get_keys": Asked(_nothing),
     "rotate_key": Asked(lambda of: _json(classification="INTERNAL"), 202),

@@ -22,7 +22,7 @@ from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.adapters.catalog_sql import catalog as catalog_module
 from ragward.adapters.catalog_sql.key_ledger import SQLKeyLedger
 from ragward.adapters.catalog_sql.schema import metadata
-from ragward.domain.corpus import DocumentState, Pending, PendingVersion
+from ragward.domain.corpus import DocumentState, NewScreening, Pending, PendingVersion
 from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile, UserProfile
 from ragward.domain.errors import RagwardError
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobState
@@ -298,6 +298,8 @@ ACROSS = {
     "pending_versions",  # what a key that was away, or a dead process, left to do
     "count_pending",
     "migrate",
+    "tenant_of_scope",  # an index is asked for scopes, and its points by name, of whichever tenant
+    "vectors_named",
 }
 
 
@@ -358,12 +360,20 @@ def reads(half):
             "disabled": lambda: catalog.disabled(tenant),
             "document_chunks": lambda: catalog.document_chunks(tenant, document),
             "documents": lambda: catalog.documents(tenant),
+            "documents_answering": lambda: catalog.documents_answering(tenant, range(100)),
+            "documents_moved": lambda: catalog.documents_moved(tenant, since=0),
             "documents_per_label": lambda: catalog.documents_per_label(tenant),
             "documents_under": lambda: catalog.documents_under(
                 tenant, range(100), states=[DocumentState.ACTIVE], limit=100
             ),
             "epoch": lambda: catalog.epoch(tenant),
             "find_application": lambda: catalog.find_application(tenant, "portal"),
+            "find_pseudonym": lambda: catalog.find_pseudonym(tenant, "[[PERSON:0.x]]"),
+            "pseudonym_kinds": lambda: catalog.pseudonym_kinds(tenant),
+            "pseudonym_tokens": lambda: catalog.pseudonym_tokens(tenant, [b"tag"]),
+            "vector_blobs": lambda: catalog.vector_blobs(tenant, document),
+            "vector_mark": lambda: catalog.vector_mark(tenant),
+            "vectors_of": lambda: catalog.vectors_of(tenant, [document], range(100)),
             "find_document": lambda: catalog.find_document(tenant, "handbook", source),
             "get_document": lambda: catalog.get_document(tenant, document),
             "get_group": lambda: catalog.get_group(tenant, other.group.group_id),
@@ -449,6 +459,16 @@ def writes(half):
             "replace_user": lambda: catalog.replace_user(
                 user, dataclasses.replace(user.profile, display_name="x"), "x"
             ),
+            "rescreen": lambda: catalog.rescreen(
+                tenant,
+                NewScreening(
+                    document_id=document,
+                    version=1,
+                    expected_state=DocumentState.ACTIVE,
+                    state=DocumentState.QUARANTINED,
+                    chunks={},
+                ),
+            ),
             "set_job_state": lambda: catalog.set_job_state(tenant, other.job_id, JobState.CANCELED),
             "set_state": lambda: catalog.set_state(tenant, document, DocumentState.DELETED),
         }
@@ -457,7 +477,15 @@ def writes(half):
 
 
 #: Writes that name nothing of another tenant's.
-OWN = {"change_policy", "create_job", "create_user", "replace_policy", "save_application"}
+OWN = {
+    "add_pseudonyms",
+    "change_policy",
+    "create_job",
+    "create_user",
+    "erase_pseudonyms",
+    "replace_policy",
+    "save_application",
+}
 INSTALLATION = {"check_ready", "close", "meta", "migrate", "open", "separation", "set_meta"}
 
 

@@ -17,7 +17,7 @@ from ragward.domain.errors import InvalidRequestError
 from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
 
 MAX_DEPTH: Final = 9
-_ACTION: Final = re.compile(r"[a-z]+:([a-z]+|[A-Z][A-Z0-9_]*(\*|@\*|@[a-z][a-z0-9_-]{0,31})?|\*)")
+_ACTION: Final = re.compile(r"[a-z]+:([a-z]+|[A-Z][A-Z0-9_]*(@\*|@[a-z][a-z0-9_-]{0,31})?|\*)")
 _EFFECTS: Final = frozenset({"allow", "deny"})
 
 
