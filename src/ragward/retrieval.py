@@ -46,7 +46,7 @@ from ragward.domain.errors import (
     UnavailableError,
 )
 from ragward.domain.explanation import AskedAbout
-from ragward.domain.findings import Verdict, verdict_now
+from ragward.domain.findings import Span, Verdict, verdict_now
 from ragward.domain.funnel import Fate, Trace
 from ragward.domain.keys import Reading
 from ragward.domain.labels import Classification
@@ -167,6 +167,12 @@ class Retrieval:
             raise
         finally:
             self._ports.limiter.release(subject)
+
+    def warm_up(self) -> None:
+        """Loads what the first answer would otherwise wait for, seconds long: the model, and what redacts."""
+        protection = self._ports.protection
+        protection.embedder.embed(["warm"])
+        protection.redactor.redact("?", [Span(0, 1, "PERSON", 1.0)], frozenset())
 
     def identify(self, credentials: Credentials) -> Subject:
         """The verified subject; a refusal is recorded."""

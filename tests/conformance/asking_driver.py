@@ -37,6 +37,7 @@ def main():
 
     given = doubles(clock=None)
     with Ragward.open(settings, given) as ragward:
+        ragward.retrieval.warm_up()
         print(type(ragward.index).__name__, flush=True)
         askers = [threading.Thread(target=ask, args=(ragward,)) for _ in range(threads)]
         for thread in askers:

@@ -38,6 +38,7 @@ def create_app(ragward: Ragward) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        ragward.retrieval.warm_up()
         jobs = JobRunner(ragward)
         maintenance = Maintenance(ragward)
         app.state.parts = ApiParts(
