@@ -15,6 +15,7 @@ from ragward.bootstrap import development_token
 from ragward.domain.directory import GroupProfile, UserProfile
 from ragward.domain.policy import Membership
 from ragward.domain.policy_change import PolicyEdit
+from ragward.domain.shredding import ShredKind, ShredRequest
 from tests import company
 from tests.abuse.others import RESTRICTED, STEWARD, document, installation, label, put
 from tests.conformance.test_provisioning import idp
@@ -30,6 +31,7 @@ BODIES = {
     "search_vector_store": {"query": "voltage"},
     "approve_policy_proposal": {"reason": WHY},
     "reject_policy_proposal": {"reason": WHY},
+    "finish_shredding": {"reason": WHY, "roll": False},
     "scim_replace_user": scim.user("x"),
     "scim_patch_user": scim.patch(("replace", "displayName", "x")),
     "scim_replace_group": scim.group("x"),
@@ -67,6 +69,14 @@ def world(tmp_path_factory):
             "event_id": json.loads(ragward.audit.entries(limit=1)[0].data)["id"],
             "job_id": ragward.catalog.create_job("acme", "user:acme/steward", 0).job_id,
             "proposal_id": proposed.proposal.proposal_id,
+            "receipt_id": ragward.shredding.shred(
+                STEWARD,
+                ShredRequest(
+                    kind=ShredKind.DOCUMENT,
+                    target=put(ragward, document("gone", corpus="aaa", granted=["user:acme/dot"])),
+                    reason=WHY,
+                ),
+            ).receipt_id,
             "version": str(ragward.catalog.policy("acme").version),
             "user_id": ragward.provisioning.create_user(idp(), UserProfile(user_name="u")).user_id,
             "group_id": ragward.provisioning.create_group(

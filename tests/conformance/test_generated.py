@@ -45,7 +45,7 @@ def enforced(oracle, subject, labels, now):
     }
 
 
-@settings(max_examples=400 if PROVE else 40)
+@settings(max_examples=400 if PROVE else 80)
 @given(
     rows=st.lists(make.hostile_rows, min_size=1, max_size=8),
     memberships=make.chains(),
