@@ -169,10 +169,9 @@ class Retrieval:
             self._ports.limiter.release(subject)
 
     def warm_up(self) -> None:
-        """Loads what the first answer would otherwise wait for, seconds long: the model, and what redacts."""
-        protection = self._ports.protection
-        protection.embedder.embed(["warm"])
-        protection.redactor.redact("?", [Span(0, 1, "PERSON", 1.0)], frozenset())
+        """Loads what the first answer would otherwise wait for, seconds long."""
+        name = Span(0, 1, "PERSON", 1.0)
+        self._ports.protection.redactor.redact("?", [name], frozenset())
 
     def identify(self, credentials: Credentials) -> Subject:
         """The verified subject; a refusal is recorded."""
