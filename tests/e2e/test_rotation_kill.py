@@ -152,7 +152,9 @@ def test_a_rotation_that_is_killed_again_and_again_ends_complete(tmp_path, capsy
                 print(
                     f"\n{DEKS} DEKs, {KILLS} kills: {wall:,.0f} rewraps/s, {own:,.0f} of its own time"
                 )
-        assert max(own for _, own in rates) >= 30_000  # whatever else the machine is doing
+        assert (
+            max(wall for wall, _ in rates) >= 30_000
+        )  # of a quiet machine: on a busy one it fails, and says what it reached
 
 
 def rate(lines):
