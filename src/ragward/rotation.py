@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +45,7 @@ from ragward.ports import Clock, KeyLedger, Keyring, PolicyDecisionPoint
 BATCH: Final = 2000
 _PASSES: Final = 20
 Progress = Callable[[int, int], None]
+_Prepared = tuple[list[Rewrapped], list[tuple[HeldDEK, RagwardError]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,31 +288,39 @@ class Rotation:
         """Once through everything: (moved, damaged, whether something was changed by others meanwhile)."""
         held = self._ports.ledger.ledger(tenant).held
         total = before + _below(held, kek_id, version)
-        after: tuple[str, int] = ("", 0)
         moved = damaged = 0
         stale = False
-        while batch := self._ports.ledger.held_under(
-            tenant, kek_id, version, after=after, limit=BATCH
-        ):
-            after = (batch[-1].document_id, batch[-1].version)
-            try:
-                ready, failed = self._rewrapped(batch, version)
+        try:
+            for ready, failed in self._prepared(tenant, kek_id, version):
                 stored = self._ports.ledger.store_rewrapped(tenant, kek_id, ready)
-            except (
-                ConflictError
-            ):  # a further rotation activated another version: the next pass is for that one
-                return moved, damaged, True
-            stale = stale or stored < len(ready)
-            moved += stored
-            damaged += len(failed)
-            self._report_damaged(tenant, failed)
-            if progress is not None:
-                progress(before + moved, total)
+                stale = stale or stored < len(ready)
+                moved += stored
+                damaged += len(failed)
+                self._report_damaged(tenant, failed)
+                if progress is not None:
+                    progress(before + moved, total)
+        except (
+            ConflictError
+        ):  # a further rotation activated another version: the next pass is for that one
+            return moved, damaged, True
         return moved, damaged, stale
 
-    def _rewrapped(
-        self, batch: Sequence[HeldDEK], version: int
-    ) -> tuple[list[Rewrapped], list[tuple[HeldDEK, RagwardError]]]:
+    def _prepared(self, tenant: str, kek_id: str, version: int) -> Iterator[_Prepared]:
+        """Batch after batch, each made while the one before it is stored."""
+
+        def prepare(after: tuple[str, int]) -> tuple[tuple[str, int], _Prepared] | None:
+            batch = self._ports.ledger.held_under(tenant, kek_id, version, after=after, limit=BATCH)
+            if not batch:
+                return None
+            return (batch[-1].document_id, batch[-1].version), self._rewrapped(batch, version)
+
+        with ThreadPoolExecutor(1, thread_name_prefix="rewrap") as ahead:
+            upcoming = ahead.submit(prepare, ("", 0))
+            while (made := upcoming.result()) is not None:
+                upcoming = ahead.submit(prepare, made[0])
+                yield made[1]
+
+    def _rewrapped(self, batch: Sequence[HeldDEK], version: int) -> _Prepared:
         moves = [(item.dek, item.dek.context.under(version)) for item in batch]
         ready: list[Rewrapped] = []
         failed: list[tuple[HeldDEK, RagwardError]] = []
