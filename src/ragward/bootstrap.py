@@ -21,7 +21,7 @@ from ragward.domain.access import Credentials, Subject
 from ragward.domain.disclosure import DisclosureRules
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
 from ragward.domain.handling import Handling, sealed_levels
-from ragward.domain.jobs import JobItem
+from ragward.domain.jobs import JobItem, SourceRequest
 from ragward.domain.keys import USES_OF, KeyRole, KeyUse
 from ragward.domain.labels import Classification
 from ragward.domain.passages import Answer, RetrievalRequest
@@ -40,6 +40,7 @@ from ragward.ports import (
     ChunkIndex,
     ChunkSearch,
     Clock,
+    DirectoryStore,
     Embedder,
     EpochTokens,
     Finder,
@@ -680,13 +681,27 @@ def manifest_items(manifest: Path, tenant: str) -> list[JobItem]:
     return source_directory.manifest_items(manifest, tenant)
 
 
-def directory_items(
-    directory: Path, tenant: str, *, corpus: str, granted: Sequence[str]
+def source_items(
+    settings: Settings, directory: DirectoryStore, tenant: str, request: SourceRequest
 ) -> list[JobItem]:
-    """Every file below a directory."""
-    from ragward.adapters import source_directory
+    """What a steward's source holds; names of its access lists are looked up in the tenant's directory."""
+    from ragward.adapters import source_directory, source_items, sources
+    from ragward.adapters.directory_names import DirectoryNames
 
-    return source_directory.directory_items(directory, tenant, corpus=corpus, granted=granted)
+    rules = source_items.AccessRules(
+        lookup=DirectoryNames(directory, tenant),
+        everybody=settings.everybody.get(tenant),
+        posix_principals=source_directory.numbered(settings.posix_principals),
+    )
+    return sources.source_items(request, tenant, rules)
+
+
+def hold_source(settings: Settings, location: str) -> None:
+    """Before a command reads a URL that leaves this machine: this process connects to what the settings name only."""
+    from ragward.adapters import source_url
+
+    if source_url.is_url(location) and source_url.is_remote(location):
+        hold_to_allowed_hosts(settings)
 
 
 def _closing(part: _Closeable, stack: ExitStack | None) -> _Closeable:
@@ -871,9 +886,12 @@ def _entity_types() -> frozenset[str]:
 
 def _extractor(settings: Settings, stack: ExitStack) -> TextExtractor:
     from ragward.adapters.extractor_process import ProcessTextExtractor
+    from ragward.adapters.loader_plugins import find_loaders
 
     extractor = ProcessTextExtractor(
-        time_limit_seconds=settings.parser_seconds, max_file_bytes=settings.max_file_bytes
+        time_limit_seconds=settings.parser_seconds,
+        max_file_bytes=settings.max_file_bytes,
+        plugins=find_loaders(settings.loaders),
     )
     return _closing(extractor, stack)
 

@@ -56,7 +56,7 @@ class DocumentPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobInfo:
-    """How far an ingest job is; `errors` lists failed and quarantined items."""
+    """How far an ingest job is; `errors` lists failed and quarantined items, `notes` those that went in with a remark."""
 
     job_id: str
     state: str
@@ -64,6 +64,7 @@ class JobInfo:
     done: int
     counts: Mapping[str, int]
     errors: Sequence[ItemResult]
+    notes: Sequence[ItemResult]
     created_at: int
     updated_at: int
 
@@ -178,12 +179,18 @@ class RagwardClient:
         self,
         *,
         root: str,
-        manifest: str,
+        manifest: str | None = None,
+        folder: str | None = None,
+        corpus: str | None = None,
+        granted: Sequence[str] = (),
+        posix: bool = False,
         idempotency_key: str | None = None,
         user_token: str | None = None,
     ) -> JobInfo:
-        """Begins to ingest what a manifest on the server lists."""
-        return _job(self._send(_start_job(root, manifest, idempotency_key, user_token)))
+        """Begins to ingest what a manifest on the server lists, or what a folder holds: of that, `corpus` and either
+        `granted` or `posix` hold for every file."""
+        source = _source(root, manifest, folder, corpus, granted, posix=posix)
+        return _job(self._send(_start_job(source, idempotency_key, user_token)))
 
     def job(self, job_id: str, *, user_token: str | None = None) -> JobInfo:
         """How far a job is."""
@@ -293,12 +300,18 @@ class AsyncRagwardClient:
         self,
         *,
         root: str,
-        manifest: str,
+        manifest: str | None = None,
+        folder: str | None = None,
+        corpus: str | None = None,
+        granted: Sequence[str] = (),
+        posix: bool = False,
         idempotency_key: str | None = None,
         user_token: str | None = None,
     ) -> JobInfo:
-        """Begins to ingest what a manifest on the server lists."""
-        return _job(await self._send(_start_job(root, manifest, idempotency_key, user_token)))
+        """Begins to ingest what a manifest on the server lists, or what a folder holds: of that, `corpus` and either
+        `granted` or `posix` hold for every file."""
+        source = _source(root, manifest, folder, corpus, granted, posix=posix)
+        return _job(await self._send(_start_job(source, idempotency_key, user_token)))
 
     async def job(self, job_id: str, *, user_token: str | None = None) -> JobInfo:
         """How far a job is."""
@@ -381,13 +394,28 @@ def _ingest(
     return _Call(method="POST", path="/v1/documents", body=body, user_token=user_token)
 
 
+def _source(
+    root: str,
+    manifest: str | None,
+    folder: str | None,
+    corpus: str | None,
+    granted: Sequence[str],
+    *,
+    posix: bool,
+) -> dict[str, Any]:
+    if manifest is not None:
+        return {"root": root, "manifest": manifest}
+    about = {"folder": folder, "corpus": corpus, "granted": list(granted), "posix": posix}
+    return {"root": root} | about
+
+
 def _start_job(
-    root: str, manifest: str, idempotency_key: str | None, user_token: str | None
+    source: Mapping[str, Any], idempotency_key: str | None, user_token: str | None
 ) -> _Call:
     return _Call(
         method="POST",
         path="/v1/jobs",
-        body={"root": root, "manifest": manifest},
+        body=dict(source),
         user_token=user_token,
         headers={"Idempotency-Key": idempotency_key} if idempotency_key else {},
     )
@@ -492,4 +520,5 @@ def _page(body: Mapping[str, Any]) -> DocumentPage:
 
 
 def _job(body: Mapping[str, Any]) -> JobInfo:
-    return JobInfo(**(dict(body) | {"errors": [_item(item) for item in body["errors"]]}))
+    told = {name: [_item(item) for item in body[name]] for name in ("errors", "notes")}
+    return JobInfo(**(dict(body) | told))

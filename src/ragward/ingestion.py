@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ from ragward.acts import Acts
 from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
+    ArchiveMember,
     Chunk,
     DocumentRecord,
     DocumentState,
@@ -64,6 +66,8 @@ from ragward.protection import Protection
 
 MAX_CHUNKS: Final = 5_000
 _STEWARD: Final = "steward: "
+#: A sensitivity label of Microsoft Purview in a file: its id, and what is said of it.
+_MSIP_LABEL: Final = re.compile(r"MSIP_Label_[0-9A-Fa-f-]{36}_[A-Za-z]{1,20}")
 _RELEASED: Final = f"{_STEWARD}released: "
 
 
@@ -110,22 +114,27 @@ class Ingestion:
         catalog = self._ports.catalog
         job = job or catalog.create_job(subject.tenant, subject.principal, len(items))
         catalog.set_job_state(job.tenant, job.job_id, JobState.IN_PROGRESS, total=len(items))
-        failed = 0
+        failed, total = 0, len(items)
         try:
             for item in items:
-                if is_canceled():
-                    catalog.set_job_state(job.tenant, job.job_id, JobState.CANCELED)
-                    return catalog.get_job(subject.tenant, job.job_id)
-                result = self._ingest_item(subject, item, job.job_id)
-                failed += result.outcome is ItemOutcome.FAILED
-                catalog.record_item(job.tenant, job.job_id, result)
-                progress(job, result)
+                documents = self._documents(subject, item)
+                if len(documents) > 1:
+                    total += len(documents) - 1
+                    catalog.set_job_state(job.tenant, job.job_id, JobState.IN_PROGRESS, total=total)
+                for document in documents:
+                    if is_canceled():
+                        catalog.set_job_state(job.tenant, job.job_id, JobState.CANCELED)
+                        return catalog.get_job(subject.tenant, job.job_id)
+                    result = self._ingest_item(subject, document, job.job_id)
+                    failed += result.outcome is ItemOutcome.FAILED
+                    catalog.record_item(job.tenant, job.job_id, result)
+                    progress(job, result)
             self._ports.index_sync.run()
         except BaseException:
             catalog.set_job_state(job.tenant, job.job_id, JobState.INTERRUPTED)
             raise
         final = JobState.COMPLETED_WITH_ERRORS if failed else JobState.SUCCESS
-        if items and failed == len(items):
+        if total and failed == total:
             final = JobState.FAILED
         catalog.set_job_state(job.tenant, job.job_id, final)
         return catalog.get_job(subject.tenant, job.job_id)
@@ -197,6 +206,18 @@ class Ingestion:
 
     # The flow. ------------------------------------------------------------------------------------------------------
 
+    def _documents(self, subject: Subject, item: JobItem) -> Sequence[JobItem]:
+        """What an item stands for: itself, or an archive's members, each under the archive's label."""
+        extractor = self._ports.extractor
+        if not extractor.is_archive(item.source):
+            return (item,)
+        try:
+            archive = item.load()
+            members = extractor.members(archive.filename, archive.data, tenant=subject.tenant)
+        except (RequestRefusedError, IntegrityError) as error:
+            return (JobItem(source=item.source, load=partial(_refuse, error)),)
+        return [_of_archive(archive, member) for member in members]
+
     def _ingest_item(self, subject: Subject, item: JobItem, job_id: str) -> ItemResult:
         try:
             return self.ingest(subject, item.load(), job_id=job_id)
@@ -257,7 +278,11 @@ class Ingestion:
         """The join of every opinion, and the evidence for it. A steward's own label survives a new version; what the source
         takes away meanwhile is taken away from it, too."""
         by_rules, evidence = self._ports.classifier.classify(
-            source.source, extracted.title, extracted.text, source.attributes, counts
+            source.source,
+            extracted.title,
+            extracted.text,
+            {**extracted.properties, **source.attributes},
+            counts,
         )
         claimed = source.label
         levels = [claimed.classification, by_rules]
@@ -270,6 +295,11 @@ class Ingestion:
                 lines += decisions
                 if before.claimed not in (None, source.label):
                     lines.append("source: another claim; it narrows the steward's label only")
+        if source.notes:
+            lines.append(f"source access: {len(source.notes)} remarks in the job")
+        if extracted.loader:
+            lines.append(f"loader: {extracted.loader}")
+        lines += [f"file property: {name}" for name in _labelling(extracted.properties)]
         if extracted.hidden:
             lines.append(f"hidden text: {len(extracted.hidden)} pieces left out")
         rules = sorted({rule for item in scanned for rule in item.screening.rules})
@@ -358,6 +388,25 @@ class Ingestion:
 # Pure steps. --------------------------------------------------------------------------------------------------------
 
 
+def _of_archive(archive: SourceDocument, member: ArchiveMember) -> JobItem:
+    """A member as a document of its own. The archive's name and the path in it are joined as in `jar:` URLs."""
+    name = f"{archive.source}!/{member.path}"
+    if member.code is not None:
+        return JobItem(source=name, load=partial(_refuse, InvalidRequestError(code=member.code)))
+    filename = member.path.rpartition("/")[2]
+    document = dataclasses.replace(archive, source=name, filename=filename, data=member.data)
+    return JobItem(source=name, load=lambda: document)
+
+
+def _refuse(error: Exception) -> SourceDocument:
+    raise error
+
+
+def _labelling(properties: Mapping[str, str]) -> list[str]:
+    """The file properties that are somebody's label, by name; what they say is left to the rules."""
+    return [name for name in sorted(properties) if _MSIP_LABEL.fullmatch(name)]
+
+
 def _is_relabelling(evidence: str) -> bool:
     """Whether a person gave the document its label. A release is about the text that was read, not about who may read it."""
     return evidence.startswith(_STEWARD) and not evidence.startswith(_RELEASED)
@@ -399,6 +448,7 @@ def _unchanged(source: SourceDocument, before: DocumentRecord) -> ItemResult:
     return ItemResult(
         source=source.source,
         outcome=ItemOutcome.UNCHANGED,
+        detail="; ".join(source.notes),
         document_id=before.document_id,
         classification=before.label.classification.name,
         chunks=before.chunk_count,
@@ -423,4 +473,5 @@ def _result(
         chunks=len(staged.chunks),
         entity_counts=dict(counts),
         code="document.quarantined" if quarantined else None,
+        detail="; ".join(source.notes),
     )

@@ -20,6 +20,7 @@ from ragward.domain.access import (
 )
 from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
 from ragward.domain.corpus import (
+    ArchiveMember,
     CatalogSnapshot,
     Chunk,
     DocumentRecord,
@@ -646,6 +647,19 @@ class TextExtractor(Protocol):
 
     def extract(self, filename: str, data: bytes, *, tenant: str) -> ExtractedText:
         """Raises `document.*`. What read a file of one tenant never reads another's."""
+
+    def is_archive(self, filename: str) -> bool:
+        """Whether a file is a container of documents: `members` reads it, not `extract`."""
+
+    def members(self, filename: str, data: bytes, *, tenant: str) -> Sequence[ArchiveMember]:
+        """Every file in an archive. Raises `document.*` where it is refused as a whole."""
+
+
+class Loader(Protocol):
+    """A reader of one more format, brought as an entry point of `ragward.loaders`; called in a process of its own."""
+
+    def load(self, filename: str, data: bytes) -> ExtractedText:
+        """May raise `InvalidRequestError` with a `document.*` code; everything else is `document.loader`."""
 
 
 class Finder(Protocol):

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -27,11 +28,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from ragward.domain.errors import ConfigurationError
-from ragward.domain.labels import Classification
+from ragward.domain.errors import ConfigurationError, InvalidRequestError
+from ragward.domain.labels import Classification, require_principal, tenant_of
 
 DEVELOPMENT_AUDIENCE = "https://ragward.invalid/api"
 _ROOT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}/[^/]{1,100}")
+_POSIX: Final = re.compile(r"(?:uid|gid):\d{1,10}|(?:user|group):[^:\s]{1,64}")
 _PUBLIC_URL: Final = re.compile(r"https://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
@@ -137,6 +139,22 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="TENANT/NAME = directory: where REST ingest jobs of that tenant may read.",
     )
+    ingest_urls: dict[str, str] = Field(
+        default_factory=dict,
+        description="TENANT/NAME = fsspec URL: the same where documents lie in an object store.",
+    )
+    loaders: dict[str, str] = Field(
+        default_factory=dict,
+        description="SUFFIX = distribution whose `ragward.loaders` entry point reads such files (docs/ingesting.md).",
+    )
+    everybody: dict[str, str] = Field(
+        default_factory=dict,
+        description="TENANT = group that documents are granted to which are open to everybody at their source; without it, to nobody.",
+    )
+    posix_principals: dict[str, str] = Field(
+        default_factory=dict,
+        description="uid:N, gid:N, user:NAME or group:NAME of this machine = principal, for sources whose owners and modes say who may read.",
+    )
     sealed_memory_mb: int = Field(
         1024, ge=16, le=2**20, description="Memory for decrypted vectors of sealed classifications."
     )
@@ -191,12 +209,27 @@ class Settings(BaseSettings):
         ) as error:  # of the file itself: not readable, not TOML, not UTF-8
             raise ConfigurationError(f"the settings file cannot be read: {error}") from None
 
-    @field_validator("ingest_roots")
+    @field_validator("ingest_roots", "ingest_urls")
     @classmethod
-    def _require_tenant(cls, value: dict[str, Path]) -> dict[str, Path]:
+    def _require_tenant(cls, value: dict[str, Any]) -> dict[str, Any]:
         """What lies in a root becomes readable to whoever may ingest, so each is one tenant's."""
         if not all(_ROOT.fullmatch(name) for name in value):
             raise ValueError("a root is named TENANT/NAME")
+        return value
+
+    @field_validator("everybody", "posix_principals")
+    @classmethod
+    def _require_principals(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for key, principal in value.items():
+            try:
+                tenant = tenant_of(require_principal(principal))
+            except InvalidRequestError as error:
+                raise ValueError(error.detail) from None
+            if info.field_name == "everybody":
+                if tenant != key or not principal.startswith("group:"):
+                    raise ValueError("everybody of a tenant is a group of that tenant")
+            elif not _POSIX.fullmatch(key):
+                raise ValueError("posix_principals names uid:N, gid:N, user:NAME or group:NAME")
         return value
 
     @field_validator("keys_for")
@@ -222,6 +255,12 @@ class Settings(BaseSettings):
         if value and not _PUBLIC_URL.fullmatch(value):
             raise ValueError("public_url is https://HOST or https://HOST:PORT and nothing more")
         return value
+
+    @model_validator(mode="after")
+    def _require_one_place(self) -> Settings:
+        if both := self.ingest_roots.keys() & self.ingest_urls.keys():
+            raise ValueError(f"{min(both)} is a directory and a URL")
+        return self
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Settings:

@@ -18,5 +18,9 @@ class FakeExtractor:
             raise InvalidRequestError(code="document.binary") from None
         return ExtractedText(text=text, title=text.split("\n", 1)[0][:80], media_type="text/plain")
 
+    def is_archive(self, filename):
+        """It unpacks nothing."""
+        return False
+
     def close(self):
         """Nothing to release."""

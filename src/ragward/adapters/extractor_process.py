@@ -1,7 +1,8 @@
 """Text extraction in another process, with limits on time, memory, files and output; its replies are not trusted.
 
 One warm worker serves many files and is replaced after a failure, a time-out, every two hundred files, and when it is
-another tenant's turn: whatever a hostile file made of it sees no other tenant's.
+another tenant's turn, or another loader's: whatever a hostile file or a plug-in made of it sees no other tenant's, and reads none of
+the formats that are built in.
 """
 
 from __future__ import annotations
@@ -16,15 +17,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
-from ragward.domain.corpus import ExtractedText
+from ragward.adapters.loader_plugins import LoaderPlugin
+from ragward.domain.corpus import ArchiveMember, ExtractedText
 from ragward.domain.errors import CODES, InvalidRequestError
 
 _FILES_PER_WORKER: Final = 200
 _CPU_SECONDS_PER_WORKER: Final = 600
 _PIECE: Final = 65_536
+_ARCHIVE: Final = ".zip"
+_ARCHIVE_TIMES: Final = 4
+_MAX_LISTING: Final = 4 * 2**20
+_MAX_MEMBERS: Final = 2_000
+_MAX_MEMBER_PATH: Final = 2_000
+_MAX_PROPERTIES: Final = 64
+_NO_PLUGINS: Final[Mapping[str, LoaderPlugin]] = MappingProxyType({})
 
 
 class ProcessTextExtractor:
@@ -37,61 +48,90 @@ class ProcessTextExtractor:
         memory_limit_bytes: int = 2**30,
         max_file_bytes: int = 20 * 2**20,
         max_text_characters: int = 2_000_000,
+        plugins: Mapping[str, LoaderPlugin] = _NO_PLUGINS,
     ) -> None:
         self._seconds = time_limit_seconds
         self._memory = memory_limit_bytes
         self._max_file = max_file_bytes
         self._max_text = max_text_characters
+        self._max_archive = _ARCHIVE_TIMES * max_file_bytes
+        self._plugins = plugins
         self._worker: subprocess.Popen[bytes] | None = None
         self._served = 0
-        self._tenant = ""
+        self._serves: tuple[str, str] = ("", "")
         self._lock = threading.Lock()
 
     def extract(self, filename: str, data: bytes, *, tenant: str = "") -> ExtractedText:
         """Raises `document.*`."""
+        plugin = self._plugins.get(Path(filename).suffix.lower())
+        with self._lock:
+            reply, _ = self._reply(filename, data, tenant, plugin, unpack=False)
+        return self._checked(reply, plugin)
+
+    def is_archive(self, filename: str) -> bool:
+        """By its suffix."""
+        return Path(filename).suffix.lower() == _ARCHIVE
+
+    def members(self, filename: str, data: bytes, *, tenant: str = "") -> Sequence[ArchiveMember]:
+        """Raises `document.*`. All members together are at most four times as large as a file may be."""
+        with self._lock:
+            reply, parts = self._reply(filename, data, tenant, None, unpack=True)
+        _refuse_coded(reply)
+        return [_member(item, part) for item, part in zip(reply["members"], parts, strict=True)]
+
+    def _reply(
+        self, filename: str, data: bytes, tenant: str, plugin: LoaderPlugin | None, *, unpack: bool
+    ) -> tuple[Any, list[bytes]]:
+        """What the worker answers; it is replaced when it fails, has served enough, or served somebody else."""
         if len(data) > self._max_file:
             raise InvalidRequestError(code="document.too_large")
         if not data:
             raise InvalidRequestError(code="document.empty")
-        with self._lock:
-            if tenant != self._tenant:
-                self._end()
-                self._tenant = tenant
-            try:
-                reply = self._asked(filename, data)
-            except TimeoutError:
-                self._end()
-                raise InvalidRequestError(code="document.timeout") from None
-            except (OSError, ValueError, struct.error):
-                self._end()
-                raise InvalidRequestError(code="document.unreadable") from None
-            self._served += 1
-            if self._served >= _FILES_PER_WORKER:
-                self._end()
-        return self._checked(reply)
+        serves = (tenant, plugin.suffix if plugin else "")
+        if serves != self._serves:
+            self._end()
+            self._serves = serves
+        try:
+            reply = self._asked(filename, data, plugin, unpack=unpack)
+        except TimeoutError:
+            self._end()
+            raise InvalidRequestError(code="document.timeout") from None
+        except (OSError, ValueError, struct.error):
+            self._end()
+            raise InvalidRequestError(code="document.unreadable") from None
+        self._served += 1
+        if self._served >= _FILES_PER_WORKER:
+            self._end()
+        return reply
 
     def close(self) -> None:
         """Ends the worker."""
         with self._lock:
             self._end()
 
-    def _asked(self, filename: str, data: bytes) -> Any:
-        worker = self._running()
-        header = json.dumps({"filename": Path(filename).name}).encode()
+    def _asked(
+        self, filename: str, data: bytes, plugin: LoaderPlugin | None, *, unpack: bool
+    ) -> tuple[Any, list[bytes]]:
+        worker = self._running(plugin)
+        header = json.dumps({"filename": Path(filename).name, "unpack": unpack}).encode()
         frame = struct.pack(">I", len(header)) + header + struct.pack(">I", len(data)) + data
         deadline = time.monotonic() + self._seconds
         assert worker.stdin is not None
         assert worker.stdout is not None
         _write(worker.stdin.fileno(), frame, deadline)
-        size = struct.unpack(">I", _read(worker.stdout.fileno(), 4, deadline))[0]
-        if size > self._max_text * 16:
+        answers = worker.stdout.fileno()
+        size = struct.unpack(">I", _read(answers, 4, deadline))[0]
+        if size > (_MAX_LISTING if unpack else self._max_text * 16):
             raise ValueError("reply too large")
-        return json.loads(_read(worker.stdout.fileno(), size, deadline))
+        reply = json.loads(_read(answers, size, deadline))
+        sizes = _sizes(reply, self._max_archive) if unpack else []
+        return reply, [_read(answers, each, deadline) for each in sizes]
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self, plugin: LoaderPlugin | None = None) -> subprocess.Popen[bytes]:
         if self._worker is None or self._worker.poll() is not None:
             self._end()
-            limits = (self._memory, _CPU_SECONDS_PER_WORKER, self._max_text)
+            limits = (self._memory, _CPU_SECONDS_PER_WORKER, self._max_text, self._max_archive)
+            loader = (plugin.place, plugin.target) if plugin else ()
             self._worker = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
                 [
                     sys.executable,
@@ -99,6 +139,7 @@ class ProcessTextExtractor:
                     "-m",
                     "ragward.adapters.extraction.worker",
                     *map(str, limits),
+                    *loader,
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -127,14 +168,9 @@ class ProcessTextExtractor:
             os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
 
-    def _checked(self, reply: Any) -> ExtractedText:
+    def _checked(self, reply: Any, plugin: LoaderPlugin | None) -> ExtractedText:
         """The reply of a process that read hostile input: types, sizes and characters are verified."""
-        if not isinstance(reply, dict):
-            raise InvalidRequestError(code="document.unreadable")
-        if "code" in reply:
-            code = str(reply["code"])
-            known = code.startswith("document.") and code in CODES
-            raise InvalidRequestError(code=code if known else "document.unreadable")
+        _refuse_coded(reply)
         text, title = _clean(reply.get("text"), self._max_text), _clean(reply.get("title"), 500)
         media_type = _clean(reply.get("media_type"), 100)
         hidden = [_clean(item, 50_000) for item in _list(reply.get("hidden"))]
@@ -147,7 +183,60 @@ class ProcessTextExtractor:
             media_type=media_type,
             hidden=tuple(hidden),
             warnings=tuple(warnings),
+            properties=_properties(reply.get("properties")),
+            loader=_loader(plugin, _clean(reply.get("library"), 100)),
         )
+
+
+def _refuse_coded(reply: Any) -> None:
+    """Raises the code a reply holds, if it is one that a file can have."""
+    if not isinstance(reply, dict):
+        raise InvalidRequestError(code="document.unreadable")
+    if "code" in reply:
+        raise InvalidRequestError(code=_document_code(reply["code"]))
+
+
+def _document_code(code: Any) -> str:
+    text = str(code)
+    return text if text.startswith("document.") and text in CODES else "document.unreadable"
+
+
+def _sizes(reply: Any, limit: int) -> list[int]:
+    """How many bytes follow for each member. Raises `ValueError` for a listing that makes no sense."""
+    if not isinstance(reply, dict) or "code" in reply:
+        return []
+    members = reply.get("members")
+    if not isinstance(members, list) or len(members) > _MAX_MEMBERS:
+        raise ValueError("no list of members")
+    sizes: list[int] = []
+    for member in members:
+        size = member.get("size") if isinstance(member, dict) else None
+        if type(size) is not int or size < 0:
+            raise ValueError("no size")
+        sizes.append(size)
+    if sum(sizes) > limit:
+        raise ValueError("too much")
+    return sizes
+
+
+def _member(item: Any, data: bytes) -> ArchiveMember:
+    path = _clean(item.get("path"), _MAX_MEMBER_PATH)
+    parts = path.split("/")
+    if not path.isprintable() or not path or {"", ".", ".."} & set(parts):
+        raise InvalidRequestError(code="document.unreadable")
+    if item.get("code"):
+        return ArchiveMember(path=path, code=_document_code(item["code"]))
+    return ArchiveMember(path=path, data=data)
+
+
+def _loader(plugin: LoaderPlugin | None, library: str) -> str:
+    return plugin.name if plugin else library
+
+
+def _properties(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or len(value) > _MAX_PROPERTIES:
+        raise InvalidRequestError(code="document.unreadable")
+    return {_clean(name, 100): _clean(text, 256) for name, text in value.items()}
 
 
 def _clean(value: Any, limit: int) -> str:

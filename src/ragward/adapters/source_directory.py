@@ -1,201 +1,201 @@
-"""Documents in a directory, by a JSONL manifest or as they lie: names, bytes, and the label their source claims."""
+"""Documents in a local directory. Nothing outside of it is ever read, whatever links lie in it or are put there meanwhile."""
 
 from __future__ import annotations
 
-import json
+import grp
 import os
+import pwd
 import stat
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import Final
 
-from ragward.domain.corpus import SourceDocument
-from ragward.domain.errors import InvalidRequestError
-from ragward.domain.jobs import JobItem
-from ragward.domain.labels import AccessLabel, Classification
-
-_MAX_LINE: Final = 64 * 1024
-_MAX_FILE: Final = 64 * 2**20
-_FIELDS: Final = frozenset(
-    {
-        "uri",
-        "corpus",
-        "classification",
-        "compartments",
-        "granted",
-        "denied",
-        "valid_from",
-        "valid_until",
-        "metadata",
-    }
+from ragward.adapters.source_items import (
+    MAX_FILE,
+    NO_NAMES,
+    AccessRules,
+    Found,
+    cut_lines,
+    folder_items_of,
+    manifest_items_of,
 )
-#: What a document is taken for when nobody says: a person can lower it.
-UNCLASSIFIED: Final = Classification.CONFIDENTIAL
+from ragward.domain.errors import ConfigurationError, InvalidRequestError
+from ragward.domain.jobs import JobItem
+from ragward.domain.source_acl import PosixStep
+
+_ACL: Final = "system.posix_acl_access"
 
 
-def manifest_items(manifest: Path, tenant: str) -> list[JobItem]:
-    """One item per line of the manifest; a bad line is an item that fails with its code and line number."""
-    root = manifest.parent.resolve()
-    seen: set[tuple[str, str]] = set()
-    items = []
-    with manifest.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                items.append(_item(line, number, root, tenant, seen))
-    return items
+def manifest_items(manifest: Path, tenant: str, rules: AccessRules = NO_NAMES) -> list[JobItem]:
+    """One item per line of a manifest; what its lines name lies in its directory."""
+    place = LocalDirectory(manifest.parent)
+    return manifest_items_of(place, manifest.name, tenant, rules)
 
 
 def directory_items(
-    directory: Path, tenant: str, *, corpus: str, granted: Collection[str]
+    directory: Path,
+    tenant: str,
+    *,
+    corpus: str,
+    granted: Collection[str],
+    rules: AccessRules = NO_NAMES,
 ) -> list[JobItem]:
-    """Every regular file below a directory, readable by `granted`, unclassified."""
-    root = directory.resolve()
-    label = AccessLabel(
-        tenant=tenant, corpus=corpus, classification=UNCLASSIFIED, granted=frozenset(granted)
-    )
-    items = []
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if (
-            path.is_file()
-            and not path.is_symlink()
-            and not any(p.startswith(".") for p in name.split("/"))
-        ):
-            items.append(JobItem(source=name, load=_loader(name, path, label, {})))
-    return items
+    """Every regular file below a directory; a link out of it is an item that fails."""
+    place = LocalDirectory(directory)
+    return folder_items_of(place, tenant, corpus=corpus, granted=granted, rules=rules)
 
 
-def _item(line: str, number: int, root: Path, tenant: str, seen: set[tuple[str, str]]) -> JobItem:
-    try:
-        entry = _entry(line)
-        label = _label(entry, tenant)
-        path = _inside(root, entry["uri"])
-        if (label.corpus, entry["uri"]) in seen:
-            raise InvalidRequestError(
-                "this corpus and uri were listed before", code="manifest.invalid"
+def numbered(principals: Mapping[str, str]) -> dict[str, str]:
+    """`uid:N` and `gid:N` -> principal, of a mapping that may also name `user:NAME` and `group:NAME` of this machine.
+
+    Raises `config.invalid` for a name this machine does not know, and for two that are one number."""
+    found: dict[str, str] = {}
+    for key, principal in principals.items():
+        number = _number(key)
+        if found.setdefault(number, principal) != principal:
+            raise ConfigurationError(
+                f"posix_principals: {key} is {number}, which is mapped already"
             )
-        seen.add((label.corpus, entry["uri"]))
-    except InvalidRequestError as error:
-        return JobItem(
-            source=f"line {number}",
-            load=_failing(InvalidRequestError(f"line {number}: {error.detail}", code=error.code)),
-        )
-    return JobItem(
-        source=entry["uri"], load=_loader(entry["uri"], path, label, entry.get("metadata") or {})
-    )
-
-
-def _entry(line: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(line, object_pairs_hook=_once_each) if len(line) <= _MAX_LINE else None
-    except (ValueError, RecursionError):
-        entry = None
-    if not isinstance(entry, dict):
-        raise InvalidRequestError(
-            "not a JSON object with every field once", code="manifest.invalid"
-        )
-    unknown = entry.keys() - _FIELDS
-    if unknown or not isinstance(entry.get("uri"), str) or not isinstance(entry.get("corpus"), str):
-        raise InvalidRequestError(
-            "needs uri and corpus, and knows no other field than the schema's",
-            code="manifest.invalid",
-        )
-    metadata = entry.get("metadata")
-    if metadata is not None and not isinstance(metadata, dict):
-        raise InvalidRequestError("metadata is an object", code="manifest.invalid")
-    return entry
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Readers of JSON differ in which of two equal keys counts."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError
     return found
 
 
-def _label(entry: Mapping[str, Any], tenant: str) -> AccessLabel:
-    level = entry.get("classification")
-    if level is not None and not isinstance(level, str):
-        raise InvalidRequestError(code="label.unknown_classification")
-    return AccessLabel(
-        tenant=tenant,
-        corpus=entry["corpus"],
-        classification=Classification.parse(level) if level is not None else UNCLASSIFIED,
-        compartments=_names(entry, "compartments"),
-        granted=_names(entry, "granted"),
-        denied=_names(entry, "denied"),
-        valid_from=_seconds(entry.get("valid_from")),
-        valid_until=_seconds(entry.get("valid_until")),
+def _number(key: str) -> str:
+    kind, _, name = key.partition(":")
+    try:
+        if kind == "user":
+            return f"uid:{pwd.getpwnam(name).pw_uid}"
+        if kind == "group":
+            return f"gid:{grp.getgrnam(name).gr_gid}"
+    except KeyError:
+        raise ConfigurationError(f"posix_principals: this machine knows no {key}") from None
+    return key
+
+
+class LocalDirectory:
+    """`source_items.Place` on this machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self._root = directory.resolve()
+
+    def names(self) -> Iterable[Found]:
+        """By path; names that begin with a dot are left out, and links to what is listed by its own name."""
+        found: list[Found] = []
+        for folder, folders, files in os.walk(self._root):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in [*files, *folders]:
+                path = Path(folder, name)
+                if not name.startswith(".") and (path.is_symlink() or path.is_file()):
+                    found += self._found(path)
+        return sorted(found, key=lambda each: PurePosixPath(each.name))
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """Raises `source.invalid`."""
+        try:
+            with (self._root / name).open("rb") as file:
+                yield from cut_lines(file.readline)
+        except OSError:
+            raise InvalidRequestError(
+                "the manifest cannot be read", code="source.invalid"
+            ) from None
+
+    def require_inside(self, name: str) -> None:
+        """Raises `manifest.invalid`."""
+        if name.startswith("/") or "\0" in name or not self._resolved(name):
+            raise InvalidRequestError(
+                "uri leaves the manifest's directory", code="manifest.invalid"
+            )
+
+    def read(self, name: str) -> bytes:
+        """A regular file's bytes; links and devices are not followed. Raises `document.*`."""
+        return self.read_owned(name)[0]
+
+    def read_owned(self, name: str) -> tuple[bytes, list[PosixStep]]:
+        """With the owners and modes of the directory itself, of those below it on the way, and of the file that was read."""
+        with ExitStack() as open_until_then:
+            descriptor, steps = self._reached(name, open_until_then)
+            return _bytes(descriptor), steps
+
+    def _found(self, path: Path) -> list[Found]:
+        name = path.relative_to(self._root).as_posix()
+        if not path.is_symlink():
+            return [Found(name)]
+        if self._resolved(name) is not None:
+            return []
+        return [Found(name, InvalidRequestError(code="document.link"))]
+
+    def _resolved(self, name: str) -> Path | None:
+        """Where a name really leads, if that is inside."""
+        try:
+            path = (self._root / name).resolve()
+        except (OSError, RuntimeError, ValueError):  # a loop of links
+            return None
+        return path if path.is_relative_to(self._root) else None
+
+    def _reached(self, name: str, stack: ExitStack) -> tuple[int, list[PosixStep]]:
+        """A descriptor, reached one step after the other without following links: there is no moment to put one in place."""
+        parts = PurePosixPath(name).parts
+        if not parts or {"/", ".."} & set(parts) or "\0" in name:
+            raise InvalidRequestError(code="document.link")
+        try:
+            descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            raise _unreadable() from None
+        stack.callback(os.close, descriptor)
+        steps = [_step(descriptor, is_folder=True)]
+        for depth, part in enumerate(parts, start=1):
+            is_folder = depth < len(parts)
+            descriptor = _opened(part, descriptor, is_folder=is_folder)
+            stack.callback(os.close, descriptor)
+            steps.append(_step(descriptor, is_folder=is_folder))
+        return descriptor, steps
+
+
+def _opened(name: str, folder: int, *, is_folder: bool) -> int:
+    kind = os.O_DIRECTORY if is_folder else os.O_NONBLOCK
+    try:
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | kind, dir_fd=folder)
+    except OSError:
+        pass
+    try:
+        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        raise _unreadable() from None
+    if stat.S_ISLNK(about.st_mode):
+        raise InvalidRequestError(code="document.link")
+    raise _unreadable()
+
+
+def _bytes(descriptor: int) -> bytes:
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        raise InvalidRequestError("not a regular file", code="document.unreadable")
+    if about.st_size > MAX_FILE:
+        raise InvalidRequestError(code="document.too_large")
+    try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError:
+        raise _unreadable() from None
+    if len(data) > MAX_FILE:
+        raise InvalidRequestError(code="document.too_large")
+    return data
+
+
+def _step(descriptor: int, *, is_folder: bool) -> PosixStep:
+    about = os.fstat(descriptor)
+    try:
+        has_acl = _ACL in os.listxattr(descriptor)
+    except OSError:  # this file system has none
+        has_acl = False
+    return PosixStep(
+        uid=f"uid:{about.st_uid}",
+        gid=f"gid:{about.st_gid}",
+        mode=stat.S_IMODE(about.st_mode),
+        is_directory=is_folder,
+        has_acl=has_acl,
     )
 
 
-def _names(entry: Mapping[str, Any], field: str) -> frozenset[str]:
-    values = entry.get(field)
-    if values is None:
-        return frozenset()
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise InvalidRequestError(f"{field} is a list of names", code="manifest.invalid")
-    return frozenset(values)
-
-
-def _seconds(value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise InvalidRequestError("times are RFC 3339", code="manifest.invalid") from None
-    if moment.tzinfo is None:
-        raise InvalidRequestError("times carry an offset", code="manifest.invalid")
-    return int(moment.timestamp())
-
-
-def _inside(root: Path, uri: str) -> Path:
-    path = (root / uri).resolve()
-    if uri.startswith("/") or not path.is_relative_to(root):
-        raise InvalidRequestError("uri leaves the manifest's directory", code="manifest.invalid")
-    return path
-
-
-def _loader(
-    source: str, path: Path, label: AccessLabel, attributes: Mapping[str, Any]
-) -> Callable[[], SourceDocument]:
-    def load() -> SourceDocument:
-        return SourceDocument(
-            source=source,
-            filename=path.name,
-            data=_bytes(path),
-            label=label,
-            attributes=dict(attributes),
-        )
-
-    return load
-
-
-def _failing(error: InvalidRequestError) -> Callable[[], SourceDocument]:
-    def load() -> SourceDocument:
-        raise error
-
-    return load
-
-
-def _bytes(path: Path) -> bytes:
-    """A regular file's bytes; links and devices are not followed."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        raise InvalidRequestError("the file cannot be opened", code="document.unreadable") from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InvalidRequestError("not a regular file", code="document.unreadable")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(_MAX_FILE + 1)
-    except OSError:
-        raise InvalidRequestError("the file cannot be read", code="document.unreadable") from None
-    finally:
-        os.close(descriptor)
-    if len(data) > _MAX_FILE:
-        raise InvalidRequestError(code="document.too_large")
-    return data
+def _unreadable() -> InvalidRequestError:
+    return InvalidRequestError("the file cannot be opened", code="document.unreadable")

@@ -8,13 +8,13 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from ragward.api.middleware import places_of
-from ragward.bootstrap import Ragward, manifest_items
+from ragward.api.schemas import JobRequest
+from ragward.bootstrap import Ragward, source_items
 from ragward.domain.access import Subject
 from ragward.domain.errors import (
     ConflictError,
@@ -23,7 +23,7 @@ from ragward.domain.errors import (
     NotFoundError,
     RagwardError,
 )
-from ragward.domain.jobs import JobItem, JobRecord
+from ragward.domain.jobs import JobItem, JobRecord, SourceRequest
 
 _WAITING: Final = 16
 _REMEMBERED_KEYS: Final = 1000
@@ -89,15 +89,25 @@ class JobRunner:
         self._thread = threading.Thread(target=self._run, name="ragward-jobs", daemon=True)
         self._thread.start()
 
-    def submit(self, subject: Subject, root: str, manifest: str, key: str | None) -> JobRecord:
-        """A new job, or the one the idempotency key began. Raises `request.invalid`, `limit.concurrency`, `catalog.exists`."""
-        digest = hashlib.sha256(f"{root}\0{manifest}".encode()).hexdigest()
+    def submit(self, subject: Subject, wanted: JobRequest, key: str | None) -> JobRecord:
+        """A new job, or the one the idempotency key began.
+
+        Raises `request.invalid`, `source.invalid`, `limit.concurrency`, `catalog.exists`."""
+        digest = hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()
         known = self._keys.get((subject.principal, key)) if key else None
         if known is not None:
             if known[0] != digest:
                 raise InvalidRequestError("this idempotency key began another job")
             return self._ragward.catalog.get_job(subject.tenant, known[1].job_id)
-        items = manifest_items(self._manifest(subject.tenant, root, manifest), subject.tenant)
+        source = SourceRequest(
+            location=self._location(subject.tenant, wanted),
+            is_manifest=wanted.manifest is not None,
+            corpus=wanted.corpus,
+            granted=wanted.granted,
+            posix=wanted.posix,
+        )
+        settings, catalog = self._ragward.settings, self._ragward.catalog
+        items = source_items(settings, catalog, subject.tenant, source)
         self._waiting.require_room(subject.tenant)
         job = self._ragward.catalog.create_job(subject.tenant, subject.principal, len(items))
         self._waiting.put(_Work(subject, job, items))
@@ -120,14 +130,22 @@ class JobRunner:
             _log.warning("jobs are still waiting; they can be run again")
         self._thread.join(timeout=30)
 
-    def _manifest(self, tenant: str, root: str, manifest: str) -> Path:
-        base = self._ragward.settings.ingest_roots.get(f"{tenant}/{root}")
-        if base is None:
+    def _location(self, tenant: str, wanted: JobRequest) -> str:
+        """Where what is wanted lies below a root of the tenant; outside and absent are the same."""
+        if (wanted.manifest is None) == (wanted.folder is None):
+            raise InvalidRequestError("give either a manifest or a folder")
+        name = wanted.manifest or wanted.folder or ""
+        settings, root = self._ragward.settings, f"{tenant}/{wanted.root}"
+        if (url := settings.ingest_urls.get(root)) is not None:
+            return _below(url, name)
+        base = settings.ingest_roots.get(root)
+        if base is None or not name.isprintable():
             raise NotFoundError
-        path = (base / manifest).resolve()
-        if not path.is_relative_to(base.resolve()) or not path.is_file():
+        path = (base / name).resolve()
+        is_there = path.is_file() if wanted.manifest is not None else path.is_dir()
+        if not path.is_relative_to(base.resolve()) or not is_there:
             raise NotFoundError
-        return path
+        return str(path)
 
     def _run(self) -> None:
         while (work := self._waiting.take()) is not None:
@@ -150,3 +168,13 @@ class JobRunner:
 
     def _is_canceled(self, job_id: str) -> bool:
         return self._closing or job_id in self._canceled
+
+
+def _below(url: str, name: str) -> str:
+    """A name below a URL, which no spelling leads out of. Raises `access.not_found`."""
+    if name == ".":
+        return url
+    parts = name.split("/")
+    if {"", ".", ".."} & set(parts) or not name.isprintable() or set(name) & set("%?#\\:*["):
+        raise NotFoundError
+    return f"{url.rstrip('/')}/{name}"

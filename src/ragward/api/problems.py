@@ -30,6 +30,7 @@ _BY_PREFIX: Final = {
     "principal": 422,
     "policy": 422,
     "manifest": 422,
+    "source": 422,
     "pseudonym": 422,
     "document": 422,
     "limit": 429,

@@ -149,9 +149,9 @@ def create_job(
     response: Response,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> JobModel:
-    """Ingests what a manifest lists, in the background."""
+    """Ingests what a manifest lists or a folder holds, in the background."""
     _require(parts, subject, Action.DOCUMENT_INGEST)
-    job = parts.jobs.submit(subject, body.root, body.manifest, idempotency_key)
+    job = parts.jobs.submit(subject, body, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{job.job_id}"
     return JobModel.of(job)
 

@@ -401,10 +401,20 @@ class ReasonRequest(Strict):
 
 
 class JobRequest(Strict):
-    """A manifest below one of the installation's named roots."""
+    """A manifest, or a folder, below one of the installation's named roots.
+
+    Of a folder, `corpus` and either `granted` or `posix` hold for every file in it."""
 
     root: str = Field(min_length=1, max_length=100)
-    manifest: str = Field(min_length=1, max_length=500)
+    manifest: str | None = Field(None, min_length=1, max_length=500)
+    folder: str | None = Field(
+        None, min_length=1, max_length=500, description="`.` is the root itself."
+    )
+    corpus: Name | None = None
+    granted: list[Principal] = Field(default_factory=list, max_length=1000)
+    posix: bool = Field(
+        False, description="Each file is readable by whom its owner and mode let read."
+    )
 
 
 class JobModel(BaseModel):
@@ -415,7 +425,10 @@ class JobModel(BaseModel):
     total: int
     done: int
     counts: dict[str, int]
-    errors: list[ItemModel]
+    errors: list[ItemModel] = Field(description="What failed or waits in quarantine.")
+    notes: list[ItemModel] = Field(
+        description="What went in with a remark, such as names of an access list that nobody has."
+    )
     created_at: int
     updated_at: int
 
@@ -429,6 +442,7 @@ class JobModel(BaseModel):
             done=job.done,
             counts=dict(job.counts),
             errors=[ItemModel.of(item) for item in job.errors],
+            notes=[ItemModel.of(item) for item in job.notes],
             created_at=job.created_at,
             updated_at=job.updated_at,
         )

@@ -15,7 +15,14 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ragward import installation
-from ragward.bootstrap import Ragward, development_token, open_audit_reader, open_keyring
+from ragward.bootstrap import (
+    Ragward,
+    development_token,
+    hold_source,
+    open_audit_reader,
+    open_keyring,
+    source_items,
+)
 from ragward.cli import render
 from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
@@ -27,7 +34,7 @@ from ragward.domain.errors import (
     RagwardError,
 )
 from ragward.domain.handling import plainer_than_usual
-from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState
+from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState, SourceRequest
 from ragward.domain.passages import RetrievalRequest
 from ragward.ports import AuditLog
 from ragward.settings import Settings
@@ -106,26 +113,28 @@ def config(settings: Settings, *, as_json: bool) -> None:
     render.result(values, lines, as_json=as_json)
 
 
+def source_request(
+    location: str, corpus: str | None, granted: Sequence[str], *, posix: bool
+) -> SourceRequest:
+    """A source as a command names it: what ends in .jsonl is a manifest, as is any other file."""
+    is_manifest = location.endswith(".jsonl") or Path(location).is_file()
+    return SourceRequest(
+        location=location, is_manifest=is_manifest, corpus=corpus, granted=granted, posix=posix
+    )
+
+
 def ingest(
     settings: Settings,
-    path: Path,
-    corpus: str | None,
-    granted: Sequence[str],
+    source: SourceRequest,
     caller: Caller,
     *,
     as_json: bool,
 ) -> int:
     """`ragward ingest`."""
-    from ragward.bootstrap import directory_items, manifest_items
-
+    hold_source(settings, source.location)
     with Ragward.open(settings) as ragward:
         subject = ragward.identify(caller.credentials(settings))
-        if path.is_dir():
-            if corpus is None or not granted:
-                raise InvalidRequestError("a directory needs --corpus and at least one --grant")
-            items = directory_items(path, subject.tenant, corpus=corpus, granted=granted)
-        else:
-            items = manifest_items(path, subject.tenant)
+        items = source_items(settings, ragward.catalog, subject.tenant, source)
         job, results = ingest_with_progress(ragward, subject, items, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(render.job_json(job, results)))

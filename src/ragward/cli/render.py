@@ -135,6 +135,11 @@ def job_json(job: JobRecord, results: Sequence[ItemResult]) -> dict[str, Any]:
             for item in results
             if item.code
         ],
+        "notes": [
+            {"source": item.source, "detail": item.detail}
+            for item in results
+            if item.detail and not item.code
+        ],
     }
 
 
@@ -161,6 +166,8 @@ def job(done: JobRecord, results: Sequence[ItemResult]) -> None:
             out.print(
                 f"  {item.outcome.value}: {item.source}: {item.code} {item.detail}", style="yellow"
             )
+        elif item.detail:
+            out.print(f"  {item.source}: {item.detail}", style="yellow", markup=False)
 
 
 def documents(

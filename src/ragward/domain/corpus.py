@@ -49,6 +49,8 @@ class SourceDocument:
     data: bytes = field(repr=False)
     label: AccessLabel
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    """What the steward should know of its access list, such as names that nobody has; goes into the item's result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,19 @@ class ExtractedText:
     media_type: str
     hidden: tuple[str, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the file says of itself beside its text, such as labels of Purview (`MSIP_Label_*`): for rules, not for answers."""
+    loader: str = ""
+    """What read it, with its version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveMember:
+    """A file in an archive: its path there, and its bytes or the `document.*` code it was refused with."""
+
+    path: str
+    data: bytes = field(default=b"", repr=False)
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

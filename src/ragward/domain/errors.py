@@ -44,6 +44,7 @@ CODES: Final[dict[str, str]] = {
     "policy.invalid": "A policy row, membership or model is not acceptable.",
     "policy.conflict": "The policy, or the proposal, is no longer the one this was based on.",
     "policy.second_person": "A second person has to decide on this proposal, in person.",
+    "source.invalid": "The source is not a folder, manifest or URL that can be read.",
     "manifest.invalid": "A manifest line is malformed.",
     # documents and jobs
     "document.unreadable": "The file could not be parsed.",
@@ -52,6 +53,10 @@ CODES: Final[dict[str, str]] = {
     "document.empty": "The file has no text.",
     "document.binary": "The file is binary or of an unsupported format.",
     "document.timeout": "The parser was stopped at its time or memory limit.",
+    "document.archive": "The file is an archive: its members are ingested by a job.",
+    "document.path": "An archive's member has a path that leaves it, is not printable, is a link, or is there twice.",
+    "document.loader": "The loader plug-in failed on the file.",
+    "document.link": "The file is a link, or is reached through one: what it leads to is listed by its own name, or is outside.",
     "document.quarantined": "The document waits for a steward.",
     "document.failed": "The document could not be ingested; nothing of it was kept.",
     "job.not_cancellable": "The job has already ended.",

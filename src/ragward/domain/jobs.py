@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -34,7 +34,7 @@ class ItemOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemResult:
-    """One file's outcome; `code` and `detail` when it failed or was quarantined."""
+    """One file's outcome; `code` and `detail` when it failed or was quarantined, `detail` also where there is a remark."""
 
     source: str
     outcome: ItemOutcome
@@ -58,6 +58,8 @@ class JobRecord:
     done: int
     counts: Mapping[str, int]
     errors: tuple[ItemResult, ...]
+    notes: tuple[ItemResult, ...] = ()
+    """Items that went in with a remark, such as names of their access list that nobody has."""
     created_at: int
     updated_at: int
 
@@ -68,3 +70,17 @@ class JobItem:
 
     source: str
     load: Callable[[], SourceDocument]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRequest:
+    """A source, and what holds for every file of one that is no manifest: its corpus, and who may read.
+
+    `posix` asks each file's owner and mode instead of naming anybody.
+    """
+
+    location: str
+    is_manifest: bool
+    corpus: str | None = None
+    granted: Sequence[str] = ()
+    posix: bool = False

@@ -129,7 +129,7 @@ def test_a_link_put_in_place_later_is_not_followed(tmp_path):
     item = items(tmp_path, LINE)[0]
     (tmp_path / "a.txt").unlink()
     (tmp_path / "a.txt").symlink_to("/etc/hostname")
-    assert refusal(item).code == "document.unreadable"
+    assert refusal(item).code == "document.link"
 
 
 def test_a_directory_as_it_lies(tmp_path):

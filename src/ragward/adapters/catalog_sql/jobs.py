@@ -6,14 +6,15 @@ import json
 import uuid
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from ragward.adapters.catalog_sql.connection import is_storable
 from ragward.adapters.catalog_sql.schema import job_items, jobs
 from ragward.domain.errors import ConflictError, NotFoundError
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord, JobState
 
-_MAX_ERRORS: Final = 1000
+_MAX_TOLD: Final = 1000
+_BAD: Final = (ItemOutcome.FAILED.value, ItemOutcome.QUARANTINED.value)
 _FINAL: Final = frozenset(
     {JobState.CANCELED, JobState.FAILED, JobState.COMPLETED_WITH_ERRORS, JobState.SUCCESS}
 )
@@ -114,7 +115,13 @@ def get_job(connection: Connection, tenant: str, job_id: str) -> JobRecord:
         total=job.total,
         done=sum(counts.values()),
         counts=counts,
-        errors=_errors(connection, job_id),
+        errors=_told(connection, job_items.c.job_id == job_id, job_items.c.outcome.in_(_BAD)),
+        notes=_told(
+            connection,
+            job_items.c.job_id == job_id,
+            job_items.c.outcome.not_in(_BAD),
+            job_items.c.detail != "",
+        ),
         created_at=job.created_at,
         updated_at=job.updated_at,
     )
@@ -131,13 +138,9 @@ def _locked(connection: Connection, tenant: str, job_id: str) -> Row[Any]:
     return row
 
 
-def _errors(connection: Connection, job_id: str) -> tuple[ItemResult, ...]:
-    bad = (ItemOutcome.FAILED.value, ItemOutcome.QUARANTINED.value)
+def _told(connection: Connection, *terms: ColumnElement[bool]) -> tuple[ItemResult, ...]:
     rows = connection.execute(
-        select(job_items)
-        .where(job_items.c.job_id == job_id, job_items.c.outcome.in_(bad))
-        .order_by(job_items.c.item_id)
-        .limit(_MAX_ERRORS)
+        select(job_items).where(*terms).order_by(job_items.c.item_id).limit(_MAX_TOLD)
     )
     return tuple(
         ItemResult(

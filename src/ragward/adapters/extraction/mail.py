@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import email
+from email.message import EmailMessage
 from email.policy import default
 from typing import Final
 
 from ragward.adapters.extraction.hypertext import read_html
-from ragward.adapters.extraction.limits import Extracted, RefusedFileError
+from ragward.adapters.extraction.limits import Extracted, RefusedFileError, kept_properties
 
 _SHOWN: Final = ("From", "To", "Cc", "Subject", "Date")
 _MAX_PARTS: Final = 200
+#: Where Outlook keeps the sensitivity label of a message: `NAME=VALUE; NAME=VALUE`.
+_LABELS: Final = "msip_labels"
 
 
 def read_eml(data: bytes) -> Extracted:
@@ -23,23 +26,27 @@ def read_eml(data: bytes) -> Extracted:
         if len(parts) > _MAX_PARTS:
             raise RefusedFileError("document.too_large")
         headers = [f"{name}: {message[name]}" for name in _SHOWN if message[name]]
-        body = message.get_body(preferencelist=("plain", "html"))
-        inner = Extracted(text="", media_type="text/plain")
-        if body is not None:
-            content = body.get_content()
-            plain = body.get_content_type() == "text/plain"
-            inner = (
-                Extracted(text=content, media_type="text/plain")
-                if plain
-                else read_html(content.encode())
-            )
+        inner = _body(message)
         attachments = [part.get_filename() or "unnamed" for part in message.iter_attachments()]
+        labels = str(message[_LABELS] or "")[:20_000]
     except (ValueError, KeyError, LookupError, TypeError, AttributeError, RecursionError):
         raise RefusedFileError("document.unreadable") from None
+    pairs = (part.partition("=") for part in labels.split(";"))
     return Extracted(
         text="\n".join(headers) + "\n\n" + inner.text,
         media_type="message/rfc822",
         title=str(message["Subject"] or "")[:200],
         hidden=inner.hidden,
         warnings=[f"attachment not read: {name[:100]}" for name in attachments[:20]],
+        properties=kept_properties((name.strip(), value.strip()) for name, _, value in pairs),
     )
+
+
+def _body(message: EmailMessage) -> Extracted:
+    body = message.get_body(preferencelist=("plain", "html"))
+    if body is None:
+        return Extracted(text="", media_type="text/plain")
+    content = body.get_content()
+    if body.get_content_type() == "text/plain":
+        return Extracted(text=content, media_type="text/plain")
+    return read_html(content.encode("utf-8", "replace"))
