@@ -38,6 +38,19 @@ def repacked(data: bytes, replace) -> bytes:
     return out.getvalue()
 
 
+def blank(name: str, begin: bytes, megabytes: int) -> bytes:
+    """A zip of one member that is mostly blanks, made without holding them."""
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(name, "w") as file,
+    ):
+        file.write(begin)
+        for _ in range(megabytes):
+            file.write(b" " * 2**20)
+    return out.getvalue()
+
+
 def member(data: bytes, name: str) -> bytes:
     """One member of a zip."""
     with zipfile.ZipFile(io.BytesIO(data)) as package:
@@ -60,7 +73,9 @@ def labelled(data: bytes, **properties: str) -> bytes:
         f"<vt:lpwstr>{value}</vt:lpwstr></property>"
         for number, (name, value) in enumerate(properties.items(), start=2)
     )
-    xml = f'<Properties xmlns="{_CUSTOM_NAMESPACE}" xmlns:vt="{_TYPES_NAMESPACE}">{rows}</Properties>'
+    xml = (
+        f'<Properties xmlns="{_CUSTOM_NAMESPACE}" xmlns:vt="{_TYPES_NAMESPACE}">{rows}</Properties>'
+    )
     return repacked(data, {_CUSTOM: xml.encode()})
 
 

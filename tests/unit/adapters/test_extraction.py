@@ -182,6 +182,12 @@ def test_notebooks(extractor):
     assert found.title == "Title"
 
 
+def test_runs_of_blank_lines_are_cut(extractor):
+    """`^\\s*BANNER`, as a rule may say, is quadratic in them."""
+    text = "one\n" + " \t\n" * 500_000 + "two\n\nthree"
+    assert extractor.extract("a.txt", text.encode()).text == "one\n \t\n \t\ntwo\n\nthree"
+
+
 def test_archives(extractor):
     inner = office.zipped([("deep.txt", b"deep")])
     data = office.zipped(
@@ -211,7 +217,9 @@ def test_archives_end_at_a_depth():
 
 def test_labels_are_not_crowded_out_by_other_properties():
     many = [(f"a{n}", "x") for n in range(500)]
-    kept = kept_properties([*many, ("MSIP_Label_x", "v" * 1000), ("", "x"), ("bad\n\x00name", "y\n")])
+    kept = kept_properties(
+        [*many, ("MSIP_Label_x", "v" * 1000), ("", "x"), ("bad\n\x00name", "y\n")]
+    )
     assert len(kept) == MAX_PROPERTIES
     assert kept["MSIP_Label_x"] == "v" * 256
 

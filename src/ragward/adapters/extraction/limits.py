@@ -10,6 +10,7 @@ from typing import Final
 MAX_CHARACTERS: Final = 8_000_000
 MAX_HIDDEN: Final = 100
 MAX_PROPERTIES: Final = 64
+_MAX_BLANK: Final = 2
 
 
 @dataclass(slots=True)
@@ -44,6 +45,17 @@ def joined(parts: Iterable[str], separator: str = "\n") -> str:
             raise RefusedFileError("document.too_large")
         kept.append(part)
     return separator.join(kept)
+
+
+def without_blank_runs(text: str) -> str:
+    """No more than two blank lines after one another: a steward's pattern that begins with blanks would be tried at each."""
+    kept: list[str] = []
+    blank = 0
+    for line in text.split("\n"):
+        blank = 0 if line.strip() else blank + 1
+        if blank <= _MAX_BLANK:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def hidden_pieces(pieces: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from ragward.adapters.extraction.hypertext import read_html
 from ragward.adapters.extraction.limits import Extracted, RefusedFileError, kept_properties
+from ragward.adapters.extraction.plain import decoded
 
 _SHOWN: Final = ("From", "To", "Cc", "Subject", "Date")
 _MAX_PARTS: Final = 200
@@ -46,7 +47,11 @@ def _body(message: EmailMessage) -> Extracted:
     body = message.get_body(preferencelist=("plain", "html"))
     if body is None:
         return Extracted(text="", media_type="text/plain")
-    content = body.get_content()
+    try:
+        content = body.get_content()
+    except LookupError:  # a character set that nobody knows
+        raw = body.get_payload(decode=True)
+        content = decoded(raw if isinstance(raw, bytes) else b"")[0]
     if body.get_content_type() == "text/plain":
         return Extracted(text=content, media_type="text/plain")
     return read_html(content.encode("utf-8", "replace"))

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO, Final
 
-from ragward.adapters.extraction.limits import Extracted, RefusedFileError
+from ragward.adapters.extraction.limits import Extracted, RefusedFileError, without_blank_runs
 
 _Reader = Callable[[str, bytes], Extracted]
 #: What a parser has no business with (PEP 578). A second line: native code passes by it.
@@ -91,7 +91,9 @@ def answer(
     """The reply to a frame that asks for text."""
     try:
         found = read(filename, data)
-        text = found.text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+        text = without_blank_runs(
+            found.text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+        )
         if len(text) > max_characters:
             raise RefusedFileError("document.too_large")
         if not text.strip():
