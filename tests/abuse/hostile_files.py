@@ -182,9 +182,9 @@ TEXT = {
     "overlong-utf8.txt": (lambda: b"\xc0\xae\xc0\xae/etc " * 50, None),
     "bidi.txt": (lambda: "words \u202e\u2066 sdrow".encode() * 20, None),
     "one-line.txt": (lambda: b"a" * 3_000_000, "document.too_large"),
-    "one-line.md": (lambda: b"[" * 20_000, None),
-    "fences.md": (lambda: b"```\n" * 2_000 + b"words", None),
-    "comments.md": (lambda: b"<!--" * 4_000 + b"words", None),
+    "one-line.md": (lambda: b"[ " * 100_000, None),
+    "fences.md": (lambda: b"```\nx y\n" * 10_000 + b"words", None),
+    "comments.md": (lambda: b"<!-- " * 100_000 + b"words", None),
     "references.md": (lambda: b"[//]: # (x)\n" * 100_000 + b"words", None),
     "elf": (lambda: b"\x7fELF" + bytes(500), "document.binary"),
     "blank.txt": (lambda: b"\n\t \n", "document.empty"),
@@ -414,9 +414,7 @@ DATA = {
         "document.too_large",
     ),
     "rules.html": (
-        lambda: (
-            b"<style>" + b".a{display:none}" * 5_000 + b"</style>" + b"<p class=b>words" * 500
-        ),
+        lambda: b"<style>" + b".a{display:none}" * 5_000 + b"</style>" + b"<p class=b>words" * 500,
         None,
     ),
     "nested-hidden.html": (lambda: b"<div hidden>" * 10_000 + b"words", "document.empty"),
