@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import struct
 
 import pytest
 
-from ragward.adapters.source_directory import directory_items, manifest_items
-from ragward.domain.errors import InvalidRequestError
+from ragward.adapters.source_directory import directory_items, manifest_items, numbered
+from ragward.adapters.source_items import AccessRules
+from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.labels import Classification
 
 LINE = {"uri": "a.txt", "corpus": "hr", "classification": "INTERNAL", "granted": ["group:acme/all"]}
@@ -147,3 +150,121 @@ def test_a_directory_as_it_lies(tmp_path):
         Classification.CONFIDENTIAL,
         frozenset({"group:acme/all"}),
     )
+
+
+def test_links_out_of_a_directory_are_items_that_fail(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("secret")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "one.txt").write_text("1")
+    (root / "file").symlink_to(outside / "secret.txt")
+    (root / "folder").symlink_to(outside)
+    (root / "loop").symlink_to(root / "loop")
+    (root / "inside").symlink_to(root / "one.txt")
+    found = directory_items(root, "acme", corpus="hr", granted=["group:acme/all"])
+    assert {item.source for item in found} == {"one.txt", "file", "folder", "loop"}
+    for item in found:
+        if item.source != "one.txt":
+            assert refusal(item).code == "document.link"
+
+
+@pytest.mark.parametrize("swapped", ["file", "folder"])
+def test_what_is_swapped_for_a_link_after_it_was_listed_is_not_followed(tmp_path, swapped):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for folder, text in ((root / "f", "mine"), (outside, "secret")):
+        folder.mkdir(parents=True)
+        (folder / "a.txt").write_text(text)
+    [item] = directory_items(root, "acme", corpus="hr", granted=["group:acme/all"])
+    if swapped == "file":
+        (root / "f" / "a.txt").unlink()
+        (root / "f" / "a.txt").symlink_to(outside / "a.txt")
+    else:
+        (root / "f").rename(tmp_path / "away")
+        (root / "f").symlink_to(outside)
+    assert refusal(item).code == "document.link"
+
+
+def modes(tmp_path, folder, file, **given):
+    (tmp_path / "f").mkdir(exist_ok=True)
+    (tmp_path / "f" / "a.txt").write_text("text")
+    (tmp_path / "f" / "a.txt").chmod(file)
+    (tmp_path / "f").chmod(folder)
+    tmp_path.chmod(0o755)
+    rules = AccessRules(
+        posix_principals={
+            f"uid:{os.getuid()}": "user:acme/me",
+            f"gid:{os.getgid()}": "group:acme/us",
+        },
+        **given,
+    )
+    [item] = directory_items(tmp_path, "acme", corpus="hr", granted=[], rules=rules)
+    return item.load()
+
+
+def test_owners_and_modes_say_who_may_read(tmp_path):
+    assert modes(tmp_path, 0o755, 0o640).label.granted == {"user:acme/me", "group:acme/us"}
+    assert modes(tmp_path, 0o700, 0o644).label.granted == {"user:acme/me"}
+    world = modes(tmp_path, 0o755, 0o644)
+    assert world.label.granted == {"user:acme/me", "group:acme/us"}
+    assert "everybody" in world.notes[0]
+    everybody = modes(tmp_path, 0o755, 0o644, everybody="group:acme/all")
+    assert "group:acme/all" in everybody.label.granted
+    kept_out = modes(tmp_path, 0o755, 0o604, everybody="group:acme/all").label
+    assert (kept_out.granted, kept_out.denied) == (
+        {"user:acme/me", "group:acme/all"},
+        {"group:acme/us"},
+    )
+
+
+def test_owners_nobody_mapped_are_named_in_the_item(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "a.txt").chmod(0o600)
+    [item] = directory_items(tmp_path, "acme", corpus="hr", granted=[])
+    document = item.load()
+    assert document.label.granted == frozenset()
+    assert f"uid:{os.getuid()}" in document.notes[0]
+
+
+def test_an_access_list_beside_the_mode_is_nobodys(tmp_path):
+    try:
+        (tmp_path / "f").mkdir()
+        (tmp_path / "f" / "a.txt").write_text("x")
+        # A mask makes the list more than the mode can say.
+        value = b"\x02\0\0\0" + b"".join(
+            struct.pack("<HHI", tag, bits, who)
+            for tag, bits, who in (
+                (1, 6, 0xFFFFFFFF),
+                (2, 4, 12345),
+                (4, 0, 0xFFFFFFFF),
+                (16, 4, 0xFFFFFFFF),
+                (32, 0, 0xFFFFFFFF),
+            )
+        )
+        os.setxattr(tmp_path / "f" / "a.txt", "system.posix_acl_access", value)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    rules = AccessRules(
+        posix_principals={
+            f"uid:{os.getuid()}": "user:acme/me",
+            f"gid:{os.getgid()}": "group:acme/us",
+        }
+    )
+    tmp_path.chmod(0o755)
+    [item] = directory_items(tmp_path, "acme", corpus="hr", granted=[], rules=rules)
+    assert item.load().label.granted == frozenset()
+
+
+def test_names_of_this_machine_become_numbers():
+    me = pwd.getpwuid(os.getuid()).pw_name
+    assert numbered({f"user:{me}": "user:acme/me", "gid:7": "group:acme/x"}) == {
+        f"uid:{os.getuid()}": "user:acme/me",
+        "gid:7": "group:acme/x",
+    }
+    for bad in (
+        {"user:nobody-has-this-name": "user:acme/x"},
+        {f"user:{me}": "user:acme/a", f"uid:{os.getuid()}": "user:acme/b"},
+    ):
+        with pytest.raises(ConfigurationError):
+            numbered(bad)

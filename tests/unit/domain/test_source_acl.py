@@ -214,8 +214,10 @@ NAMES = st.one_of(
 )
 LISTS = st.one_of(st.lists(NAMES, max_size=6), NAMES, st.none(), st.booleans(), st.integers())
 KEYS = st.sampled_from(
-    ["granted", "denied", "external_user_emails", "external_user_group_ids", "is_public"]
-    + ["authorized_identities", "users", ""]
+    [
+        *("granted", "denied", "external_user_emails", "external_user_group_ids"),
+        *("is_public", "authorized_identities", "users", ""),
+    ]
 )
 SHAPES = st.one_of(
     LISTS,
