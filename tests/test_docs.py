@@ -95,6 +95,12 @@ def test_the_sample_manifests_follow_their_schema(tenant):
     lines = (ROOT / "examples" / tenant / "manifest.jsonl").read_text().splitlines()
     for line in lines:
         validator.validate(json.loads(line))
+    acls = (["ann@acme.example"], {"granted": ["Ann"], "denied": []}, {"is_public": True})
+    for acl in (*acls, {"authorized_identities": ["Sales"]}):
+        validator.validate({"uri": "a", "corpus": "hr", "acl": acl})
+        assert not validator.is_valid({"uri": "a", "corpus": "hr", "acl": acl, "granted": []})
+    for acl in ("everybody", {"nonsense": []}, {"is_public": "true"}, {}):
+        assert not validator.is_valid({"uri": "a", "corpus": "hr", "acl": acl})
     for wrong in ({"uri": "a"}, {"uri": "a", "corpus": "hr", "x": 1}, {"uri": "a", "corpus": "HR"}):
         assert not validator.is_valid(wrong)
 

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 
+import fsspec
 import httpx
 import pytest
 from starlette.testclient import TestClient
@@ -13,8 +14,10 @@ from starlette.testclient import TestClient
 from ragward.api.app import create_app, openapi_document
 from ragward.api.problems import status_of
 from ragward.bootstrap import development_token
+from ragward.domain.directory import UserProfile
 from ragward.domain.errors import CODES
 from tests.e2e.conftest import open_served
+from tests.office_files import zipped
 
 GRANT = ["group:acme/staff"]
 
@@ -313,8 +316,105 @@ def test_a_job_reports_every_file_and_goes_on(api, served):
     )
 
 
+def test_a_job_of_a_folder_with_an_archive(api, served):
+    folder = served.ragward.settings.ingest_roots["acme/inbox"] / "folder"
+    folder.mkdir()
+    (folder / "one.txt").write_text("Travel budget.")
+    (folder / "all.zip").write_bytes(zipped([("a.txt", b"Safety training."), ("b.bin", b"\xff")]))
+    body = {"root": "inbox", "folder": "folder", "corpus": "hr", "granted": GRANT}
+    made = api.post("/v1/jobs", json=body, headers=served.headers("steward"))
+    assert made.status_code == 202
+    done = finished(api, served, made.json())
+    assert done["counts"] == {"ingested": 2, "failed": 1}
+    assert (done["done"], done["total"]) == (3, 3)
+    assert [(e["source"], e["code"]) for e in done["errors"]] == [
+        ("all.zip!/b.bin", "document.binary")
+    ]
+    again = finished(
+        api, served, api.post("/v1/jobs", json=body, headers=served.headers("steward")).json()
+    )
+    assert again["counts"] == {"unchanged": 2, "failed": 1}
+    query = {"query": "safety training", "limit": 50}
+    answer = api.post("/v1/retrieve", json=query, headers=served.headers("ann")).json()
+    assert "all.zip!/a.txt" in {passage["source"] for passage in answer["passages"]}
+
+
+def test_a_job_resolves_the_access_lists_of_its_source(api, served):
+    inbox = served.ragward.settings.ingest_roots["acme/inbox"]
+    (inbox / "acl.txt").write_text("Warranty and delivery of the prototype.")
+    acl = {"external_user_emails": ["ann.acl@acme.example", "gone@acme.example"]}
+    served.ragward.catalog.create_user(
+        "acme", UserProfile(user_name="ann.acl@acme.example", external_id="ann"), "app:acme/idp"
+    )
+    line = {"uri": "acl.txt", "corpus": "hr", "classification": "INTERNAL", "acl": acl}
+    (inbox / "acl.jsonl").write_text(json.dumps(line))
+    body = {"root": "inbox", "manifest": "acl.jsonl"}
+    made = api.post("/v1/jobs", json=body, headers=served.headers("steward"))
+    done = finished(api, served, made.json())
+    [note] = done["notes"]
+    assert done["errors"] == []
+    assert note["source"] == "acl.txt"
+    assert note["detail"] == "1 of 2 names could not be resolved: gone@acme.example"
+    headers = served.headers("steward")
+    found = api.get(f"/v1/documents/{note['document_id']}", headers=headers).json()
+    stored = served.ragward.catalog.get_document("acme", note["document_id"])
+    assert stored.label.granted == {"user:acme/ann"}
+    assert "gone@" not in json.dumps(found)  # who is not in the directory is told in the job only
+
+
+def test_a_job_of_a_store(api, served, monkeypatch):
+    store = fsspec.filesystem("memory")
+    store.pipe({"/bucket/in/a.txt": b"Laboratory voltage.", "/bucket/secret.txt": b"no"})
+    settings = served.ragward.settings
+    urls = {"acme/store": "memory://bucket/in", "globex/theirs": "memory://bucket"}
+    monkeypatch.setitem(settings.__dict__, "ingest_urls", urls)
+    about = {"corpus": "hr", "granted": GRANT}
+    headers = served.headers("steward")
+    made = api.post("/v1/jobs", json={"root": "store", "folder": "."} | about, headers=headers)
+    assert finished(api, served, made.json())["counts"] == {"ingested": 1}
+    for root, folder in (
+        ("store", ".."),
+        ("store", "a/../.."),
+        ("theirs", "."),
+        ("store", "%2e%2e"),
+    ):
+        body = {"root": root, "folder": folder} | about
+        problem(api.post("/v1/jobs", json=body, headers=headers), 404, "access.not_found")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "request.invalid"),
+        ({"manifest": "m.jsonl", "folder": "."}, "request.invalid"),
+        ({"folder": "."}, "source.invalid"),
+        ({"folder": ".", "corpus": "hr"}, "source.invalid"),
+        (
+            {"folder": ".", "corpus": "hr", "granted": ["group:acme/hr"], "posix": True},
+            "source.invalid",
+        ),
+        ({"manifest": "only.jsonl", "corpus": "hr"}, "source.invalid"),
+        ({"folder": ".", "corpus": "HR", "granted": ["group:acme/hr"]}, "request.invalid"),
+        ({"folder": ".", "corpus": "hr", "granted": ["everybody"]}, "principal.invalid"),
+        ({"folder": ".", "corpus": "hr", "granted": ["group:globex/hr"]}, "label.invalid"),
+    ],
+    ids=str,
+)
+def test_jobs_that_do_not_say_what_of(api, served, body, code):
+    (served.ragward.settings.ingest_roots["acme/inbox"] / "only.jsonl").write_text("")
+    response = api.post(
+        "/v1/jobs", json={"root": "inbox"} | body, headers=served.headers("steward")
+    )
+    problem(response, 422, code)
+
+
 def test_jobs_read_below_their_root_only(api, served):
     for body in (
+        {"root": "inbox", "folder": "..", "corpus": "hr", "granted": GRANT},
+        {"root": "inbox", "folder": "/etc", "corpus": "hr", "granted": GRANT},
+        {"root": "inbox", "folder": "none", "corpus": "hr", "granted": GRANT},
+        {"root": "inbox", "folder": "m.jsonl", "corpus": "hr", "granted": GRANT},
+        {"root": "inbox", "manifest": "."},
         {"root": "inbox", "manifest": "../keys/keyring.json"},
         {"root": "inbox", "manifest": "/etc/passwd"},
         {"root": "inbox", "manifest": "none.jsonl"},

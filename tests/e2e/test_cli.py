@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import fsspec
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from ragward.domain.directory import GroupProfile, UserProfile
 from ragward.domain.errors import RagwardError
 from tests import company
 from tests.installation import PASSPHRASE, doubles
+from tests.office_files import zipped
 
 GRANT = "group:acme/staff"
 
@@ -473,7 +475,7 @@ def test_what_people_see_is_tables(home, ragward):
         (("query", "x" * 5000, "--as", "ann"), (2, "query.too_long")),
         (("query", "x"), (2, "config.invalid")),
         (("query", "x", "--as", "ann", "--tenant", "other"), (2, "config.invalid")),
-        (("ingest", ".", "--as", "steward"), (2, "request.invalid")),
+        (("ingest", ".", "--as", "steward"), (2, "source.invalid")),
         (("keys", "rotate", "SECRET", "--as", "steward"), (2, "label.unknown_classification")),
         (("explain", "hr:x", "--principal", "ben", "--as", "steward"), (2, "principal.invalid")),
         (
@@ -597,3 +599,48 @@ def test_an_answer_is_inspected_under_its_receipt(home, ragward):
     assert (found["outcome"], found["removed"]) == ("changed", {"EMAIL_ADDRESS": 1})
     assert "person1" not in found["text"]
     assert ragward(*command, "ann") == (3, "access.not_found")
+
+
+def outcome_of(ragward, *arguments):
+    return parsed(ragward("ingest", *arguments, "--as", "steward", "--json"))
+
+
+def test_sources(home, ragward, tmp_path, monkeypatch):
+    """After the installation is there: a folder, by its modes too, a URL, a manifest with its source's access list."""
+    if not (home / "data").exists():
+        policy = ("--policy", home / "policy.csv")
+        parsed(ragward("init", "--tenant", "acme", "--admin", "user:acme/root", *policy, "--json"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "one.txt").write_text("Pension and hiring.")
+    (folder / "two.zip").write_bytes(zipped([("a.txt", b"Invoice"), ("b.txt", b"Customer")]))
+    (folder / "out.txt").symlink_to(home / "ragward.toml")
+    named = ("--corpus", "fin", "--grant", GRANT)
+    done = outcome_of(ragward, folder, *named)
+    assert done["outcomes"] == {"ingested": 3, "failed": 1}
+    assert [(e["source"], e["code"]) for e in done["errors"]] == [("out.txt", "document.link")]
+    assert (done["total"], done["notes"]) == (4, [])
+    again = outcome_of(ragward, f"file://{folder}", *named)
+    assert again["outcomes"] == {"unchanged": 3, "failed": 1}
+    by_mode = outcome_of(ragward, folder, "--corpus", "eng", "--posix")
+    assert by_mode["outcomes"] == {"ingested": 3, "failed": 1}
+    assert all("could not be resolved" in note["detail"] for note in by_mode["notes"])
+    shown = parsed(ragward("document", "show", "eng:one.txt", "--as", "steward", "--json"))
+    assert shown["granted"] == []
+    fsspec.filesystem("memory").pipe({"/cli/x.txt": b"Firmware", "/cli/m.jsonl": b""})
+    assert outcome_of(ragward, "memory://cli", *named)["outcomes"] == {"ingested": 1, "failed": 1}
+    line = {"uri": "one.txt", "corpus": "hr", "acl": ["nobody@acme.example"]}
+    (folder / "m.jsonl").write_text(json.dumps(line))
+    listed = outcome_of(ragward, folder / "m.jsonl")
+    assert [note["source"] for note in listed["notes"]] == ["one.txt"]
+    assert "nobody@acme.example" in listed["notes"][0]["detail"]
+    for arguments in (
+        (folder,),
+        (folder, "--corpus", "fin"),
+        (folder, *named, "--posix"),
+        (folder / "m.jsonl", *named),
+        (folder / "none", *named),
+        ("https://example.com/x", *named),
+        ("zip://x::file:///etc", *named),
+    ):
+        assert ragward("ingest", *arguments, "--as", "steward") == (2, "source.invalid"), arguments

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ragward.domain.corpus import ExtractedText
+import io
+import zipfile
+
+from ragward.domain.corpus import ArchiveMember, ExtractedText
 from ragward.domain.errors import InvalidRequestError
 
 
@@ -19,8 +22,14 @@ class FakeExtractor:
         return ExtractedText(text=text, title=text.split("\n", 1)[0][:80], media_type="text/plain")
 
     def is_archive(self, filename):
-        """It unpacks nothing."""
-        return False
+        return filename.endswith(".zip")
+
+    def members(self, filename, data, *, tenant):
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                return [ArchiveMember(path=n, data=archive.read(n)) for n in archive.namelist()]
+        except zipfile.BadZipFile:
+            raise InvalidRequestError(code="document.unreadable") from None
 
     def close(self):
         """Nothing to release."""
