@@ -79,7 +79,7 @@ def legible(directory, vectors):
 def vectors_of(ragward, record):
     stored = ragward.catalog.vectors_of("acme", [record.document_id], [record.label_id])
     opened_vectors = ragward.index_sync.opener.opened(stored)
-    return [struct.unpack("<64f", packed[1:]) for packed in opened_vectors]
+    return [struct.unpack("<64f", packed[-256:]) for packed in opened_vectors]
 
 
 def relabel(ragward, record, **changes):

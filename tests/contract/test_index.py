@@ -59,6 +59,8 @@ class Sealed:
             idle_seconds=10**9,
         )
         self.search, self.score_points = self.index.search, self.index.score_points
+        self.count_words, self.search_words = self.index.count_words, self.index.search_words
+        self.words_of = self.index.words_of
         self.close = self.index.close
 
     def upsert(self, points):
@@ -66,7 +68,7 @@ class Sealed:
             if each.point_id in self.store:
                 self.store.remove(each.point_id)  # in a catalog, another vector is another point
                 self.count()
-            self.store.put(each.point_id, each.scope_id, each.vector)
+            self.store.put(each.point_id, each.scope_id, each.vector, words=each.words)
 
     def delete(self, point_ids):
         for each in point_ids:
@@ -208,16 +210,21 @@ def test_named_points_are_scored_whatever_their_scope(index):
     assert index.score_points(QUERY, []) == []
 
 
-def tampered(index, number, payload):
+def tampered(index, number, payload, words=None):
     """Writes past our adapter, as somebody with access to the engine could."""
     name, vector = str(uuid.UUID(int=number)), [1.0] + [0.0] * (DIMENSION - 1)
     if isinstance(index, EdgeChunkIndex):
-        from qdrant_edge import Point, UpdateOperation
+        from qdrant_edge import Point, SparseVector, UpdateOperation
 
+        if words:
+            vector = {"": vector, "words": SparseVector([*words], [*words.values()])}
         index._shard.update(UpdateOperation.upsert_points([Point(name, vector, payload)]))
     else:
-        from qdrant_client.models import PointStruct
+        from qdrant_client.models import PointStruct, SparseVector
 
+        if words:
+            sparse = SparseVector(indices=[*words], values=[*words.values()])
+            vector = {"": vector, "words": sparse}
         index._client.upsert(
             index._collection, [PointStruct(id=name, vector=vector, payload=payload)], wait=True
         )
@@ -402,7 +409,7 @@ def test_a_newer_or_damaged_description_is_refused(tmp_path):
     shard(tmp_path).close()
     meta = tmp_path / "ragward-index.json"
     right = meta.read_text()
-    meta.write_text(json.dumps(json.loads(right) | {"format": 2}))
+    meta.write_text(json.dumps(json.loads(right) | {"format": 3}))
     with pytest.raises(ConfigurationError) as caught:
         shard(tmp_path)
     assert caught.value.code == "config.newer_version"

@@ -22,9 +22,10 @@ from pyroaring import FrozenBitMap
 
 from ragward.domain.access import IdSet
 from ragward.domain.corpus import Vector
+from ragward.domain.words import WordWeights
 
 SOCKET: Final = "owner.sock"
-VERSION: Final = 2
+VERSION: Final = 3
 _MAX_FRAME: Final = 64 * 2**20
 _LENGTH: Final = struct.Struct(">I")
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -157,6 +158,16 @@ def pack_vector(vector: Vector) -> str:
 def unpack_vector(text: str) -> Vector:
     """The inverse of `pack_vector`."""
     return array("f", base64.b64decode(text)).tolist()
+
+
+def pack_words(words: WordWeights) -> list[list[float]]:
+    """Pairs."""
+    return [[word, weight] for word, weight in words.items()]
+
+
+def unpack_words(pairs: list[list[Any]]) -> dict[int, float]:
+    """The inverse of `pack_words`. Raises `ValueError`."""
+    return {int(word): float(weight) for word, weight in pairs}
 
 
 def pack_ids(ids: IdSet) -> str:
