@@ -400,6 +400,9 @@ class Outbox(Protocol):
     def pending_points(self, tenant: str, *, limit: int) -> Mapping[str, int]:
         """point id -> authoritative scope id, for points whose place in the index is out of date."""
 
+    def owed_points(self, tenant: str, *, limit: int) -> Collection[str]:
+        """All points that are owed to the index, those to be taken out included."""
+
     def next_work(self, *, limit: int) -> Sequence[OutboxItem]:
         """The oldest unfinished entries."""
 

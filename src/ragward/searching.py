@@ -51,6 +51,12 @@ class Within:
             return {}
         return dict(self.catalog.pending_points(self.tenant, limit=MAX_PENDING_POINTS))
 
+    def owed(self) -> Collection[str]:
+        """Those, and points that the index is to give up."""
+        if not self.permit.head.has_pending:
+            return ()
+        return self.catalog.owed_points(self.tenant, limit=MAX_PENDING_POINTS)
+
     def late(
         self, seen: Collection[str], only: Collection[str] | None, pending: dict[str, int]
     ) -> list[str]:
@@ -113,7 +119,7 @@ class WordSearch:
         within = self._within
         pending = within.pending()
         if self._weights is None:
-            self._weights = self._counted(pending).weights()
+            self._weights = self._counted(within.owed(), pending).weights()
         weights = self._weights
         if not weights:
             return []
@@ -124,10 +130,11 @@ class WordSearch:
         scored = (Candidate(point_id=p, score=score(weights, words)) for p, words in late.items())
         return _best((*found, *(candidate for candidate in scored if candidate.score > 0)), size)
 
-    def _counted(self, pending: dict[str, int]) -> WordCounts:
-        """Points that the index may have in a wrong place are counted where the catalog has them."""
+    def _counted(self, owed: Collection[str], pending: dict[str, int]) -> WordCounts:
+        """Points that the index may have in a wrong place, or not any more, are counted where the catalog has them."""
         within, words = self._within, self._words
-        there = within.index.count_words(words, scopes=within.scopes, excluding=pending.keys())
+        wrong = {*owed, *pending}
+        there = within.index.count_words(words, scopes=within.scopes, excluding=wrong)
         late = within.index.words_of(words, within.late((), None, pending))
         return there + WordCounts.of(list(late.values()), words)
 

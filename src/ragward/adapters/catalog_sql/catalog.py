@@ -370,6 +370,10 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         with self._database.read(tenant) as connection:
             return outbox.pending_points(connection, tenant, limit)
 
+    def owed_points(self, tenant: str, *, limit: int) -> Collection[str]:
+        with self._database.read(tenant) as connection:
+            return outbox.owed_points(connection, tenant, limit)
+
     def next_work(self, *, limit: int) -> Sequence[OutboxItem]:
         with self._database.read_across_tenants() as connection:
             return outbox.next_work(connection, limit)
