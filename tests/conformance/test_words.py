@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragward.bootstrap import resource
-from ragward.domain.corpus import SourceDocument, View
+from ragward.domain.corpus import DocumentState, SourceDocument, View
 from ragward.domain.errors import UnavailableError
 from ragward.domain.handling import Mode
 from ragward.domain.labels import AccessLabel, Classification
@@ -217,6 +217,8 @@ def test_after_relabels_with_the_outbox_paused_words_are_counted_where_the_catal
             granted = frozenset({"user:acme/cai" if at % 2 else "group:acme/staff"})
             new = dataclasses.replace(record.label, granted=granted, denied=frozenset(), **levels)
             relabelling.relabel(STEWARD, record.document_id, new, reason="moved by a test")
+        for record in ragward.catalog.documents("acme", limit=10_000)[16:20]:
+            ragward.catalog.set_state("acme", record.document_id, DocumentState.DELETED)
         assert ragward.catalog.pending_points("acme", limit=10)
         for asker in ASKERS[:-1]:
             for query in QUERIES:
