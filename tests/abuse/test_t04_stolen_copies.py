@@ -21,7 +21,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.settings import Settings
 from tests import company
-from tests.copies import contents
+from tests.copies import contents, found_in
 from tests.installation import PASSPHRASE, asked_by, initialised, opened
 
 SENTENCES = [
@@ -78,8 +78,7 @@ def with_files(settings, **changes):
 
 def legible(*directories):
     """Known sentences found in any file below."""
-    contents = [p.read_bytes() for d in directories for p in d.rglob("*") if p.is_file()]
-    return [s for s in SENTENCES if any(s.encode() in content for content in contents)]
+    return found_in([sentence.encode() for sentence in SENTENCES], *directories)
 
 
 def test_the_data_directory_alone_opens_nothing(home, tmp_path):
