@@ -83,6 +83,9 @@ def _pseudonyms() -> None:
 def _key_ledger() -> None:
     """Which KEKs a DEK was under before (of older rows nobody knows), which may not be used any more, what was shredded."""
     op.add_column("versions", sa.Column("earlier_keks", TEXT, nullable=True))
+    op.create_index(
+        "versions_kek", "versions", ["tenant", "kek_id", "document_id", "version"], unique=False
+    )
     op.create_table(
         "retired_keks",
         sa.Column("kek_id", TEXT, nullable=False),

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +32,7 @@ from ragward.domain.errors import (
 )
 from ragward.domain.keys import KEKState, KEKStatus
 from ragward.domain.labels import Classification, administrative
+from ragward.domain.pseudonyms import VAULT_LEVEL
 from ragward.domain.rotation import (
     HeldDEK,
     KEKReport,
@@ -44,6 +46,7 @@ from ragward.ports import Clock, KeyLedger, Keyring, PolicyDecisionPoint
 BATCH: Final = 2000
 _PASSES: Final = 20
 Progress = Callable[[int, int], None]
+_Prepared = tuple[list[Rewrapped], list[tuple[HeldDEK, RagwardError]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +81,11 @@ class Rotation:
         """
         tenant = subject.tenant
         self._acts.require(subject, Action.KEY_ROTATE, administrative(tenant, classification))
-        if purpose is not KeyPurpose.CONTENT:
+        if purpose is KeyPurpose.VECTOR:
             raise InvalidRequestError("keys for vectors are derived: they are as old as the DEK")
-        active = self._active(tenant, classification)
+        if purpose is KeyPurpose.PSEUDONYM and classification is not VAULT_LEVEL:
+            raise InvalidRequestError(f"the vault's keys are under {VAULT_LEVEL.name}")
+        active = self._active(tenant, classification, purpose)
         if active is not None and (tenant, active.kek_id) in self._waiting():
             return RotationProgress(
                 kek_id=active.kek_id,
@@ -89,12 +94,13 @@ class Rotation:
                 rewrapped=0,
                 remaining=self._left(active),
             )
-        kek_id, version = self._ports.keyring.stage(tenant, classification)
+        kek_id, version = self._ports.keyring.stage(tenant, classification, purpose)
         details = {
             "act": "activate",
             "kek": kek_id,
             "version": version,
             "classification": classification.name,
+            "purpose": purpose.value,
         }
         self._ports.recorder.record(EventType.KEY_ROTATED, subject, "permit", details, durable=True)
         self._activate(kek_id, version)
@@ -249,10 +255,12 @@ class Rotation:
 
     # How. -----------------------------------------------------------------------------------------------------------
 
-    def _active(self, tenant: str, classification: Classification) -> KEKStatus | None:
+    def _active(
+        self, tenant: str, classification: Classification, purpose: KeyPurpose
+    ) -> KEKStatus | None:
         for status in self._ports.keyring.status():
             of = (status.tenant, status.classification, status.purpose, status.state)
-            if of == (tenant, classification, KeyPurpose.CONTENT, KEKState.ACTIVE):
+            if of == (tenant, classification, purpose, KEKState.ACTIVE):
                 return status
         return None
 
@@ -286,31 +294,39 @@ class Rotation:
         """Once through everything: (moved, damaged, whether something was changed by others meanwhile)."""
         held = self._ports.ledger.ledger(tenant).held
         total = before + _below(held, kek_id, version)
-        after: tuple[str, int] = ("", 0)
         moved = damaged = 0
         stale = False
-        while batch := self._ports.ledger.held_under(
-            tenant, kek_id, version, after=after, limit=BATCH
-        ):
-            after = (batch[-1].document_id, batch[-1].version)
-            try:
-                ready, failed = self._rewrapped(batch, version)
+        try:
+            for ready, failed in self._prepared(tenant, kek_id, version):
                 stored = self._ports.ledger.store_rewrapped(tenant, kek_id, ready)
-            except (
-                ConflictError
-            ):  # a further rotation activated another version: the next pass is for that one
-                return moved, damaged, True
-            stale = stale or stored < len(ready)
-            moved += stored
-            damaged += len(failed)
-            self._report_damaged(tenant, failed)
-            if progress is not None:
-                progress(before + moved, total)
+                stale = stale or stored < len(ready)
+                moved += stored
+                damaged += len(failed)
+                self._report_damaged(tenant, failed)
+                if progress is not None:
+                    progress(before + moved, total)
+        except (
+            ConflictError
+        ):  # a further rotation activated another version: the next pass is for that one
+            return moved, damaged, True
         return moved, damaged, stale
 
-    def _rewrapped(
-        self, batch: Sequence[HeldDEK], version: int
-    ) -> tuple[list[Rewrapped], list[tuple[HeldDEK, RagwardError]]]:
+    def _prepared(self, tenant: str, kek_id: str, version: int) -> Iterator[_Prepared]:
+        """Batch after batch, each made while the one before it is stored."""
+
+        def prepare(after: tuple[str, int]) -> tuple[tuple[str, int], _Prepared] | None:
+            batch = self._ports.ledger.held_under(tenant, kek_id, version, after=after, limit=BATCH)
+            if not batch:
+                return None
+            return (batch[-1].document_id, batch[-1].version), self._rewrapped(batch, version)
+
+        with ThreadPoolExecutor(1, thread_name_prefix="rewrap") as ahead:
+            upcoming = ahead.submit(prepare, ("", 0))
+            while (made := upcoming.result()) is not None:
+                upcoming = ahead.submit(prepare, made[0])
+                yield made[1]
+
+    def _rewrapped(self, batch: Sequence[HeldDEK], version: int) -> _Prepared:
         moves = [(item.dek, item.dek.context.under(version)) for item in batch]
         ready: list[Rewrapped] = []
         failed: list[tuple[HeldDEK, RagwardError]] = []

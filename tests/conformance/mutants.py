@@ -73,7 +73,6 @@ MUTANTS = [
         "return type(scope) is int and 0 < scope < 2**32 and scope in self.scopes",
         "return True",
         EDGE,
-        sample=True,
     ),
     Mutant(
         "filter-takes-lists",

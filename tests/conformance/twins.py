@@ -122,7 +122,7 @@ class Lines:
 
         class Handler(logging.Handler):
             def emit(self, record):
-                if record.threadName in ("ragward-jobs", "ragward-maintenance"):
+                if (record.threadName or "").startswith("ragward-"):
                     return  # they work for others, beside the request that is looked at
                 lines.all.append(f"{record.name} {record.getMessage()} {record.exc_info or ''}")
 

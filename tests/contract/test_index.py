@@ -28,6 +28,7 @@ from ragward.domain.errors import ConfigurationError, UnavailableError
 from ragward.vectors import VectorOpener
 from tests import company
 from tests.conftest import PROVE
+from tests.copies import found_in
 from tests.fakes.vector_store import LEVELS, FakeKeyring, FakeVectorStore
 
 DIMENSION, DIGEST = 8, "d" * 64
@@ -311,7 +312,7 @@ def test_a_filter_admits_its_scopes_and_nothing_else(scopes, scope):
 
 def on_disk(path, vector):
     needle = struct.pack(f"<{DIMENSION}f", *vector)
-    return any(needle in p.read_bytes() for p in path.rglob("*") if p.is_file())
+    return bool(found_in([needle], path))
 
 
 def test_what_is_expelled_leaves_the_files_and_is_remembered_over_a_kill(tmp_path):
@@ -435,8 +436,8 @@ def test_after_a_vacuum_deleted_vectors_are_in_no_file(tmp_path):
     needles = [struct.pack("<8f", *p.vector) for p in points]
 
     def found():
-        files = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
-        return [any(needle in data for data in files) for needle in needles]
+        there = set(found_in(needles, tmp_path))
+        return [needle in there for needle in needles]
 
     with contextlib.closing(shard(tmp_path)) as index:
         index.upsert(points)

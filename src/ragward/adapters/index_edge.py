@@ -218,7 +218,9 @@ class EdgeChunkIndex:
             due = self._files.purge_is_due or self._needs_graph()
             if self._closed or self._builder is not None or not due:
                 return
-            self._builder = threading.Thread(target=self._build_in_background, daemon=True)
+            self._builder = threading.Thread(
+                target=self._build_in_background, name="ragward-graph", daemon=True
+            )
             self._builder.start()
 
     def build_graph(self) -> bool:

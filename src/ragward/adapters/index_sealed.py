@@ -324,7 +324,9 @@ class SealedChunkIndex:
     def _start_sweeper(self) -> None:
         with self._lock:
             if self._sweeper is None and not self._stop.is_set():
-                self._sweeper = threading.Thread(target=self._sweep_often, daemon=True)
+                self._sweeper = threading.Thread(
+                    target=self._sweep_often, name="ragward-sealed", daemon=True
+                )
                 self._sweeper.start()
 
     def _sweep_often(self) -> None:

@@ -24,6 +24,7 @@ import struct
 import uuid
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from typing import Final
 
 from ragward.domain.errors import IntegrityError
@@ -153,23 +154,19 @@ class WrappingContext:
 
     def to_bytes(self) -> bytes:
         """The associated data of the wrap."""
-        tenant, kek, dek = self.tenant.encode(), self.kek_id.encode(), self.dek_id.encode()
-        document, label = self.document_id.encode(), self.label_digest
-        fields = (  # written out: a rotation does this twice for every DEK
-            b"ragward.dek.v1\0",
-            len(tenant).to_bytes(2, "big"),
-            tenant,
-            len(kek).to_bytes(2, "big"),
-            kek,
-            len(dek).to_bytes(2, "big"),
+        dek, document = self.dek_id.encode(), self.document_id.encode()
+        sizes = f">H{len(dek)}sH{len(document)}sH{len(self.label_digest)}sIQ"
+        return _wrapping_prefix(self.tenant, self.kek_id) + struct.pack(
+            sizes,
+            len(dek),
             dek,
-            len(document).to_bytes(2, "big"),
+            len(document),
             document,
-            len(label).to_bytes(2, "big"),
-            label,
-            struct.pack(">IQ", self.kek_version, self.document_version),
+            len(self.label_digest),
+            self.label_digest,
+            self.kek_version,
+            self.document_version,
         )
-        return b"".join(fields)
 
     def under(self, kek_version: int) -> WrappingContext:
         """The same place under another version of the KEK."""
@@ -182,3 +179,9 @@ class WrappingContext:
             document_version=self.document_version,
             label_digest=self.label_digest,
         )
+
+
+@lru_cache(maxsize=1024)  # a rotation writes it twice for every DEK
+def _wrapping_prefix(tenant: str, kek_id: str) -> bytes:
+    parts = (tenant.encode(), kek_id.encode())
+    return b"ragward.dek.v1\0" + b"".join(struct.pack(">H", len(part)) + part for part in parts)

@@ -176,14 +176,6 @@ def minimize(
     return out
 
 
-def near_duplicates(texts: Sequence[str]) -> dict[int, int]:
-    """Index of each text to leave out -> the earlier kept text that it repeats: the Jaccard similarity of their shingles is
-    0.8 or more."""
-    distinct = _Distinct()
-    found = (distinct.like(at, _WORD.findall(text.lower())) for at, text in enumerate(texts))
-    return {at: other for at, other in enumerate(found) if other is not None}
-
-
 def tokens_of(text: str) -> int:
     """About how many tokens a text has: a quarter of its characters."""
     return max(1, len(text) // 4)
@@ -206,7 +198,7 @@ def _read(shown: Shown) -> _Read:
     bounds = sentences_of(shown.text)
     lower = shown.text.lower()
     if len(lower) != len(shown.text):  # a few letters have no lower case of one character
-        lower = shown.text
+        lower = "".join(low if len(low := char.lower()) == 1 else char for char in shown.text)
     return _Read(
         shown=shown,
         bounds=bounds,

@@ -410,8 +410,8 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
             return pseudonyms.tokens_of(connection, tenant, tags)
 
     def add_pseudonyms(self, tenant: str, new: Sequence[VaultedPseudonym]) -> dict[bytes, str]:
-        """The tenant is not locked: nothing but the rows themselves depends on them, and their key orders them."""
         with self._database.write(tenant) as connection:
+            lock_tenant(connection, tenant)  # so that no rotation retires their KEK meanwhile
             return pseudonyms.add(connection, tenant, new)
 
     def find_pseudonym(self, tenant: str, token: str) -> VaultedPseudonym | None:

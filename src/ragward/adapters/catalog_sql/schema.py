@@ -232,6 +232,7 @@ versions: Final = Table(
     Index("versions_pending", "pending"),
     Index("versions_tenant_state", "tenant", "state"),
     Index("versions_state", "state"),
+    Index("versions_kek", "tenant", "kek_id", "document_id", "version"),
 )
 
 chunks: Final = Table(
