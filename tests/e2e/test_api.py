@@ -680,6 +680,24 @@ def test_minimizing_is_one_of_three_words_and_what_was_cut_is_told(api, served):
         assert refused.status_code == 422
 
 
+def test_it_is_searched_by_vectors_words_or_both(api, served):
+    def sources(query, **search):
+        body = {"query": query, "minimize": "off", **search}
+        answer = api.post("/v1/retrieve", json=body, headers=served.headers("ann")).json()
+        return [passage["source"] for passage in answer["passages"]]
+
+    assert sources("budget") == sources("budget", search="vector")
+    assert sources("budget", search="lexical")
+    assert sources("budget", search="hybrid")
+    assert (
+        sources("qqqzzz", search="lexical") == []
+    )  # no text has the word; vectors always find some
+    assert sources("qqqzzz", search="hybrid") == sources("qqqzzz")
+    for wrong in ("", "words", "LEXICAL", None, True, ["vector"]):
+        refused = api.post("/v1/retrieve", json={"query": "x", "search": wrong}, headers=served.headers("ann"))  # fmt: skip
+        assert refused.status_code == 422
+
+
 def test_pseudonyms_are_erased_by_who_may(api, served):
     body = {"value": "nobody@acme.example", "reason": "the person asked to be forgotten"}
     erased = api.post("/v1/pseudonyms/erase", json=body, headers=served.headers("root"))

@@ -571,6 +571,10 @@ def test_personal_data_is_scanned_again_and_pseudonyms_are_turned_back(home, rag
     cut = {p["classification"]: p["cut"]["sentences"] for p in shown["passages"]}
     assert all(level == "RESTRICTED" or count == 0 for level, count in cut.items())
     assert ragward("query", "budget", "--as", "ann", "--minimize", "much")[0] == 2
+    words = ("query", "qqqzzz", "--as", "ann", "--json", "--search")
+    assert parsed(ragward(*words, "lexical"))["passages"] == []
+    assert parsed(ragward(*words, "hybrid"))["passages"]
+    assert ragward(*words, "words")[0] == 2
 
 
 def test_pseudonyms_are_erased_by_who_may(ragward):
