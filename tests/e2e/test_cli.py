@@ -592,6 +592,17 @@ def test_stored_text_is_judged_again(ragward):
     assert ragward("rescreen", "--as", "ann")[1] == "access.denied"
 
 
+def test_a_model_is_put_on_record_and_compared(ragward, monkeypatch):
+    plain = bootstrap.open_canary
+    monkeypatch.setattr(
+        bootstrap, "open_canary", lambda settings, stack: plain(settings, stack, doubles())
+    )
+    assert ragward("model", "canary", "check") == (2, "config.invalid")
+    assert parsed(ragward("model", "canary", "record", "--json"))["accepted"]
+    code, out = ragward("model", "canary", "check")
+    assert (code, out.split()[0]) == (0, "accepted")
+
+
 def test_an_answer_is_inspected_under_its_receipt(home, ragward):
     answer = home / "answer.txt"
     answer.write_text("Ask person1@example.com about the budget.")
