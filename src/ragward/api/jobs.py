@@ -14,7 +14,7 @@ import structlog
 
 from ragward.api.middleware import places_of
 from ragward.api.schemas import JobRequest
-from ragward.bootstrap import Ragward, source_items
+from ragward.bootstrap import Ragward
 from ragward.domain.access import Subject
 from ragward.domain.errors import (
     ConflictError,
@@ -24,6 +24,7 @@ from ragward.domain.errors import (
     RagwardError,
 )
 from ragward.domain.jobs import JobItem, JobRecord, SourceRequest
+from ragward.opening import source_items
 
 _WAITING: Final = 16
 _REMEMBERED_KEYS: Final = 1000

@@ -15,14 +15,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ragward import installation
-from ragward.bootstrap import (
-    Ragward,
-    development_token,
-    hold_source,
-    open_audit_reader,
-    open_keyring,
-    source_items,
-)
+from ragward.bootstrap import Ragward
 from ragward.cli import render
 from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
@@ -36,6 +29,13 @@ from ragward.domain.errors import (
 from ragward.domain.handling import plainer_than_usual
 from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState, SourceRequest
 from ragward.domain.passages import RetrievalRequest
+from ragward.opening import (
+    development_token,
+    hold_source,
+    open_audit_reader,
+    open_keyring,
+    source_items,
+)
 from ragward.ports import AuditLog
 from ragward.settings import Settings
 from ragward.stewardship import verified
