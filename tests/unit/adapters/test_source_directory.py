@@ -68,7 +68,10 @@ def test_unclassified_is_confidential_and_without_grants_nobody(tmp_path):
         ("[1]", "manifest.invalid"),
         ("null", "manifest.invalid"),
         ("[" * 50_000, "manifest.invalid"),
-        (json.dumps(LINE | {"metadata": {"x": "y" * 70_000}}), "manifest.invalid"),
+        (
+            json.dumps(LINE | {"uri": "b.txt", "metadata": {"x": "y" * 1_100_000}}),
+            "manifest.invalid",
+        ),
         ({"corpus": "hr"}, "manifest.invalid"),
         ({"uri": "a.txt"}, "manifest.invalid"),
         (LINE | {"uri": 1}, "manifest.invalid"),
