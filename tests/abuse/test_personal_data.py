@@ -10,7 +10,6 @@ import shutil
 import pytest
 
 from ragward.adapters.pseudonyms_aessiv import AESSIVPseudonyms
-from ragward.bootstrap import resource
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.errors import DeniedError, InvalidRequestError
 from ragward.domain.findings import Span
@@ -21,6 +20,7 @@ from ragward.domain.policy import Membership, PolicyRow
 from ragward.domain.pseudonyms import Payload
 from ragward.domain.scans import Scan
 from ragward.installation import Policy, initialise
+from ragward.opening import resource
 from tests import company
 from tests.fakes.finder_presidio import FakeFinder
 from tests.installation import asked_by, opened, settings_in

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from ragward.adapters.keyring_limited import LimitedKeyring
-from ragward.bootstrap import resource
 from ragward.domain.corpus import KeyReference
 from ragward.domain.envelope import KeyPurpose
 from ragward.domain.errors import (
@@ -31,6 +30,7 @@ from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import PolicyRow
 from ragward.domain.pseudonyms import Payload, PseudonymErasure, TypedValue, VaultedPseudonym
 from ragward.installation import Policy, initialise
+from ragward.opening import resource
 from tests import company
 from tests.abuse.others import document, put
 from tests.installation import asked_by, opened, settings_in

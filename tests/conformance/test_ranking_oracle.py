@@ -11,12 +11,12 @@ import shutil
 
 import pytest
 
-from ragward.bootstrap import resource
 from ragward.domain.corpus import Chunk, SourceDocument
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest, SearchMode
 from ragward.domain.policy import PolicyRow
 from ragward.installation import Policy, initialise
+from ragward.opening import resource
 from tests import company
 from tests.conftest import PROVE
 from tests.fakes.chunker_semchunk import FakeChunker

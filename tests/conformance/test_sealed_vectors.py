@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from ragward.bootstrap import resource
 from ragward.domain.errors import ConfigurationError, UnavailableError
 from ragward.domain.labels import Classification
+from ragward.opening import resource
 from ragward.settings import Settings
 from tests import company
 from tests.conformance.test_no_leak import ASKERS, World, _Paused, check

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ragward.bootstrap import resource
 from ragward.domain.corpus import DocumentState, SourceDocument, View
 from ragward.domain.errors import UnavailableError
 from ragward.domain.handling import Mode
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest, SearchMode
 from ragward.installation import Policy, initialise
+from ragward.opening import resource
 from ragward.retrieval import _Tally
 from tests import company
 from tests.conformance.test_no_leak import ASKERS, World, _Paused

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from ragward.api.app import create_app, openapi_document
 from ragward.api.problems import status_of
-from ragward.bootstrap import development_token
 from ragward.domain.errors import CODES
+from ragward.opening import development_token
 from tests.e2e.conftest import open_served
 
 GRANT = ["group:acme/staff"]

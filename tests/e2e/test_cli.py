@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ragward import bootstrap
+from ragward import bootstrap, opening
 from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.cli import main as cli
 from ragward.domain.directory import GroupProfile, UserProfile
@@ -593,9 +593,9 @@ def test_stored_text_is_judged_again(ragward):
 
 
 def test_a_model_is_put_on_record_and_compared(ragward, monkeypatch):
-    plain = bootstrap.open_canary
+    plain = opening.open_canary
     monkeypatch.setattr(
-        bootstrap, "open_canary", lambda settings, stack: plain(settings, stack, doubles())
+        opening, "open_canary", lambda settings, stack: plain(settings, stack, doubles())
     )
     assert ragward("model", "canary", "check") == (2, "config.invalid")
     assert parsed(ragward("model", "canary", "record", "--json"))["accepted"]

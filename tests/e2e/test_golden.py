@@ -16,7 +16,7 @@ import pytest
 
 from ragward import installation
 from ragward.adapters.index_edge import EdgeChunkIndex
-from ragward.bootstrap import Doubles, Ragward, development_token, manifest_items
+from ragward.bootstrap import Ragward
 from ragward.cli.demo import Company
 from ragward.domain.access import Context, Credentials
 from ragward.domain.admission import matches_view
@@ -24,6 +24,7 @@ from ragward.domain.corpus import DocumentState, IndexScope, View
 from ragward.domain.findings import Verdict
 from ragward.domain.handling import Mode
 from ragward.domain.passages import RetrievalRequest
+from ragward.opening import Doubles, development_token, manifest_items
 from ragward.retrieval import _Tally
 from ragward.searching import Question
 from ragward.settings import Settings
