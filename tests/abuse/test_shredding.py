@@ -315,7 +315,7 @@ def test_nothing_legible_is_left_in_any_file(home, tmp_path):
     assert len(legible(home, wrapped)) == len(wrapped)
     with opened(settings) as ragward:
         vectors = [
-            r.vector
+            r.vector[""]
             for r in ragward.index.plain._shard.retrieve(
                 _points(ragward), with_payload=False, with_vector=True
             )

@@ -316,6 +316,10 @@ def test_no_word_and_no_unkeyed_hash_of_one_is_stored(tmp_path):
         foreign = {w for token in tokens for w in protection.words_asked("other", token)}
         stored = {w for hit in ragward.index.plain._words._engine.named(names) for w in hit.words}
         settings = ragward.settings
+        open_words = {word for sentence in sentences[::2] for word in sentence.strip(".").split()}
+        sealed = {w for t in tokens - open_words for w in protection.words_asked("acme", t)}
+    assert len(sealed) > 10
+    assert not stored & sealed, "hashes of sealed words are in the index"
     assert len(stored & keyed) > 100, "nothing was looked at"
     assert len(stored & foreign) == 0, "tenants share hashes"
     short = {
