@@ -23,7 +23,7 @@ from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableE
 from ragward.domain.handling import Handling, sealed_levels
 from ragward.domain.jobs import JobItem
 from ragward.domain.keys import USES_OF, KeyRole, KeyUse
-from ragward.domain.labels import Classification
+from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.domain.policy_review import SeparatedDuties
 from ragward.evaluation import Evaluation, EvaluationPorts
@@ -31,6 +31,8 @@ from ragward.evidence import Recorder
 from ragward.explanation import Explainer, ExplainerPorts
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion, IngestionPorts
+from ragward.labelling import Labelling
+from ragward.learning import Learning, LearningPorts
 from ragward.outputs import Outputs, OutputsPorts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.ports import (
@@ -49,6 +51,7 @@ from ragward.ports import (
     Limiter,
     PolicyDecisionPoint,
     TextExtractor,
+    TrainedClassifier,
 )
 from ragward.protection import Protection
 from ragward.provisioning import Provisioning, ProvisioningPorts
@@ -56,6 +59,7 @@ from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.rescreening import Rescreening, RescreeningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
+from ragward.reviewing import Reviewing, ReviewingPorts
 from ragward.rotation import Rotation, RotationPorts
 from ragward.settings import Settings, outgoing_hosts
 from ragward.shredding import Shredding, ShreddingPorts
@@ -107,6 +111,8 @@ class Ragward:
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
+    reviewing: Reviewing
+    learning: Learning
     rotation: Rotation
     shredding: Shredding
     evaluation: Evaluation
@@ -223,6 +229,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     """Everything, innermost first; what was opened is closed in reverse when the stack is."""
     from ragward.adapters.cipher_aesgcm import AESGCMCipher
     from ragward.adapters.classifier_rules import RuleClassifier
+    from ragward.adapters.classifier_training import ScikitLearnTrainer
     from ragward.adapters.clock_system import SystemClock
     from ragward.adapters.egress import stay_offline
     from ragward.adapters.epoch_tokens_aessiv import AESSIVEpochTokens
@@ -248,7 +255,8 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
     audit = held.audit
     cipher = AESGCMCipher()
     redactor = PresidioRedactor()
-    classifier = RuleClassifier.from_file(policies / "classification.yaml")
+    classifier = RuleClassifier.from_file(policies / "classification.yaml", _entity_types())
+    labelling = Labelling(classifier, classifier.thresholds, _trained(settings, embedder))
     rules = _disclosure_rules(policies)
     finder = given.finder or _finder(settings, embedder, rules)
     screener = RuleScreener.from_file(policies / "injection.yaml")
@@ -318,7 +326,7 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             chunker=given.chunker or _chunker(settings),
             finder=finder,
             screener=screener,
-            classifier=classifier,
+            labelling=labelling,
             pdp=pdp,
             catalog=catalog,
             protection=dataclasses.replace(protection, keyring=writing),
@@ -345,6 +353,28 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
             pdp=pdp,
             protection=dataclasses.replace(protection, keyring=moving),
             index_sync=index_sync,
+            recorder=recorder,
+            clock=clock,
+            four_eyes=settings.four_eyes,
+        )
+    )
+    reviewing = Reviewing(
+        ReviewingPorts(
+            catalog=catalog,
+            pdp=pdp,
+            relabelling=relabelling,
+            keyring=LimitedKeyring(keyring, ()),
+            recorder=recorder,
+            clock=clock,
+            four_eyes=settings.four_eyes,
+        )
+    )
+    learning = Learning(
+        LearningPorts(
+            catalog=catalog,
+            pdp=pdp,
+            protection=protection,
+            trainer=ScikitLearnTrainer(embedder.model_digest, classifier.thresholds),
             recorder=recorder,
             clock=clock,
         )
@@ -459,6 +489,8 @@ def _wire(settings: Settings, given: Doubles, stack: ExitStack) -> dict[str, Any
         "ingestion": ingestion,
         "stewardship": stewardship,
         "relabelling": relabelling,
+        "reviewing": reviewing,
+        "learning": learning,
         "rotation": rotation,
         "shredding": shredding,
         "evaluation": evaluation,
@@ -689,6 +721,16 @@ def directory_items(
     return source_directory.directory_items(directory, tenant, corpus=corpus, granted=granted)
 
 
+def file_items(
+    paths: Sequence[Path], tenant: str, *, corpus: str, classification: Classification
+) -> list[JobItem]:
+    """Single files, readable by nobody, claimed to be of this classification."""
+    from ragward.adapters import source_directory
+
+    label = AccessLabel(tenant=tenant, corpus=corpus, classification=classification)
+    return [source_directory.file_item(path, label) for path in paths]
+
+
 def _closing(part: _Closeable, stack: ExitStack | None) -> _Closeable:
     if stack is not None:
         stack.callback(part.close)
@@ -743,6 +785,19 @@ def hold_to_allowed_hosts(settings: Settings) -> None:
     from ragward.adapters.egress import Egress
 
     Egress(outgoing_hosts(settings)).install()
+
+
+def _trained(settings: Settings, embedder: Embedder) -> dict[str, TrainedClassifier]:
+    """By tenant. Raises `integrity.model`, `config.*`."""
+    from ragward.adapters.classifier_trained import LinearClassifier
+
+    found: dict[str, TrainedClassifier] = {}
+    for item in settings.classifiers:
+        made = LinearClassifier.load(item.path, item.sha256, model_digest=embedder.model_digest)
+        if made.tenant in found:
+            raise ConfigurationError(f"there are two classifiers for tenant {made.tenant!r}")
+        found[made.tenant] = made
+    return found
 
 
 def _chunker(settings: Settings) -> Chunker:

@@ -66,6 +66,12 @@ def directory_items(
     return items
 
 
+def file_item(path: Path, label: AccessLabel) -> JobItem:
+    """One file, by its path as it was given."""
+    source = path.as_posix()
+    return JobItem(source=source, load=_loader(source, path, label, {}))
+
+
 def _item(line: str, number: int, root: Path, tenant: str, seen: set[tuple[str, str]]) -> JobItem:
     try:
         entry = _entry(line)
