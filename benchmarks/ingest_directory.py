@@ -144,8 +144,9 @@ def _ingest(settings: list[str], home: Path) -> None:
 
 def _ask(settings: list[str], shown: int) -> None:
     """All questions as all people in one process, in turn, so that nobody is always first."""
-    from ragward.bootstrap import Ragward, development_token
+    from ragward.bootstrap import Ragward
     from ragward.domain.access import Credentials
+    from ragward.opening import development_token
     from ragward.settings import Settings
 
     loaded = Settings.load(Path(settings[-1]))

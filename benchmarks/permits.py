@@ -25,10 +25,10 @@ from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
 from ragward.adapters.pdp_casbin.label_index import LabelIndex
 from ragward.adapters.pdp_casbin.model import Ctx, Sub, enforcer
 from ragward.adapters.pdp_casbin.rule_index import RuleIndex
-from ragward.bootstrap import resource
 from ragward.domain.access import Application, Context, Subject, TenantHead
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.opening import resource
 
 MODEL = (resource("policies") / "model.conf").read_text(encoding="utf-8")
 TYPES = frozenset({"PERSON", "US_SSN", "EMAIL_ADDRESS", "PHONE_NUMBER"})

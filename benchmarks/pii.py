@@ -1,6 +1,6 @@
 """How much personal data the detector finds, and what it costs.
 
-    python benchmarks/pii.py FILE [--prose DIRECTORY]
+    python -m benchmarks.pii FILE [--prose DIRECTORY]
 
 FILE is a JSON list of {"full_text", "spans": [{"entity_type", "start_position", "end_position"}]}, as presidio-research
 writes it. `--prose` is a directory of ordinary texts without personal data: for false alarms and speed.

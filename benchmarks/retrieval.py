@@ -37,7 +37,6 @@ from rich.table import Table
 from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.adapters.index_edge import EdgeChunkIndex, _filter
 from ragward.adapters.index_filter import ScopeFilter, best_hits
-from ragward.bootstrap import resource
 from ragward.domain.corpus import (
     DocumentState,
     IndexPoint,
@@ -47,6 +46,7 @@ from ragward.domain.corpus import (
     View,
 )
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.opening import resource
 
 DIMENSION, TOPICS, LABELS, K = 384, 200, 10_000, 10
 LABELS_PER_GROUP = 10

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import lru_cache
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from ragward.adapters import keyring_file
 
 pytest_plugins = ["tests.contract.key_providers"]
 
@@ -21,6 +24,23 @@ settings.register_profile(  # for tests/conformance/mutants.py: whether it fails
     derandomize=True,
 )
 settings.load_profile("test")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stretched_once():
+    """The passphrase of one keyring is stretched once, not at each opening: 0.15 s of a core, thousands of times."""
+    stretched = keyring_file._stretched
+    once = lru_cache(lambda passphrase, kdf: stretched(passphrase, dict(kdf)))
+
+    def remembered(passphrase, kdf):
+        try:
+            return once(passphrase, tuple(kdf.items()))
+        except TypeError:  # what a test made of the file cannot be hashed
+            return stretched(passphrase, kdf)
+
+    keyring_file._stretched = remembered
+    yield
+    keyring_file._stretched = stretched
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ragward.adapters.index_qdrant import QdrantChunkIndex
-from ragward.bootstrap import Doubles, Ragward
+from ragward.bootstrap import Ragward
 from ragward.domain.access import Credentials
 from ragward.installation import Policy, initialise
+from ragward.opening import Doubles
 from ragward.settings import Settings
 from tests import company
 from tests.fakes.chunker_semchunk import FakeChunker

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
-from ragward.bootstrap import policy_duties
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.evidence import Recorder
+from ragward.opening import policy_duties
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from tests import company
 from tests.fakes.audit_sqlite import FakeAuditLog

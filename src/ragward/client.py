@@ -348,6 +348,7 @@ def _retrieve(request: RetrievalRequest | str, user_token: str | None) -> _Call:
         "minimize": asked.minimize and asked.minimize.value,
         "min_epoch": asked.min_epoch,
         "purpose": asked.purpose,
+        "search": asked.search.value,
     }
     return _Call(method="POST", path="/v1/retrieve", body=body, user_token=user_token)
 

@@ -16,6 +16,7 @@ from ragward.vectors import VectorOpener, report_damaged
 
 _BATCH: Final = 256
 _SEALED: Final = "sealed-vectors"
+_FORM: Final = "with words"  # of points: an index that was filled with others is worked over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +60,9 @@ class IndexSync:
         return self.run()
 
     def adopt(self) -> None:
-        """Works the whole index over if it was filled under another choice of what is sealed. For the one process that has
+        """Works the whole index over if it was filled under another choice of what is sealed, or with points of another form. For the one process that has
         an installation open, before it begins to work."""
-        chosen = ",".join(sorted(level.name for level in self.sealed))
+        chosen = ",".join([*sorted(level.name for level in self.sealed), _FORM])
         self.index.maintain()  # a killed process may have left something to do
         if self.catalog.meta(_SEALED) == chosen:
             return
@@ -91,7 +92,7 @@ class IndexSync:
             try:
                 if isinstance(opened, RagwardError):
                     raise opened
-                vector = unpack_vector(opened)
+                vector, words = unpack_vector(opened)
             except UnavailableError:
                 away.add(item.sequence)
                 continue
@@ -99,5 +100,9 @@ class IndexSync:
                 gone.append(item.point_id)
                 report_damaged(self.recorder, item, damaged)
                 continue
-            points.append(IndexPoint(point_id=item.point_id, scope_id=item.scope_id, vector=vector))
+            points.append(
+                IndexPoint(
+                    point_id=item.point_id, scope_id=item.scope_id, vector=vector, words=words
+                )
+            )
         return points, gone, away

@@ -15,15 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from ragward.bootstrap import (
-    CLI_CLIENT_ID,
-    Ragward,
-    create_keyrings,
-    open_audit,
-    open_catalog,
-    open_keyring,
-    resource,
-)
+from ragward.bootstrap import Ragward
 from ragward.domain.access import ALL_CORPORA, Application
 from ragward.domain.audit import AuditEvent, EventType
 from ragward.domain.errors import (
@@ -37,6 +29,14 @@ from ragward.domain.labels import Classification, require_name, require_principa
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_csv import read_csv
 from ragward.domain.policy_review import require_acceptable
+from ragward.opening import (
+    CLI_CLIENT_ID,
+    create_keyrings,
+    open_audit,
+    open_catalog,
+    open_keyring,
+    resource,
+)
 from ragward.ports import AuditLog, Catalog, Clock
 from ragward.settings import Settings
 

@@ -68,6 +68,7 @@ from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, Review
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.scans import Scan
 from ragward.domain.shredding import ShredReceipt, Traces
+from ragward.domain.words import WordCounts, WordWeights
 
 
 class Clock(Protocol):
@@ -401,6 +402,9 @@ class Outbox(Protocol):
     def pending_points(self, tenant: str, *, limit: int) -> Mapping[str, int]:
         """point id -> authoritative scope id, for points whose place in the index is out of date."""
 
+    def owed_points(self, tenant: str, *, limit: int) -> Collection[str]:
+        """All points that are owed to the index, those to be taken out included."""
+
     def next_work(self, *, limit: int) -> Sequence[OutboxItem]:
         """The oldest unfinished entries."""
 
@@ -609,6 +613,27 @@ class ChunkSearch(Protocol):
 
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
         """Similarity of named points whatever scope the index believes they have; absent points are left out."""
+
+    def count_words(
+        self, words: Collection[int], *, scopes: IdSet, excluding: Collection[str] = ()
+    ) -> WordCounts:
+        """How many points there are in these scopes and how many of them have each word; exact, and of nothing else."""
+
+    def search_words(
+        self,
+        weights: WordWeights,
+        *,
+        scopes: IdSet,
+        limit: int,
+        excluding: Collection[str] = (),
+        only_points: Collection[str] | None = None,
+    ) -> Sequence[Candidate]:
+        """As `search`, by `domain.words.score`; what has none of the words is no result. Always exact."""
+
+    def words_of(
+        self, words: Collection[int], point_ids: Collection[str]
+    ) -> Mapping[str, WordWeights]:
+        """What named points have of these words, whatever scope the index believes they have; absent points are left out."""
 
     def count(self) -> int:
         """Points held."""
@@ -827,7 +852,7 @@ class Keyring(Protocol):
         """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint`, `pseudonym` or `pseudonym-tag`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint`, `pseudonym`, `pseudonym-tag` or `words`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

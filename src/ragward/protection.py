@@ -25,6 +25,7 @@ from ragward.domain.fingerprints import fingerprints, tenant_key
 from ragward.domain.handling import Handling
 from ragward.domain.keys import Reading, WrappedDEK
 from ragward.domain.labels import AccessLabel
+from ragward.domain.words import query_words, word_weights, words_key
 from ragward.ports import Cipher, Embedder, Keyring, Redactor
 
 _NAMESPACE: Final = uuid.UUID("5d2f1f0c-2f0a-5d0e-9f53-7261677761d2")
@@ -81,13 +82,20 @@ class Protection:
             kind=Kind.VECTOR,
             revision=stored.version,
         )
-        return unpack_vector(
-            self.cipher.decrypt(blob, dek=dek, dek_id=stored.key.dek_id, context=context)
-        )
+        opened = self.cipher.decrypt(blob, dek=dek, dek_id=stored.key.dek_id, context=context)
+        return unpack_vector(opened)[0]
 
     def fingerprint_key(self, tenant: str) -> bytes:
         """The key of a tenant's fingerprints. Raises `unavailable.keys`."""
         return tenant_key(self.keyring.mac_key("fingerprint"), tenant)
+
+    def words_key(self, tenant: str) -> bytes:
+        """The key of a tenant's words. Raises `unavailable.keys`."""
+        return words_key(self.keyring.mac_key("words"), tenant)
+
+    def words_asked(self, tenant: str, query: str) -> frozenset[int]:
+        """A question's words as the tenant's points have them. Raises `unavailable.keys`."""
+        return query_words(query, self.words_key(tenant))
 
     def new_version(self, document_id: str, version: int, label: AccessLabel) -> VersionEncryption:
         """A fresh DEK for one document version, wrapped under the KEK of its classification and bound to its label."""
@@ -208,13 +216,19 @@ class VersionEncryption:
         for (ordinal, view, _), vector in zip(wanted, made, strict=True):
             given[ordinal, view] = vector
         key = self.protection.fingerprint_key(self.label.tenant)
+        words_key = self.protection.words_key(self.label.tenant)
         chunks = []
         for item, chunk_views in zip(scanned, views, strict=True):
             name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
             chunk_id = str(uuid.uuid5(_NAMESPACE, name))
             points = tuple(
-                self._point(chunk_id, view, given[item.chunk.ordinal, view])
-                for view, _ in chunk_views
+                self._point(
+                    chunk_id,
+                    view,
+                    given[item.chunk.ordinal, view],
+                    word_weights(text, words_key),
+                )
+                for view, text in chunk_views
             )
             content = ChunkContent.of(item.chunk.text, item.spans, detector_version)
             chunks.append(
@@ -240,9 +254,11 @@ class VersionEncryption:
             views.append((View.REDACTED, redacted.text))
         return views
 
-    def _point(self, chunk_id: str, view: View, vector: list[float]) -> StagedPoint:
+    def _point(
+        self, chunk_id: str, view: View, vector: list[float], words: Mapping[int, float]
+    ) -> StagedPoint:
         point_id = point_id_of(chunk_id, view)
-        blob = self._encrypt(pack_vector(vector), point_id, Kind.VECTOR)
+        blob = self._encrypt(pack_vector(vector, words), point_id, Kind.VECTOR)
         return StagedPoint(point_id=point_id, view=view, vector=vector, vector_blob=blob)
 
     def _encrypt(self, plaintext: bytes, name: str, kind: Kind) -> bytes:

@@ -3,7 +3,7 @@
     credential       -> Subject            verified; application, person and agents kept apart
     query            -> checked query      bounded, normalised, screened (flagged, not refused)
     Subject          -> Permit             Casbin decides labels, not chunks
-    query            -> Candidates         one vector search within the permit
+    query            -> Candidates         a search within the permit, by vectors, words or both
     Candidates       -> AuthorizedChunks   ONE catalog read: authoritative label, state, key, ciphertext, epoch
     AuthorizedChunks -> redacted texts     personal data by entitlement; all that follows sees only these
     redacted texts   -> Passages           near-duplicates out, sentences that answer kept, budget held
@@ -29,6 +29,7 @@ from ragward.domain.admission import (
     check_bounds,
     checked_query,
     drop_reason,
+    joined,
     passage,
 )
 from ragward.domain.audit import AuditEntry, EventType, query_tag
@@ -59,6 +60,7 @@ from ragward.domain.passages import (
     Passage,
     Receipt,
     RetrievalRequest,
+    SearchMode,
 )
 from ragward.evidence import Recorder
 from ragward.ports import (
@@ -73,9 +75,9 @@ from ragward.ports import (
     Screener,
 )
 from ragward.protection import Protection
+from ragward.searching import Question, Search, VectorSearch, Within
 
 MAX_FILTERED_CHUNKS: Final = 10_000
-MAX_PENDING_POINTS: Final = 20_000
 _SLACK: Final = 10
 _REFILL_GROWTH: Final = 4
 _MAX_SEEN: Final = 20_000
@@ -113,14 +115,17 @@ class _Tally:
     seconds: dict[str, float] = field(default_factory=dict)
     searches: int = 0
     purpose: str = ""
+    search: str = SearchMode.VECTOR.value
     shown: dict[str, dict[str, int]] = field(default_factory=dict)
     """chunk id -> personal data of each type that was shown as it is"""
 
     trace: Trace = field(default_factory=Trace)
 
     def drop(self, point_id: str, fate: Fate) -> None:
-        """What the re-check or the decryption refuses is counted in the log."""
-        self.dropped[fate.value] = self.dropped.get(fate.value, 0) + 1
+        """What the re-check or the decryption refuses is counted in the log, once however it was found."""
+        before = self.trace.ended.get(point_id)
+        if before is None or before.fate is not fate:
+            self.dropped[fate.value] = self.dropped.get(fate.value, 0) + 1
         self.trace.end(point_id, fate)
 
     @contextmanager
@@ -195,13 +200,14 @@ class Retrieval:
         query = checked_query(request.query)
         check_bounds(request)
         vector = self._ports.protection.embedder.embed([query])[0]
+        question = self._question(steward, query, request, vector)
         for _ in range(1 + _REDECISIONS):
             tally.trace.restart()
             decision = self._ports.pdp.decide_about(about, Context(now=self._ports.clock.now()))
             if isinstance(decision, Deny):
                 return Rehearsal(permit=None, passages=(), trace=tally.trace, vector=vector)
             permit = narrow(decision)
-            chunks = self._authorized(steward, request, permit, vector, tally)
+            chunks = self._authorized(steward, request, permit, question, tally)
             if chunks is not None:
                 passages, _ = self._passages(query, request, chunks, tally)
                 return Rehearsal(permit=permit, passages=passages, trace=tally.trace, vector=vector)
@@ -214,7 +220,8 @@ class Retrieval:
         if seen.permit is None:
             return []
         only = self._filtered(steward, request, seen.permit)
-        return self._search(steward, request, seen.permit, seen.vector, limit, (), only)
+        within = self._within(steward, request, seen.permit)
+        return VectorSearch(within, seen.vector).best(limit, (), only)
 
     def require_corpus(self, subject: Subject, corpus: str) -> None:
         """Raises `access.not_found` unless the corpus holds a chunk that would be answered: denied, absent, waiting for a
@@ -226,7 +233,9 @@ class Retrieval:
             permit = self._decided(subject)
             if isinstance(permit, Deny):
                 raise NotFoundError
-            found = self._authorized(subject, request, permit, any_direction, tally)
+            found = self._authorized(
+                subject, request, permit, Question(vector=any_direction), tally
+            )
             if found is not None:
                 break
         else:
@@ -241,11 +250,12 @@ class Retrieval:
             query = checked_query(request.query)
             check_bounds(request)
             tally.purpose = self._ports.disclosure.purpose_of(subject, request.purpose)
+            tally.search = request.search.value
             flags = self._ports.screener.screen(query).rules
         with tally.stage(
             "embed"
         ):  # before the decision: how long an answer takes must not tell what was decided
-            vector = self._ports.protection.embedder.embed([query])[0]
+            question = self._question(subject, query, request)
         with tally.stage("wait"):
             self._reach(subject, request)
         for _ in range(1 + _REDECISIONS):
@@ -254,7 +264,7 @@ class Retrieval:
             if isinstance(permit, Deny):
                 self._filtered(subject, request, permit)
                 return self._empty(subject, query, permit, flags, tally)
-            chunks = self._authorized(subject, request, permit, vector, tally)
+            chunks = self._authorized(subject, request, permit, question, tally)
             if chunks is None:
                 continue  # permissions moved under the answer: decide again
             with tally.stage("pseudonyms"):
@@ -285,22 +295,65 @@ class Retrieval:
         subject: Subject,
         request: RetrievalRequest,
         permit: Permit,
-        vector: Vector,
+        question: Question,
         tally: _Tally,
     ) -> list[AuthorizedChunk] | None:
-        """The best chunks the permit admits; None when the epoch moved.
+        """The best chunks the permit admits; None when the epoch moved."""
+        with tally.stage("search"):
+            only = self._filtered(subject, request, permit)
+            within = self._within(subject, request, permit)
+        rankings: list[list[AuthorizedChunk]] = []
+        for search in question.searches(within):
+            found = self._ranked(subject, request, permit, search, only, tally)
+            if found is None:
+                return None
+            rankings.append(found)
+        if len(rankings) == 1:
+            return rankings[0]
+        return self._joined(request, question, rankings, tally)
+
+    def _joined(
+        self,
+        request: RetrievalRequest,
+        question: Question,
+        rankings: Sequence[list[AuthorizedChunk]],
+        tally: _Tally,
+    ) -> list[AuthorizedChunk]:
+        """By rank; what only words found gets its similarity, by which its sentences are chosen."""
+        chunks = joined(rankings, request.limit * 2 + _SLACK)
+        for ranking in rankings:
+            tally.trace.end_missing(_points(ranking), _points(chunks), Fate.RANK)
+        near = {chunk.stored.point_id: chunk.similarity for chunk in rankings[0]}
+        others = [point_id for point_id in _points(chunks) if point_id not in near]
+        if others and question.vector is not None:
+            with tally.stage("search"):
+                scored = self._ports.index.score_points(question.vector, others)
+            near |= {candidate.point_id: candidate.score for candidate in scored}
+        return [
+            dataclasses.replace(chunk, similarity=near.get(chunk.stored.point_id, 0.0))
+            for chunk in chunks
+        ]
+
+    def _ranked(
+        self,
+        subject: Subject,
+        request: RetrievalRequest,
+        permit: Permit,
+        search: Search,
+        only: Collection[str] | None,
+        tally: _Tally,
+    ) -> list[AuthorizedChunk] | None:
+        """The best of one search that the permit admits; None when the epoch moved.
 
         While re-checks leave too few, searches again and wider without those seen: points that the index has in a wrong
         place must not shorten an answer, or their number would show in it.
         """
         wanted = size = request.limit * 2 + _SLACK
-        with tally.stage("search"):
-            only = self._filtered(subject, request, permit)
         seen: set[str] = set()
         chunks: list[AuthorizedChunk] = []
         while len(chunks) < wanted and len(seen) < _MAX_SEEN:
             with tally.stage("search"):
-                found = self._search(subject, request, permit, vector, size, seen, only)
+                found = search.best(size, seen, only)
             tally.searches += 1
             fresh = [candidate for candidate in found if candidate.point_id not in seen]
             tally.trace.found(fresh)
@@ -313,7 +366,8 @@ class Retrieval:
                 return None
             with tally.stage("decrypt"):
                 for chunk in self._open(subject, request, permit, fresh, snapshot, tally):
-                    chunks.append(chunk)
+                    near = chunk.score if search.by_vector else 0.0
+                    chunks.append(dataclasses.replace(chunk, similarity=near))
                     if len(chunks) == wanted:
                         break
             if len(fresh) < size:
@@ -339,38 +393,32 @@ class Retrieval:
             limit=MAX_FILTERED_CHUNKS,
         )
 
-    def _search(
+    def _question(
         self,
         subject: Subject,
+        query: str,
         request: RetrievalRequest,
-        permit: Permit,
-        vector: Vector,
-        size: int,
-        seen: Collection[str],
-        only: Collection[str] | None,
-    ) -> list[Candidate]:
-        """Candidates within the permit: the index by its own copy, and points it has not caught up with by the catalog's."""
+        vector: Vector | None = None,
+    ) -> Question:
+        """What to search for. Words alone are not embedded."""
+        protection, mode = self._ports.protection, request.search
+        if mode is SearchMode.LEXICAL:
+            vector = None
+        elif vector is None:
+            vector = protection.embedder.embed([query])[0]
+        by_words = mode is not SearchMode.VECTOR
+        words = protection.words_asked(subject.tenant, query) if by_words else None
+        return Question(vector=vector, words=words)
+
+    def _within(self, subject: Subject, request: RetrievalRequest, permit: Permit) -> Within:
         ports = self._ports
-        scopes = ports.scopes.permitted(subject.tenant, permit, request.corpora)
-        found = {
-            candidate.point_id: candidate
-            for candidate in ports.index.search(
-                vector, scopes=scopes, limit=size, excluding=seen, only_points=only
-            )
-        }
-        if permit.head.has_pending:
-            pending = ports.catalog.pending_points(subject.tenant, limit=MAX_PENDING_POINTS)
-            late = [
-                point_id
-                for point_id, scope_id in pending.items()
-                if scope_id in scopes
-                and point_id not in seen
-                and (only is None or point_id in only)
-            ]
-            for candidate in ports.index.score_points(vector, late) if late else ():
-                found[candidate.point_id] = candidate
-        best = sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.point_id))
-        return best[:size]
+        return Within(
+            index=ports.index,
+            catalog=ports.catalog,
+            tenant=subject.tenant,
+            permit=permit,
+            scopes=ports.scopes.permitted(subject.tenant, permit, request.corpora),
+        )
 
     def _open(
         self,
@@ -461,7 +509,7 @@ class Retrieval:
                         text=text,
                         level=chunk.stored.label.classification,
                         mode=handling[chunk.stored.label.classification].mode(request.minimize),
-                        similarity=chunk.score,
+                        similarity=chunk.similarity,
                     )
                     for chunk, text in zip(capped, safe, strict=True)
                 ],
@@ -519,6 +567,7 @@ class Retrieval:
             "dropped": tally.dropped,
             "searches": tally.searches,
             "purpose": tally.purpose,
+            "search": tally.search,
             "near_duplicates": left_out[Fate.NEAR_DUPLICATE],
             "not_answering": left_out[Fate.NOT_ANSWERING],
             "passages": [

@@ -32,6 +32,7 @@ from ragward.domain.errors import (
 )
 from ragward.domain.keys import KEKState, KEKStatus
 from ragward.domain.labels import Classification, administrative
+from ragward.domain.pseudonyms import VAULT_LEVEL
 from ragward.domain.rotation import (
     HeldDEK,
     KEKReport,
@@ -80,9 +81,11 @@ class Rotation:
         """
         tenant = subject.tenant
         self._acts.require(subject, Action.KEY_ROTATE, administrative(tenant, classification))
-        if purpose is not KeyPurpose.CONTENT:
+        if purpose is KeyPurpose.VECTOR:
             raise InvalidRequestError("keys for vectors are derived: they are as old as the DEK")
-        active = self._active(tenant, classification)
+        if purpose is KeyPurpose.PSEUDONYM and classification is not VAULT_LEVEL:
+            raise InvalidRequestError(f"the vault's keys are under {VAULT_LEVEL.name}")
+        active = self._active(tenant, classification, purpose)
         if active is not None and (tenant, active.kek_id) in self._waiting():
             return RotationProgress(
                 kek_id=active.kek_id,
@@ -91,12 +94,13 @@ class Rotation:
                 rewrapped=0,
                 remaining=self._left(active),
             )
-        kek_id, version = self._ports.keyring.stage(tenant, classification)
+        kek_id, version = self._ports.keyring.stage(tenant, classification, purpose)
         details = {
             "act": "activate",
             "kek": kek_id,
             "version": version,
             "classification": classification.name,
+            "purpose": purpose.value,
         }
         self._ports.recorder.record(EventType.KEY_ROTATED, subject, "permit", details, durable=True)
         self._activate(kek_id, version)
@@ -251,10 +255,12 @@ class Rotation:
 
     # How. -----------------------------------------------------------------------------------------------------------
 
-    def _active(self, tenant: str, classification: Classification) -> KEKStatus | None:
+    def _active(
+        self, tenant: str, classification: Classification, purpose: KeyPurpose
+    ) -> KEKStatus | None:
         for status in self._ports.keyring.status():
             of = (status.tenant, status.classification, status.purpose, status.state)
-            if of == (tenant, classification, KeyPurpose.CONTENT, KEKState.ACTIVE):
+            if of == (tenant, classification, purpose, KEKState.ACTIVE):
                 return status
         return None
 

@@ -17,8 +17,8 @@ from ragward.domain.corpus import KeyReference
 from ragward.domain.envelope import KeyPurpose, Suite
 from ragward.domain.errors import InvalidRequestError, RagwardError
 from ragward.domain.keys import Reading, WrappedDEK
-from ragward.domain.labels import Classification
 from ragward.domain.pseudonyms import (
+    VAULT_LEVEL,
     Payload,
     PseudonymErasure,
     TypedValue,
@@ -28,7 +28,6 @@ from ragward.domain.pseudonyms import (
 )
 from ragward.ports import Cipher, Clock, Keyring, PseudonymStore
 
-_LEVEL: Final = Classification.RESTRICTED  # a token does not say where its value was read
 _TOKEN_BYTES: Final = 32
 
 
@@ -85,7 +84,7 @@ class PseudonymVault:
         return sorted(self.store.pseudonym_tokens(tenant, tags).values())
 
     def _made(self, tenant: str, purpose: str, value: TypedValue, tag: bytes) -> VaultedPseudonym:
-        kek_id, kek_version = self.keyring.active_kek(tenant, _LEVEL, KeyPurpose.PSEUDONYM)
+        kek_id, kek_version = self.keyring.active_kek(tenant, VAULT_LEVEL, KeyPurpose.PSEUDONYM)
         dek = self.cipher.new_dek()
         key = KeyReference(
             dek_id=str(uuid.uuid4()), kek_id=kek_id, kek_version=kek_version, wrapped_dek=b""

@@ -10,7 +10,6 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError as ConstraintError
 
 from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
-from ragward.bootstrap import manifest_items
 from ragward.domain.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -19,6 +18,7 @@ from ragward.domain.errors import (
 )
 from ragward.domain.labels import AccessLabel, require_principal
 from ragward.domain.policy import Membership, PolicyRow
+from ragward.opening import manifest_items
 from ragward.settings import Settings
 from tests import company
 from tests.abuse.others import (

@@ -12,9 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from ragward.api.app import create_app
-from ragward.bootstrap import development_token
 from ragward.domain.corpus import IndexPoint
 from ragward.domain.policy import Membership, PolicyRow
+from ragward.opening import development_token
 from tests import company
 from tests.abuse.others import (
     QUERY,

@@ -11,11 +11,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from ragward.api.app import create_app, openapi_document
-from ragward.bootstrap import development_token
 from ragward.domain.directory import GroupProfile, UserProfile
 from ragward.domain.policy import Membership
 from ragward.domain.policy_change import PolicyEdit
 from ragward.domain.shredding import ShredKind, ShredRequest
+from ragward.opening import development_token
 from tests import company
 from tests.abuse.others import RESTRICTED, STEWARD, document, installation, label, put
 from tests.conformance.test_provisioning import idp

@@ -19,7 +19,6 @@ from ragward.adapters import broker_wire, owner_wire
 from ragward.adapters.audit_sqlite import SQLiteAuditLog
 from ragward.adapters.broker_client import BrokerKeyring
 from ragward.adapters.broker_server import BrokerServer
-from ragward.bootstrap import _pdp, development_token, open_catalog, open_keyring, resource
 from ragward.brokering import BrokerPorts, KeyBroker
 from ragward.domain.access import Action, Credentials, Grant, Permit
 from ragward.domain.corpus import SourceDocument
@@ -36,6 +35,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import PolicyRow
 from ragward.evidence import Recorder
+from ragward.opening import development_token, open_catalog, open_keyring, open_pdp, resource
 from tests import company
 from tests.fakes.identity_jwt import FakeIdentityVerifier
 from tests.installation import asked_by, initialised, opened
@@ -65,7 +65,7 @@ class Running:
         self.broker = KeyBroker(
             BrokerPorts(
                 identity=FakeIdentityVerifier(),
-                pdp=_pdp(self.catalog, resource("policies")),
+                pdp=open_pdp(self.catalog, resource("policies")),
                 labels=self.catalog,
                 keyring=self.keyring,
                 recorder=Recorder(audit=self.log, clock=self.clock),
@@ -234,7 +234,7 @@ def test_a_worker_that_permits_everything_still_answers_nothing_more(broker):
         def __getattr__(self, name):
             return getattr(self._pdp, name)
 
-    pdp = EverythingGoes(_pdp(broker.catalog, resource("policies")))
+    pdp = EverythingGoes(open_pdp(broker.catalog, resource("policies")))
     with opened(broker.settings, pdp=pdp) as worker:
         assert HERS in asked(worker, "ben")  # without a broker the worker's word is all there is
     with opened(broker.settings, keyring=broker.client(), pdp=pdp) as worker:
@@ -409,7 +409,7 @@ def test_too_large_a_batch_and_another_action_are_refused(broker):
 
 
 def test_a_broker_is_not_made_over_a_broker(tmp_path):
-    from ragward.bootstrap import open_broker
+    from ragward.opening import open_broker
 
     settings = initialised(tmp_path)
     behind = settings.model_copy(update={"keys_uri": f"broker:{tmp_path}/service.sock"})

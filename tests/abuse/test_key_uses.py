@@ -10,13 +10,13 @@ import pytest
 
 from ragward.adapters.keyring_limited import LimitedKeyring
 from ragward.adapters.keyring_routed import RoutedKeyring
-from ragward.bootstrap import open_keyring
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.envelope import PurposeKey
 from ragward.domain.errors import IntegrityError, RagwardError, UnavailableError
 from ragward.domain.keys import USES_OF, KeyRole, KeyUse
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
+from ragward.opening import open_keyring
 from tests import company
 from tests.contract.keyrings import RESTRICTED, context, opened, reading, wrapped
 from tests.fakes.kek_provider import FakeKEKProvider, remote_keyring

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 import pytest
 
 from ragward.adapters.model_manifest import ModelFiles, ModelManifest
-from ragward.bootstrap import open_canary
 from ragward.domain.canary import PAIRS, PERSONAL, CanaryRecord, regressions
 from ragward.domain.errors import ConfigurationError, IntegrityError
+from ragward.opening import open_canary
 from tests.fakes.embedder_sentence_transformers import FakeEmbedder
 from tests.fakes.finder_presidio import FakeFinder
 from tests.installation import doubles, initialised, opened

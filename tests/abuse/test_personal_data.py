@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 
 import pytest
 
@@ -19,6 +20,7 @@ from ragward.domain.policy import Membership, PolicyRow
 from ragward.domain.pseudonyms import Payload
 from ragward.domain.scans import Scan
 from ragward.installation import Policy, initialise
+from ragward.opening import resource
 from tests import company
 from tests.fakes.finder_presidio import FakeFinder
 from tests.installation import asked_by, opened, settings_in
@@ -282,6 +284,21 @@ def test_what_a_newer_detector_finds_is_hidden_before_anything_is_scanned_again(
         seen = answered(ragward, "cai", query="contact order")
         assert "<EMPLOYEE_ID>" in seen
         assert not re.search("pump|boiler|jo@", seen)
+
+
+def test_where_handling_says_so_a_chunk_is_withheld_until_it_is_scanned_again(older, tmp_path):
+    policies = tmp_path / "policies"
+    shutil.copytree(resource("policies"), policies)
+    handling = policies / "handling.toml"
+    written = re.sub(r"(?m)^\[.*\]$", r'\g<0>\nstale_spans = "withhold"', handling.read_text())
+    handling.write_text(written)
+    older = older.model_copy(update={"policies_dir": policies})
+    with opened(older) as ragward:
+        assert answered(ragward, "cai", query="contact order")
+    with opened(older, finder=NewerFinder()) as ragward:
+        assert answered(ragward, "cai", query="contact order") == ""
+        ragward.rescanning.run(company.subject("steward"))
+        assert "<EMPLOYEE_ID>" in answered(ragward, "cai", query="contact order")
 
 
 def test_scanning_again_brings_everything_up_to_date_and_embeds_only_what_changed(older):

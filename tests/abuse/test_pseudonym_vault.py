@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from ragward.adapters.keyring_limited import LimitedKeyring
-from ragward.bootstrap import resource
 from ragward.domain.corpus import KeyReference
+from ragward.domain.envelope import KeyPurpose
 from ragward.domain.errors import (
     ConflictError,
     DeniedError,
@@ -24,15 +24,18 @@ from ragward.domain.errors import (
 from ragward.domain.explanation import AskedAbout
 from ragward.domain.handling import Mode
 from ragward.domain.keys import USES_OF, KeyRole
+from ragward.domain.labels import Classification
 from ragward.domain.outputs import OutputToInspect
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import PolicyRow
 from ragward.domain.pseudonyms import Payload, PseudonymErasure, TypedValue, VaultedPseudonym
 from ragward.installation import Policy, initialise
+from ragward.opening import resource
 from tests import company
 from tests.abuse.others import document, put
 from tests.installation import asked_by, opened, settings_in
 
+STEWARD = company.subject("steward")
 TOKEN = re.compile(r"\[\[EMAIL_ADDRESS:0\.[\w-]{43}\]\]")
 REASON = "the person asked to be forgotten"
 VALUE = "jo.unusual@acme.example"
@@ -131,6 +134,17 @@ def erase(ragward, name="eraser", **what):
 def rows(ragward):
     with database(ragward) as connection:
         return connection.execute(text("SELECT * FROM pseudonyms ORDER BY tag")).all()
+
+
+def put_back(ragward, kept):
+    """Rows as they were."""
+    with database(ragward) as connection:
+        for row in kept:
+            names = ", ".join(row._mapping)
+            marks = ", ".join(f":{name}" for name in row._mapping)
+            connection.execute(
+                text(f"INSERT INTO pseudonyms ({names}) VALUES ({marks})"), dict(row._mapping)
+            )
 
 
 # One token for one value. -------------------------------------------------------------------------------------------
@@ -283,6 +297,55 @@ def test_a_stolen_data_directory_shows_no_values(ragward):
         assert not any(needle in held for needle in needles), path
 
 
+def test_after_rotation_and_destruction_a_copy_of_an_erased_row_does_not_open(ragward):
+    one, other = tokens(ragward)
+    kept = rows(ragward)
+    erase(ragward, token=one)
+    done = ragward.rotation.rotate(STEWARD, Classification.RESTRICTED, KeyPurpose.PSEUDONYM)
+    assert (done.rewrapped, done.remaining, done.damaged) == (1, 0, 0)
+    assert {row.kek_version for row in rows(ragward)} == {done.version}
+    assert reveal(ragward, other).text == OTHER
+    put_back(ragward, kept[:1] if kept[0].token == one else kept[1:])
+    assert reveal(ragward, one).text == VALUE  # the version before is there still
+    with pytest.raises(ConflictError):  # what was put back is in the way
+        ragward.rotation.destroy(STEWARD, done.kek_id, done.version - 1, REASON)
+    with database(ragward) as connection:
+        connection.execute(text("DELETE FROM pseudonyms WHERE token = :one"), {"one": one})
+    ragward.clock.seconds += ragward.rotation.wait(STEWARD)
+    ragward.rotation.destroy(STEWARD, done.kek_id, done.version - 1, REASON)
+    put_back(ragward, [row for row in kept if row.token == one])
+    assert reveal(ragward, f"{one} {other}").text == f"{one} {OTHER}"
+
+
+def test_nothing_is_stored_under_a_key_that_was_rotated_meanwhile(ragward, monkeypatch):
+    real = ragward.keyring.active_kek
+
+    def rotated_just_after(*given):
+        found = real(*given)
+        monkeypatch.undo()
+        ragward.rotation.rotate(STEWARD, Classification.RESTRICTED, KeyPurpose.PSEUDONYM)
+        return found
+
+    tokens(ragward)  # there is a KEK
+    with database(ragward) as connection:
+        connection.execute(text("DELETE FROM pseudonyms"))
+    monkeypatch.setattr(ragward.keyring, "active_kek", rotated_just_after)
+    assert not TOKEN.findall(answered(ragward, "ben"))  # removed instead
+    assert len(set(tokens(ragward))) == 2
+
+
+@pytest.mark.parametrize(
+    ("level", "purpose"),
+    [
+        (Classification.INTERNAL, KeyPurpose.PSEUDONYM),
+        (Classification.RESTRICTED, KeyPurpose.VECTOR),
+    ],
+)
+def test_what_has_no_key_of_its_own_is_not_rotated(ragward, level, purpose):
+    with pytest.raises(InvalidRequestError):
+        ragward.rotation.begin(STEWARD, level, purpose)
+
+
 def test_a_row_opens_in_its_own_place_only(ragward, events):
     one, other = tokens(ragward)
 
@@ -295,12 +358,7 @@ def test_a_row_opens_in_its_own_place_only(ragward, events):
         seen = reveal(ragward, f"{one} {other}")
         with database(ragward) as connection:
             connection.execute(text("DELETE FROM pseudonyms"))
-            for row in kept:
-                names = ", ".join(row._mapping)
-                marks = ", ".join(f":{name}" for name in row._mapping)
-                connection.execute(
-                    text(f"INSERT INTO pseudonyms ({names}) VALUES ({marks})"), dict(row._mapping)
-                )
+        put_back(ragward, kept)
         return seen.text
 
     copied = "UPDATE pseudonyms SET {} = (SELECT {} FROM pseudonyms WHERE token = :other) WHERE token = :one"

@@ -10,7 +10,6 @@ import pytest
 import yaml
 from sqlalchemy import create_engine, text
 
-from ragward.bootstrap import resource
 from ragward.domain.corpus import DocumentState, View
 from ragward.domain.errors import (
     ConflictError,
@@ -22,6 +21,7 @@ from ragward.domain.errors import (
 from ragward.domain.findings import Screening, Verdict, judged_again
 from ragward.domain.policy import PolicyRow
 from ragward.installation import Policy, initialise
+from ragward.opening import resource
 from ragward.rescreening import Rescreening
 from tests import company
 from tests.abuse.others import STEWARD, ask, document, put, sources

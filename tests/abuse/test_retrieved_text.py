@@ -10,10 +10,10 @@ from starlette.testclient import TestClient
 from ragward.adapters.screener_rules import RuleScreener
 from ragward.adapters.trust_toml import load_trust
 from ragward.api.app import create_app
-from ragward.bootstrap import resource
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.findings import Screening, Verdict, verdict_now
 from ragward.domain.marking import CuratedSource, SourceTrust, Trust, delimiter_of, marked
+from ragward.opening import resource
 from tests import company
 from tests.abuse.others import STEWARD, ask, document, installation, put, sources, with_ports
 
@@ -72,7 +72,7 @@ def test_a_passage_comes_between_marks_that_differ_in_every_answer(ragward):
 def test_over_the_wire_and_for_openais_clients_texts_are_marked(tmp_path):
     with installation(tmp_path, identity=None, clock=None) as ragward:
         put(ragward, document("a"))
-        from ragward.bootstrap import development_token
+        from ragward.opening import development_token
 
         token = development_token(ragward.settings, "ben", tenant="acme")
         with TestClient(create_app(ragward)) as client:

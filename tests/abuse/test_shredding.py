@@ -23,6 +23,7 @@ from ragward.domain.pseudonyms import TypedValue
 from ragward.domain.shredding import Copies, Obstacle, ShredKind, ShredLevel, ShredRequest
 from tests import company
 from tests.abuse.test_rotation import stranger_of
+from tests.copies import found_in
 from tests.installation import asked_by, initialised, opened, settings_in
 
 STEWARD = company.subject("steward")
@@ -116,8 +117,7 @@ def code_of(call):
 
 
 def legible(directory, needles):
-    found = [p.read_bytes() for p in directory.rglob("*") if p.is_file()]
-    return [n for n in needles if any(n in content for content in found)]
+    return found_in(needles, directory)
 
 
 # Who may. -------------------------------------------------------------------------------------------------------------

@@ -21,19 +21,29 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.settings import Settings
 from tests import company
-from tests.copies import contents
+from tests.copies import contents, found_in
 from tests.installation import PASSPHRASE, asked_by, initialised, opened
 
 SENTENCES = [
     f"Sentence {n} of the restricted plan names the {word} of quarter {n}."
-    for n, word in enumerate(company.WORDS * 2)
-][:50]
-TEXT = " ".join(SENTENCES)
+    for n, word in enumerate(company.WORDS * 4)
+][:100]
+TEXT = " ".join(SENTENCES[:50])
+OPEN = "An open sentence that whoever looks for it finds in every copy."
 QUERY = "restricted plan quarter"
 
 
 @pytest.fixture
-def home(tmp_path):
+def temporary(tmp_path, monkeypatch):
+    """Where this process puts temporary files."""
+    made = tmp_path / "tmp"
+    made.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(made))
+    return made
+
+
+@pytest.fixture
+def home(tmp_path, temporary):
     settings = initialised(tmp_path / "home")
     label = AccessLabel(
         tenant="acme",
@@ -78,8 +88,7 @@ def with_files(settings, **changes):
 
 def legible(*directories):
     """Known sentences found in any file below."""
-    contents = [p.read_bytes() for d in directories for p in d.rglob("*") if p.is_file()]
-    return [s for s in SENTENCES if any(s.encode() in content for content in contents)]
+    return found_in([sentence.encode() for sentence in SENTENCES], *directories)
 
 
 def test_the_data_directory_alone_opens_nothing(home, tmp_path):
@@ -105,11 +114,10 @@ def dumped(settings):
     return lines
 
 
-def test_no_copy_has_the_vectors_of_a_hundred_chunks_above_internal(home, tmp_path, monkeypatch):
+def test_no_copy_has_a_hundred_sentences_or_the_vectors_of_a_hundred_chunks_above_internal(
+    home, tmp_path, temporary
+):
     """Not the data directory, a dump of the database, a backup or temporary files: neither whole nor in part, whatever width."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     backup = tmp_path / "backup"
     with opened(home) as ragward:
         for number in range(60):
@@ -121,6 +129,7 @@ def test_no_copy_has_the_vectors_of_a_hundred_chunks_above_internal(home, tmp_pa
                 granted=frozenset({"user:acme/ann"}),
             )
             text = " ".join(f"{word}{number}" for word in company.WORDS) + f" a{number}@example.com"
+            text += f". {SENTENCES[50 + number % 50]}"
             ragward.ingestion.ingest(
                 company.subject("steward"),
                 SourceDocument(
@@ -129,6 +138,11 @@ def test_no_copy_has_the_vectors_of_a_hundred_chunks_above_internal(home, tmp_pa
             )
         assert answer(ragward)
         assert ragward.sealed.count() > 100
+        public = AccessLabel(tenant="acme", corpus="hr", classification=Classification.PUBLIC)
+        ragward.ingestion.ingest(
+            company.subject("steward"),
+            SourceDocument(source="open", filename="o.txt", data=OPEN.encode(), label=public),
+        )
         ragward.index.plain._shard.flush()
         installation.backup(ragward, backup)
         records = ragward.catalog.documents("acme", limit=1000)
@@ -148,6 +162,8 @@ def test_no_copy_has_the_vectors_of_a_hundred_chunks_above_internal(home, tmp_pa
         needles.append(str(list(floats[20:23])).strip("[]").encode())
         return any(needle in copy for needle in needles for copy in copies)
 
+    assert [s for s in SENTENCES if any(s.lower().encode() in c.lower() for c in copies)] == []
+    assert any(OPEN.lower().encode() in copy.lower() for copy in copies)
     assert sum(map(found, vectors[1])) == 0
     assert sum(map(found, vectors[0])) == len(vectors[0]) > 0  # the search can find
 

@@ -38,6 +38,9 @@ MODELS = ("tests/conformance/test_pdp_equals_casbin.py", "-k", "model or effect"
 
 CASES = ("tests/conformance/test_no_oracle_cases.py",)
 
+WORDS = ("tests/conformance/test_words.py", "-k", "not qdrant and (bm25 or paused or unkeyed)")
+WORDS_IN = ("tests/contract/test_index_words.py", "-k", "moves_neither or as_rare")
+
 PDP = "adapters/pdp_casbin/pdp.py"
 VERDICTS = "adapters/pdp_casbin/verdicts.py"
 MODEL = "adapters/pdp_casbin/model.py"
@@ -70,7 +73,6 @@ MUTANTS = [
         "return type(scope) is int and 0 < scope < 2**32 and scope in self.scopes",
         "return True",
         EDGE,
-        sample=True,
     ),
     Mutant(
         "filter-takes-lists",
@@ -650,6 +652,56 @@ MUTANTS = [
         'return "|".join(chain)',
         'return ""',
         (*CASES, "-k", "page_token"),
+    ),
+    # words: counted among what may be read, in the view that may be seen, hashed with the tenant's key
+    Mutant(
+        "words-counted-in-everything",
+        "adapters/index_words.py",
+        "[w for w in words if w not in inverse], corpus)",
+        "[w for w in words if w not in inverse], None)",
+        WORDS_IN,
+    ),
+    Mutant(
+        "sealed-words-counted-in-everything",
+        "adapters/sealed_segment.py",
+        "admitted[self._admitted(asked)] = True",
+        "admitted[:] = True",
+        WORDS_IN,
+    ),
+    Mutant(
+        "sealed-words-not-counted",
+        "adapters/index_merged.py",
+        ") + self.sealed.count_words(words, scopes=scopes, excluding=excluding)",
+        ")",
+        WORDS,
+    ),
+    Mutant(
+        "words-counted-where-they-were",
+        "searching.py",
+        "wrong = {*owed, *pending}",
+        "wrong = set(pending)",
+        WORDS,
+    ),
+    Mutant(
+        "words-of-the-full-view-for-everybody",
+        "protection.py",
+        "word_weights(text, words_key)",
+        "word_weights(item.chunk.text, words_key)",
+        ("tests/conformance/test_ranking_oracle.py", "-k", "does_not_rank and lexical"),
+    ),
+    Mutant(
+        "words-hashed-without-a-key",
+        "domain/words.py",
+        "int.from_bytes(hmac.digest(key, token.encode()",
+        "int.from_bytes(hmac.digest(b'', token.encode()",
+        WORDS,
+    ),
+    Mutant(
+        "one-words-key-for-all-tenants",
+        "domain/words.py",
+        '+ tenant.encode(), "sha256")',
+        "+ b'', \"sha256\")",
+        WORDS,
     ),
 ]
 

@@ -42,6 +42,7 @@ def retrieve(chance, facts):
         "max_passages_per_document": chance.choice((1, 3, 12)),
         "corpora": chance.choice(([], [], list(facts.corpora), ["eng", "hr"])),
         "filters": a_filter(chance),
+        "search": chance.choice(("vector", "lexical", "hybrid")),
     }
     return lambda world, asker: [world.ask(asker, "POST", "/v1/retrieve", body)]
 

@@ -18,13 +18,13 @@ from starlette.testclient import TestClient
 
 from ragward import retrieval
 from ragward.api.app import create_app
-from ragward.bootstrap import open_keyring
 from ragward.domain.access import Application, Subject
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.domain.policy_change import PolicyEdit
 from ragward.installation import Policy, add_tenant, initialise
+from ragward.opening import open_keyring
 from tests import company
 from tests.fakes.embedder_sentence_transformers import FakeEmbedder
 from tests.installation import opened, settings_in

@@ -115,10 +115,12 @@ def test_readers_are_those_whom_casbin_lets_read(shape):
     world = world_of(shape)
     names = {row[0] for row in shape.rows()} | {pair[0] for pair in shape.memberships()}
     asking = sorted(name for name in names if name.startswith(("user:", "app:", "agent:")))
-    for label in list(world.labels.values())[:4]:
+    for label in list(world.labels.values())[: None if PROVE else 3]:
         readers = list(world.pdp.readers(label.tenant, label, world.context))
         mine = [
-            name for name in asking[:300] if name.partition(":")[2].startswith(f"{label.tenant}/")
+            name
+            for name in asking[: 300 if PROVE else 80]
+            if name.partition(":")[2].startswith(f"{label.tenant}/")
         ]
         expected = [
             name

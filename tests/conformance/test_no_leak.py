@@ -15,6 +15,7 @@ from ragward.domain.corpus import View
 from ragward.domain.handling import Mode
 from ragward.domain.labels import Classification
 from ragward.domain.passages import RetrievalRequest
+from ragward.searching import Question
 from tests import company
 from tests.conformance.oracle import Oracle
 from tests.conftest import PROVE
@@ -122,7 +123,7 @@ def check(world, asker, query, k):
             ),
             world.ragward.clock.context(),
         ),
-        world.embedder.embed([query])[0],
+        Question(vector=world.embedder.embed([query])[0]),
         _tally(world),
     )
     expected, everything = world.truth(asker, query, k)

@@ -9,7 +9,6 @@ import pytest
 
 from ragward import retrieval
 from ragward.adapters.audit_sqlite import SQLiteAuditLog
-from ragward.bootstrap import open_keyring, resource
 from ragward.domain.corpus import DocumentState
 from ragward.domain.errors import DeniedError, InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import PageRequest, Question, ResourceName, SubjectName
@@ -17,6 +16,7 @@ from ragward.domain.labels import Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import PolicyRow
 from ragward.installation import Policy, initialise
+from ragward.opening import open_keyring, resource
 from ragward.stewardship import verified
 from tests import company
 from tests.conformance.no_oracle_worlds import OPEN, ROWS, STEWARD, label, paused, put

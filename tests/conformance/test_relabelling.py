@@ -55,7 +55,7 @@ class CountingEmbedder:
 
 @pytest.fixture
 def ragward(tmp_path):
-    from ragward.bootstrap import open_keyring
+    from ragward.opening import open_keyring
     from tests.fakes.embedder_sentence_transformers import FakeEmbedder
 
     settings = initialised(tmp_path)

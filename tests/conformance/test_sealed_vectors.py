@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from ragward.bootstrap import resource
 from ragward.domain.errors import ConfigurationError, UnavailableError
 from ragward.domain.labels import Classification
+from ragward.opening import resource
 from ragward.settings import Settings
 from tests import company
 from tests.conformance.test_no_leak import ASKERS, World, _Paused, check
@@ -79,7 +79,7 @@ def legible(directory, vectors):
 def vectors_of(ragward, record):
     stored = ragward.catalog.vectors_of("acme", [record.document_id], [record.label_id])
     opened_vectors = ragward.index_sync.opener.opened(stored)
-    return [struct.unpack("<64f", packed[1:]) for packed in opened_vectors]
+    return [struct.unpack("<64f", packed[-256:]) for packed in opened_vectors]
 
 
 def relabel(ragward, record, **changes):

@@ -20,12 +20,13 @@ from starlette.testclient import TestClient
 
 from ragward.adapters.limiter_memory import MemoryLimiter
 from ragward.api.app import create_app, openapi_document
-from ragward.bootstrap import Ragward, development_token
+from ragward.bootstrap import Ragward
 from ragward.domain.access import Subject
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.installation import Policy, add_tenant, command_line_application, initialise
+from ragward.opening import development_token
 from tests import company
 from tests.e2e import scim
 from tests.e2e.conftest import ROOT_ROWS, served_settings
@@ -123,7 +124,7 @@ class Lines:
 
         class Handler(logging.Handler):
             def emit(self, record):
-                if record.threadName in ("ragward-jobs", "ragward-maintenance"):
+                if (record.threadName or "").startswith("ragward-"):
                     return  # they work for others, beside the request that is looked at
                 lines.all.append(f"{record.name} {record.getMessage()} {record.exc_info or ''}")
 

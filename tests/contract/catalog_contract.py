@@ -274,9 +274,14 @@ class OutboxContract:
         }
         assert len(catalog.pending_points("acme", limit=2)) == 2
         assert catalog.pending_points("other", limit=10) == {}
+        assert set(catalog.owed_points("acme", limit=10)) == {item.point_id for item in work}
+        assert set(catalog.owed_points("acme", limit=2)) == {item.point_id for item in work[:2]}
+        assert not catalog.owed_points("other", limit=10)
         catalog.finish_work(work)
+        assert not catalog.owed_points("acme", limit=10)
         assert list(catalog.next_work(limit=10)) == []
         assert catalog.pending_points("acme", limit=10) == {}
+        assert catalog.owed_points("acme", limit=10)  # to be taken out
 
     def test_work_begun_before_a_relabelling_does_not_finish_the_later_entry(self, catalog):
         staged = version()

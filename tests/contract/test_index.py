@@ -28,6 +28,7 @@ from ragward.domain.errors import ConfigurationError, UnavailableError
 from ragward.vectors import VectorOpener
 from tests import company
 from tests.conftest import PROVE
+from tests.copies import found_in
 from tests.fakes.vector_store import LEVELS, FakeKeyring, FakeVectorStore
 
 DIMENSION, DIGEST = 8, "d" * 64
@@ -59,6 +60,8 @@ class Sealed:
             idle_seconds=10**9,
         )
         self.search, self.score_points = self.index.search, self.index.score_points
+        self.count_words, self.search_words = self.index.count_words, self.index.search_words
+        self.words_of = self.index.words_of
         self.close = self.index.close
 
     def upsert(self, points):
@@ -66,7 +69,7 @@ class Sealed:
             if each.point_id in self.store:
                 self.store.remove(each.point_id)  # in a catalog, another vector is another point
                 self.count()
-            self.store.put(each.point_id, each.scope_id, each.vector)
+            self.store.put(each.point_id, each.scope_id, each.vector, words=each.words)
 
     def delete(self, point_ids):
         for each in point_ids:
@@ -208,16 +211,21 @@ def test_named_points_are_scored_whatever_their_scope(index):
     assert index.score_points(QUERY, []) == []
 
 
-def tampered(index, number, payload):
+def tampered(index, number, payload, words=None):
     """Writes past our adapter, as somebody with access to the engine could."""
     name, vector = str(uuid.UUID(int=number)), [1.0] + [0.0] * (DIMENSION - 1)
     if isinstance(index, EdgeChunkIndex):
-        from qdrant_edge import Point, UpdateOperation
+        from qdrant_edge import Point, SparseVector, UpdateOperation
 
+        if words:
+            vector = {"": vector, "words": SparseVector([*words], [*words.values()])}
         index._shard.update(UpdateOperation.upsert_points([Point(name, vector, payload)]))
     else:
-        from qdrant_client.models import PointStruct
+        from qdrant_client.models import PointStruct, SparseVector
 
+        if words:
+            sparse = SparseVector(indices=[*words], values=[*words.values()])
+            vector = {"": vector, "words": sparse}
         index._client.upsert(
             index._collection, [PointStruct(id=name, vector=vector, payload=payload)], wait=True
         )
@@ -304,7 +312,7 @@ def test_a_filter_admits_its_scopes_and_nothing_else(scopes, scope):
 
 def on_disk(path, vector):
     needle = struct.pack(f"<{DIMENSION}f", *vector)
-    return any(needle in p.read_bytes() for p in path.rglob("*") if p.is_file())
+    return bool(found_in([needle], path))
 
 
 def test_what_is_expelled_leaves_the_files_and_is_remembered_over_a_kill(tmp_path):
@@ -402,7 +410,7 @@ def test_a_newer_or_damaged_description_is_refused(tmp_path):
     shard(tmp_path).close()
     meta = tmp_path / "ragward-index.json"
     right = meta.read_text()
-    meta.write_text(json.dumps(json.loads(right) | {"format": 2}))
+    meta.write_text(json.dumps(json.loads(right) | {"format": 3}))
     with pytest.raises(ConfigurationError) as caught:
         shard(tmp_path)
     assert caught.value.code == "config.newer_version"
@@ -428,8 +436,8 @@ def test_after_a_vacuum_deleted_vectors_are_in_no_file(tmp_path):
     needles = [struct.pack("<8f", *p.vector) for p in points]
 
     def found():
-        files = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
-        return [any(needle in data for data in files) for needle in needles]
+        there = set(found_in(needles, tmp_path))
+        return [needle in there for needle in needles]
 
     with contextlib.closing(shard(tmp_path)) as index:
         index.upsert(points)

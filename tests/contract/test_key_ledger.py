@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.adapters.catalog_sql.key_ledger import SQLKeyLedger
+from ragward.domain.corpus import KeyReference
 from ragward.domain.errors import ConflictError, NotFoundError
+from ragward.domain.pseudonyms import VaultedPseudonym, vault_token
 from ragward.domain.rotation import Rewrapped
 from ragward.domain.shredding import ShredKind, ShredReceipt
 from tests.contract.catalog_contract import NOW
@@ -67,6 +71,37 @@ def test_a_dek_is_moved_once_and_only_from_what_was_read(stores, staged):
     with pytest.raises(ConflictError) as caught:
         ledger.store_rewrapped(tenant, staged.kek_id, [moved(staged, held, to=first)])
     assert caught.value.code == "key.state"
+
+
+def test_keys_of_the_vault_are_moved_as_those_of_documents(stores):
+    catalog, ledger = stores
+    key = KeyReference(dek_id="d", kek_id="of-the-vault", kek_version=1, wrapped_dek=b"w" * 60)
+    row = VaultedPseudonym(
+        tenant="acme",
+        purpose="",
+        entity_type="PERSON",
+        tag=b"t" * 32,
+        token=vault_token("PERSON", "r" * 43),
+        key=key,
+        blob=b"b",
+        created_at=NOW,
+    )
+    catalog.add_pseudonyms("acme", [row])
+    assert ledger.held_under("globex", key.kek_id, 2, after=("", 0), limit=10) == []
+    (held,) = ledger.held_under("acme", key.kek_id, 2, after=("", 0), limit=10)
+    assert held.dek.context == row.wrapping_context()
+    assert ledger.held_under("acme", key.kek_id, 2, after=(row.token, 1), limit=10) == []
+    assert ledger.retire("acme", key.kek_id, 2) == 1
+    move = moved(held, held)
+    assert ledger.store_rewrapped("globex", key.kek_id, [move]) == 0
+    assert ledger.store_rewrapped("acme", key.kek_id, [move]) == 1
+    assert ledger.store_rewrapped("acme", key.kek_id, [move]) == 0
+    assert catalog.find_pseudonym("acme", row.token).key.kek_version == 2
+    assert ledger.ledger("acme").held == {(key.kek_id, 2): 1}
+    assert ledger.retire("acme", key.kek_id, 2) == 0
+    late = dataclasses.replace(row, tag=b"u" * 32, token=vault_token("PERSON", "s" * 43))
+    with pytest.raises(ConflictError):
+        catalog.add_pseudonyms("acme", [late])
 
 
 def test_what_was_shredded_is_a_tombstone(stores, staged):

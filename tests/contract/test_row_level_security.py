@@ -412,6 +412,7 @@ def reads(half):
             "labels": lambda: catalog.labels(tenant),
             "list_groups": lambda: catalog.list_groups(tenant, [], offset=0, limit=100),
             "list_users": lambda: catalog.list_users(tenant, [], offset=0, limit=100),
+            "owed_points": lambda: catalog.owed_points(tenant, limit=100),
             "pending_points": lambda: catalog.pending_points(tenant, limit=100),
             "points_with_attributes": lambda: catalog.points_with_attributes(
                 tenant,

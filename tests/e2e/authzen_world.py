@@ -10,11 +10,12 @@ from starlette.testclient import TestClient
 from ragward import installation
 from ragward.adapters.finder_presidio import ENTITY_TYPES
 from ragward.api.app import create_app
-from ragward.bootstrap import Ragward, development_token
+from ragward.bootstrap import Ragward
 from ragward.domain.access import Action, Application
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicyRow
+from ragward.opening import development_token
 from tests import company
 from tests.e2e.conftest import open_served
 

@@ -11,11 +11,12 @@ import pytest
 import uvicorn
 
 from ragward.api.app import create_app
-from ragward.bootstrap import Ragward, development_token
+from ragward.bootstrap import Ragward
 from ragward.domain.access import Application
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicyRow
 from ragward.installation import Policy, initialise
+from ragward.opening import development_token
 from ragward.settings import Settings
 from tests import company
 from tests.conformance.oracle import Oracle

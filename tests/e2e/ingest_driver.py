@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ragward.bootstrap import Ragward, manifest_items
+from ragward.bootstrap import Ragward
+from ragward.opening import manifest_items
 from tests import company
 from tests.installation import doubles, settings_in
 

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from ragward.api.app import create_app, openapi_document
 from ragward.api.problems import status_of
-from ragward.bootstrap import development_token
 from ragward.domain.errors import CODES
+from ragward.opening import development_token
 from tests.e2e.conftest import open_served
 
 GRANT = ["group:acme/staff"]
@@ -677,6 +677,24 @@ def test_minimizing_is_one_of_three_words_and_what_was_cut_is_told(api, served):
     assert given == len(whole["passages"]) + whole["not_answering_removed"]
     for wrong in (True, "much", "OFF"):
         refused = api.post("/v1/retrieve", json=body | {"minimize": wrong}, headers=served.headers("ann"))  # fmt: skip
+        assert refused.status_code == 422
+
+
+def test_it_is_searched_by_vectors_words_or_both(api, served):
+    def sources(query, **search):
+        body = {"query": query, "minimize": "off", **search}
+        answer = api.post("/v1/retrieve", json=body, headers=served.headers("ann")).json()
+        return [passage["source"] for passage in answer["passages"]]
+
+    assert sources("budget") == sources("budget", search="vector")
+    assert sources("budget", search="lexical")
+    assert sources("budget", search="hybrid")
+    assert (
+        sources("qqqzzz", search="lexical") == []
+    )  # no text has the word; vectors always find some
+    assert sources("qqqzzz", search="hybrid") == sources("qqqzzz")
+    for wrong in ("", "words", "LEXICAL", None, True, ["vector"]):
+        refused = api.post("/v1/retrieve", json={"query": "x", "search": wrong}, headers=served.headers("ann"))  # fmt: skip
         assert refused.status_code == 422
 
 

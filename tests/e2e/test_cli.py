@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ragward import bootstrap
+from ragward import bootstrap, opening
 from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.cli import main as cli
 from ragward.domain.directory import GroupProfile, UserProfile
@@ -571,6 +571,10 @@ def test_personal_data_is_scanned_again_and_pseudonyms_are_turned_back(home, rag
     cut = {p["classification"]: p["cut"]["sentences"] for p in shown["passages"]}
     assert all(level == "RESTRICTED" or count == 0 for level, count in cut.items())
     assert ragward("query", "budget", "--as", "ann", "--minimize", "much")[0] == 2
+    words = ("query", "qqqzzz", "--as", "ann", "--json", "--search")
+    assert parsed(ragward(*words, "lexical"))["passages"] == []
+    assert parsed(ragward(*words, "hybrid"))["passages"]
+    assert ragward(*words, "words")[0] == 2
 
 
 def test_pseudonyms_are_erased_by_who_may(ragward):
@@ -586,6 +590,17 @@ def test_stored_text_is_judged_again(ragward):
     assert done["looked_at"] >= 1
     assert (done["changed"], done["quarantined"]) == (0, 0)
     assert ragward("rescreen", "--as", "ann")[1] == "access.denied"
+
+
+def test_a_model_is_put_on_record_and_compared(ragward, monkeypatch):
+    plain = opening.open_canary
+    monkeypatch.setattr(
+        opening, "open_canary", lambda settings, stack: plain(settings, stack, doubles())
+    )
+    assert ragward("model", "canary", "check") == (2, "config.invalid")
+    assert parsed(ragward("model", "canary", "record", "--json"))["accepted"]
+    code, out = ragward("model", "canary", "check")
+    assert (code, out.split()[0]) == (0, "accepted")
 
 
 def test_an_answer_is_inspected_under_its_receipt(home, ragward):

@@ -25,7 +25,7 @@ from ragward.domain.errors import (
 )
 from ragward.domain.labels import Classification
 from ragward.domain.outputs import Outcome, OutputToInspect
-from ragward.domain.passages import RetrievalRequest
+from ragward.domain.passages import RetrievalRequest, SearchMode
 
 REQUEST = RetrievalRequest(
     query="budget salary contract",
@@ -50,6 +50,16 @@ def test_an_answer_is_the_one_given_in_process(served):
     assert there.passages == here.passages
     assert there.classification is here.classification
     assert there.receipt.audit_hash != here.receipt.audit_hash
+
+
+def test_words_are_searched_as_in_process(served):
+    token = served.token("ann")
+    for mode in (SearchMode.LEXICAL, SearchMode.HYBRID):
+        request = dataclasses.replace(REQUEST, search=mode)
+        here = served.ragward.retrieve(Credentials(untrusted_authorization=token), request)
+        with RagwardClient(served.url, token) as client:
+            assert client.retrieve(request).passages == here.passages
+        assert here.passages
 
 
 def test_an_application_asks_for_a_person(served):

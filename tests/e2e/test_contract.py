@@ -79,7 +79,7 @@ def test_schemathesis_finds_nothing(served, tmp_path):
             "--checks",
             "all",
             "--max-examples",
-            "200" if PROVE else "6",
+            "200" if PROVE else "3",
             "--seed",
             "7",
             "--continue-on-failure",

@@ -16,7 +16,7 @@ import pytest
 
 from ragward import installation
 from ragward.adapters.index_edge import EdgeChunkIndex
-from ragward.bootstrap import Doubles, Ragward, development_token, manifest_items
+from ragward.bootstrap import Ragward
 from ragward.cli.demo import Company
 from ragward.domain.access import Context, Credentials
 from ragward.domain.admission import matches_view
@@ -24,7 +24,9 @@ from ragward.domain.corpus import DocumentState, IndexScope, View
 from ragward.domain.findings import Verdict
 from ragward.domain.handling import Mode
 from ragward.domain.passages import RetrievalRequest
+from ragward.opening import Doubles, development_token, manifest_items
 from ragward.retrieval import _Tally
+from ragward.searching import Question
 from ragward.settings import Settings
 from tests.conftest import PROVE
 from tests.fakes.chunker_semchunk import FakeChunker
@@ -205,7 +207,7 @@ def check(installed, world, tenant, name, readable, questions, seed):
             continue
         vector = FakeEmbedder().embed([query])[0]
         chunks = ragward.retrieval._authorized(
-            subject, request, permit, vector, _Tally(ragward.clock)
+            subject, request, permit, Question(vector=vector), _Tally(ragward.clock)
         )
         expected = np.sort(matrix[mine] @ np.array(vector))[::-1][:limit]
         assert [c.score for c in chunks[:limit]] == pytest.approx(list(expected), abs=2e-5)

@@ -19,10 +19,11 @@ from ragward.domain.handling import Mode
 from ragward.domain.passages import RetrievalRequest
 from tests import company
 from tests.conftest import PROVE
+from tests.copies import found_in
 from tests.installation import asked_by, doubles, initialised, settings_in
 
-KILLS = 20 if PROVE else 3
-DOCUMENTS = 40
+KILLS = 20 if PROVE else 2
+DOCUMENTS = 40 if PROVE else 24
 SENTENCES = [
     f"Restricted sentence {n}: the {company.WORDS[n % len(company.WORDS)]} plan of site {n} is void."
     for n in range(50)
@@ -129,9 +130,7 @@ def answers(ragward):
 
 
 def legible(home):
-    files = [p for d in ("data", "tmp", "keys") for p in (home / d).rglob("*") if p.is_file()]
-    contents = [p.read_bytes() for p in files]
-    return [s for s in SENTENCES if any(s.encode() in content for content in contents)]
+    return found_in([s.encode() for s in SENTENCES], *(home / d for d in ("data", "tmp", "keys")))
 
 
 @pytest.fixture(scope="module")

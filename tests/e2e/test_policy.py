@@ -10,7 +10,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from ragward import bootstrap
+from ragward import bootstrap, opening
 from ragward.cli import main as cli
 from ragward.domain.errors import RagwardError
 from ragward.domain.policy_csv import write_csv
@@ -216,7 +216,7 @@ def test_a_setting_turns_the_second_person_off(tmp_path):
 
     ragward, _ = open_served(tmp_path, four_eyes=False)
     with ragward, TestClient(create_app(ragward)) as client:
-        token = bootstrap.development_token(ragward.settings, "steward", tenant="acme")
+        token = opening.development_token(ragward.settings, "steward", tenant="acme")
         headers = {"Authorization": f"Bearer {token}"}
         answer = client.patch("/v1/policy", json={"add_memberships": [EVE]} | WHY, headers=headers)
         assert (answer.status_code, answer.json()["state"]) == (200, "applied")

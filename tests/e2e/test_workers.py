@@ -11,6 +11,7 @@ import threading
 import time
 
 import httpx
+import msgspec
 import pytest
 
 from ragward.adapters import owner_wire
@@ -161,16 +162,23 @@ def test_only_our_own_user_reaches_the_socket(owner):
     assert mode & 0o077 == 0
 
 
+def framed(message):
+    data = msgspec.msgpack.encode(message)
+    return len(data).to_bytes(4, "big") + data
+
+
 @pytest.mark.parametrize(
     "sent",
     [
         b"",
         b"\xff\xff\xff\xff",
-        b"\0\0\0\2[]",
-        b"\0\0\0\4{{{{",
-        b"\0\0\0\x0d" + b'{"client":""}' + b"\0\0\0\2{}",
-        b"\0\0\0\x0d" + b'{"client":""}' + b"\0\0\0\x22" + b'{"call":"index.close","with":{}}  ',
-        b"\0\0\0\x0d" + b'{"client":""}' + b"\0\0\0\x22" + b'{"call":"index.count","with":[1]} ',
+        framed([]),
+        b"\0\0\0\4\x84\x84\x84\x84",
+        b"\0\0\0\x0d" + b'{"client":""}',
+        framed({"client": ""}) + framed({}),
+        framed({"client": ""}) + framed({"call": "index.close", "with": {}}),
+        framed({"client": ""}) + framed({"call": "index.count", "with": [1]}),
+        framed({"client": ""}) + framed({"call": "index.count", "with": {1: 2}}),
     ],
 )
 def test_what_is_not_the_protocol_does_no_harm(owner, sent):

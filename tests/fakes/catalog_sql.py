@@ -540,6 +540,11 @@ class FakeCatalog:
             ]
             return dict(waiting[:limit])
 
+    def owed_points(self, tenant, *, limit):
+        with self._lock:
+            owed = dict.fromkeys(i.point_id for i in self._work() if i.tenant == tenant)
+            return frozenset(list(owed)[:limit])
+
     def next_work(self, *, limit):
         with self._lock:
             ready = [item for item in self._work() if not self._is_locked(item)]

@@ -67,7 +67,7 @@ class FakeVectorStore:
         self.reads = Counter()
         self.on_read = lambda: None
 
-    def put(self, point_id, scope_id, vector, document=None):
+    def put(self, point_id, scope_id, vector, document=None, words=None):
         """A point as the catalog has it from now on."""
         level = self.label(scope_id).classification
         stored = StoredVector(
@@ -86,7 +86,7 @@ class FakeVectorStore:
             vector_blob=b"",
         )
         blob = self._cipher.encrypt(
-            pack_vector(vector),
+            pack_vector(vector, words or {}),
             dek=bytes(32),
             dek_id=stored.key.dek_id,
             context=stored.vector_context(),

@@ -59,9 +59,7 @@ class BrokerKeyring:
 
     def wrap(self, dek: bytes, context: WrappingContext) -> bytes:
         """Wrapped there."""
-        return pack.data_of(
-            self._call("wrap", dek=pack.text(dek), context=pack.pack_context(context))
-        )
+        return pack.data_of(self._call("wrap", dek=dek, context=context))
 
     def unwrap_all(
         self, wraps: Sequence[WrappedDEK], reading: Reading | None
@@ -70,18 +68,13 @@ class BrokerKeyring:
         credentials = None if reading is None else reading.subject.credentials
         if reading is None or credentials is None:
             return [UnavailableError(code="unavailable.keys") for _ in wraps]
-        action, shown = reading.action.value, pack.pack_credentials(credentials)
+        action = reading.action.value
 
         def fetch(items: Sequence[WrappedDEK]) -> Fetched:
-            found = self._call(
-                "unwrap",
-                credentials=shown,
-                action=action,
-                wraps=[pack.pack_wrap(item) for item in items],
-            )
+            found = self._call("unwrap", credentials=credentials, action=action, wraps=items)
             return [
-                (pack.result_of(result), Classification[level] if level else None)
-                for level, *result in found
+                (pack.result_of(result), None if level is None else Classification(level))
+                for level, result in pack.granted_of(found)
             ]
 
         return self._cache.unwrap_all(wraps, reading, fetch)
@@ -90,8 +83,8 @@ class BrokerKeyring:
         """The derived keys; the DEKs stay there."""
         out: list[PurposeKey | RagwardError] = []
         for start in range(0, len(wraps), _AT_ONCE):
-            part = [pack.pack_wrap(item) for item in wraps[start : start + _AT_ONCE]]
-            for value in map(pack.result_of, self._call("vectors", wraps=part)):
+            part = wraps[start : start + _AT_ONCE]
+            for value in pack.results_of(self._call("vectors", wraps=part)):
                 if isinstance(value, RagwardError):
                     out.append(value)
                 else:
@@ -106,13 +99,9 @@ class BrokerKeyring:
         """Rewrapped there."""
         out: list[bytes | RagwardError] = []
         credentials = None if reading is None else reading.subject.credentials
-        shown = None if credentials is None else pack.pack_credentials(credentials)
         for start in range(0, len(moves), _AT_ONCE):
-            part = [
-                [pack.pack_wrap(item), pack.pack_context(to)]
-                for item, to in moves[start : start + _AT_ONCE]
-            ]
-            out += map(pack.result_of, self._call("rewrap", moves=part, credentials=shown))
+            part = moves[start : start + _AT_ONCE]
+            out += pack.results_of(self._call("rewrap", moves=part, credentials=credentials))
         return out
 
     def stage(
@@ -146,7 +135,7 @@ class BrokerKeyring:
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions there."""
-        return [pack.status_of(fields) for fields in self._call("status")]
+        return pack.statuses_of(self._call("status"))
 
     def holds(self, kek_id: str) -> bool:  # noqa: ARG002 - the broker says when it is asked to use it
         """A broker is asked for everything."""

@@ -17,7 +17,7 @@ from ragward.adapters.keyring_limited import LimitedKeyring
 from ragward.domain.access import Credentials
 from ragward.domain.envelope import KeyPurpose, PurposeKey, WrappingContext
 from ragward.domain.errors import LimitExceededError, RagwardError
-from ragward.domain.keys import USES_OF, KeyRole, KeyUse, WrappedDEK
+from ragward.domain.keys import USES_OF, KEKStatus, KeyRole, KeyUse, WrappedDEK
 from ragward.domain.labels import Classification
 from ragward.ports import Keyring
 
@@ -96,7 +96,7 @@ class BrokerServer:
 
 
 class _Calls:
-    """What may be called through one socket, by name; arguments and results as JSON has them."""
+    """What may be called through one socket, by name; arguments as they arrived, nothing but data."""
 
     def __init__(self, broker: Broker, keyring: Keyring, role: KeyRole) -> None:
         self.role = role
@@ -114,7 +114,7 @@ class _Calls:
             "wrap": (KeyUse.WRAP, self._wrap),
         }
         self._by_name = {n: call for n, (use, call) in guarded.items() if use in USES_OF[role]}
-        self._by_name["mac"] = lambda purpose: pack.text(self._keyring.mac_key(purpose))
+        self._by_name["mac"] = self._keyring.mac_key
 
     def answer(self, message: wire.Message) -> wire.Message:
         """The result, or the code of why not."""
@@ -130,36 +130,29 @@ class _Calls:
             return {"code": "request.invalid", "detail": type(error).__name__, "retry": None}
 
     def _unwrap(
-        self, credentials: list[str | None], action: str, wraps: list[list[Any]]
-    ) -> list[list[Any]]:
+        self, credentials: object, action: str, wraps: object
+    ) -> list[tuple[Classification | None, pack.Result]]:
         found = self._broker.unwrap_all(
-            pack.credentials_of(credentials), action, [pack.wrap_of(item) for item in wraps]
+            pack.credentials_of(credentials), action, pack.wraps_of(wraps)
         )
+        return [(level, pack.packed(value)) for value, level in found]
+
+    def _vectors(self, wraps: object) -> list[pack.Result]:
         return [
-            [None if level is None else level.name, *pack.pack_result(value)]
-            for value, level in found
+            pack.packed(value if isinstance(value, RagwardError) else value.key)
+            for value in self._broker.vector_keys(pack.wraps_of(wraps))
         ]
 
-    def _vectors(self, wraps: list[list[Any]]) -> list[list[str]]:
-        found = self._broker.vector_keys([pack.wrap_of(item) for item in wraps])
-        return [
-            pack.pack_result(value if isinstance(value, RagwardError) else value.key)
-            for value in found
-        ]
-
-    def _rewrap(
-        self, moves: list[list[Any]], credentials: list[str | None] | None
-    ) -> list[list[str]]:
-        pairs = [(pack.wrap_of(item), pack.context_of(to)) for item, to in moves]
+    def _rewrap(self, moves: object, credentials: object | None) -> list[pack.Result]:
         shown = None if credentials is None else pack.credentials_of(credentials)
-        return [pack.pack_result(value) for value in self._broker.rewrap_all(pairs, shown)]
+        return list(map(pack.packed, self._broker.rewrap_all(pack.moves_of(moves), shown)))
 
     def _active(self, tenant: str, classification: str, purpose: str) -> list[Any]:
         level, use = Classification[classification], KeyPurpose(purpose)
         return list(self._keyring.active_kek(tenant, level, use))
 
-    def _wrap(self, dek: str, context: list[Any]) -> str:
-        return pack.text(self._keyring.wrap(pack.data_of(dek), pack.context_of(context)))
+    def _wrap(self, dek: object, context: object) -> bytes:
+        return self._keyring.wrap(pack.data_of(dek), pack.context_of(context))
 
     def _stage(self, tenant: str, classification: str, purpose: str) -> list[Any]:
         level, use = Classification[classification], KeyPurpose(purpose)
@@ -174,5 +167,5 @@ class _Calls:
         self._broker.administered("destroy", "", {"kek": kek_id, "version": version})
         self._keyring.destroy(kek_id, version)
 
-    def _status(self) -> list[dict[str, Any]]:
-        return [pack.pack_status(status) for status in self._keyring.status()]
+    def _status(self) -> Sequence[KEKStatus]:
+        return self._keyring.status()

@@ -1,118 +1,89 @@
-"""Wrapped DEKs, credentials and KEK versions as the key broker and its clients send them; the framing is `owner_wire`'s."""
+"""Wrapped DEKs, credentials and KEK versions as the key broker and its clients send them; the framing is `owner_wire`'s.
+
+What is sent are the domain's own dataclasses, as maps; what arrives becomes one of them again or is refused.
+"""
 
 from __future__ import annotations
 
-import base64
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
 
 from ragward.domain.access import Credentials
-from ragward.domain.envelope import KeyPurpose, WrappingContext
+from ragward.domain.envelope import WrappingContext
 from ragward.domain.errors import RagwardError, error_of
-from ragward.domain.keys import KEKState, KEKStatus, KeyRole, WrappedDEK
-from ragward.domain.labels import Classification
+from ragward.domain.keys import KEKStatus, KeyRole, WrappedDEK
 
-VERSION: Final = 1
+VERSION: Final = 2
 #: One socket for each role: what a process may do is which one it was given.
 SOCKETS: Final = {role: f"{role.value}.sock" for role in KeyRole}
 
-
-def text(data: bytes) -> str:
-    """Base64."""
-    return base64.b64encode(data).decode()
+Result = tuple[bytes, str]
+"""A key, or nothing and the code of why not."""
 
 
-def data_of(value: str) -> bytes:
-    """The inverse. Raises `ValueError`."""
-    return base64.b64decode(value, validate=True)
-
-
-def pack_context(context: WrappingContext) -> list[Any]:
-    """As JSON."""
-    return [
-        context.tenant,
-        context.kek_id,
-        context.kek_version,
-        context.dek_id,
-        context.document_id,
-        context.document_version,
-        context.label_digest.hex(),
-    ]
-
-
-def context_of(fields: list[Any]) -> WrappingContext:
-    """The inverse. Raises `ValueError`, `TypeError`."""
-    tenant, kek_id, kek_version, dek_id, document_id, document_version, digest = fields
-    texts, numbers = (tenant, kek_id, dek_id, document_id), (kek_version, document_version)
-    if not all(type(t) is str for t in texts) or not all(type(n) is int for n in numbers):
+def data_of(value: object) -> bytes:
+    """Bytes. Raises `TypeError`."""
+    if not isinstance(value, bytes):
         raise TypeError
-    if not (0 <= kek_version < 2**32 and 0 <= document_version < 2**64):
+    return value
+
+
+def context_of(fields: object) -> WrappingContext:
+    """Raises `ValueError`."""
+    return _in_bounds(msgspec.convert(fields, WrappingContext))
+
+
+def wraps_of(fields: object) -> list[WrappedDEK]:
+    """Raises `ValueError`."""
+    wraps = msgspec.convert(fields, list[WrappedDEK])
+    for item in wraps:
+        _in_bounds(item.context)
+    return wraps
+
+
+def moves_of(fields: object) -> list[tuple[WrappedDEK, WrappingContext]]:
+    """Wrapped DEKs and what each is to be bound to. Raises `ValueError`."""
+    moves = msgspec.convert(fields, list[tuple[WrappedDEK, WrappingContext]])
+    for item, to in moves:
+        _in_bounds(item.context)
+        _in_bounds(to)
+    return moves
+
+
+def credentials_of(fields: object) -> Credentials:
+    """Raises `ValueError`."""
+    return msgspec.convert(fields, Credentials)
+
+
+def statuses_of(fields: object) -> list[KEKStatus]:
+    """Raises `ValueError`."""
+    return msgspec.convert(fields, list[KEKStatus])
+
+
+def packed(value: bytes | RagwardError) -> Result:
+    """As it is sent."""
+    return (b"", value.code) if isinstance(value, RagwardError) else (value, "")
+
+
+def results_of(fields: object) -> list[bytes | RagwardError]:
+    """The inverse, of all of them. Raises `ValueError`."""
+    return list(map(result_of, msgspec.convert(fields, list[Result])))
+
+
+def result_of(result: Result) -> bytes | RagwardError:
+    """The inverse of `packed`."""
+    key, code = result
+    return error_of(code, "") if code else key
+
+
+def granted_of(fields: object) -> Iterable[tuple[int | None, Result]]:
+    """Results with the classification of each. Raises `ValueError`."""
+    return msgspec.convert(fields, list[tuple[int | None, Result]])
+
+
+def _in_bounds(context: WrappingContext) -> WrappingContext:
+    if not (0 <= context.kek_version < 2**32 and 0 <= context.document_version < 2**64):
         raise ValueError
-    return WrappingContext(
-        tenant=tenant,
-        kek_id=kek_id,
-        kek_version=kek_version,
-        dek_id=dek_id,
-        document_id=document_id,
-        document_version=document_version,
-        label_digest=bytes.fromhex(digest),
-    )
-
-
-def pack_wrap(item: WrappedDEK) -> list[Any]:
-    """As JSON."""
-    return [text(item.wrapped), *pack_context(item.context)]
-
-
-def wrap_of(fields: list[Any]) -> WrappedDEK:
-    """The inverse. Raises `ValueError`, `TypeError`."""
-    return WrappedDEK(wrapped=data_of(fields[0]), context=context_of(fields[1:]))
-
-
-def pack_credentials(credentials: Credentials) -> list[str | None]:
-    """As JSON."""
-    return [credentials.untrusted_authorization, credentials.untrusted_user_authorization]
-
-
-def credentials_of(fields: list[str | None]) -> Credentials:
-    """The inverse. Raises `ValueError`, `TypeError`."""
-    first, second = fields
-    if not all(value is None or type(value) is str for value in fields):
-        raise TypeError
-    return Credentials(untrusted_authorization=first, untrusted_user_authorization=second)
-
-
-def pack_result(value: bytes | RagwardError) -> list[str]:
-    """A key, or the code of why not."""
-    return ["", value.code] if isinstance(value, RagwardError) else [text(value)]
-
-
-def result_of(fields: list[str]) -> bytes | RagwardError:
-    """The inverse."""
-    return data_of(fields[0]) if len(fields) == 1 else error_of(fields[1], "")
-
-
-def pack_status(status: KEKStatus) -> dict[str, Any]:
-    """As JSON."""
-    return {
-        "kek_id": status.kek_id,
-        "tenant": status.tenant,
-        "classification": status.classification.name,
-        "purpose": status.purpose.value,
-        "version": status.version,
-        "state": status.state.value,
-        "provider": status.provider,
-        "created_at": status.created_at,
-        "activated_at": status.activated_at,
-        "destroyed_at": status.destroyed_at,
-        "wraps": status.wraps,
-    }
-
-
-def status_of(fields: dict[str, Any]) -> KEKStatus:
-    """The inverse."""
-    named = {
-        "classification": Classification[fields["classification"]],
-        "purpose": KeyPurpose(fields["purpose"]),
-        "state": KEKState(fields["state"]),
-    }
-    return KEKStatus(**(fields | named))
+    return context

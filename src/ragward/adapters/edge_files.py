@@ -11,7 +11,7 @@ from typing import Final
 
 from ragward.domain.errors import ConfigurationError, UnavailableError
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2  # 1: points without words
 _META: Final = "ragward-index.json"
 _FIRST: Final = "shard"
 _PURGE: Final = "purge-due"
@@ -25,7 +25,8 @@ class EdgeFiles:
 
     @classmethod
     def hold(cls, path: Path, *, dimension: int, model_digest: str) -> EdgeFiles:
-        """The directory, made if missing; what an interrupted graph build left in it is removed.
+        """The directory, made if missing; what an interrupted graph build left in it is removed, and so is what an older
+        version filled (`IndexSync.adopt` fills it anew).
 
         Raises `config.index_owned`, `config.model_mismatch`, `config.newer_version`, `unavailable.index`.
         """
@@ -108,18 +109,24 @@ def _checked_meta(path: Path, dimension: int, model_digest: str) -> dict[str, ob
         return ours
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        newer = int(found["format"]) > _FORMAT
+        form = int(found["format"])
         name = str(found.get("shard", _FIRST))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UnavailableError(
             "the index's description is damaged", code="unavailable.index"
         ) from None
-    if newer:
+    if form > _FORMAT:
         raise ConfigurationError(code="config.newer_version")
     if (found.get("model"), found.get("dimension")) != (model_digest, dimension):
         raise ConfigurationError(code="config.model_mismatch")
     if Path(name).name != name or not name.startswith(_FIRST):
         raise UnavailableError("the index's description is damaged", code="unavailable.index")
+    if form < _FORMAT:
+        for shard in path.glob(f"{_FIRST}*"):
+            shutil.rmtree(shard)
+        (path / _PURGE).unlink(missing_ok=True)
+        _write(file, ours)
+        return ours
     return dict(found)
 
 

@@ -5,6 +5,7 @@ Run as `python -m ragward.adapters.edge_graph SHARD`.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -33,6 +34,12 @@ class GraphBuild:
         if self._child.poll() is None:
             self._child.kill()
         self._child.wait()
+
+
+def vectors_in_graph(shard: Path) -> int:
+    """How many vectors the graphs of a shard have: what the engine says itself counts sparse ones along, which need none."""
+    found = shard.glob("segments/*/vector_index/hnsw_config.json")
+    return sum(json.loads(file.read_bytes())["indexed_vector_count"] for file in found)
 
 
 def build(shard_path: str) -> None:

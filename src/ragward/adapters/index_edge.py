@@ -11,10 +11,12 @@ from typing import Any, Final, TypeVar
 from pyroaring import FrozenBitMap
 
 from ragward.adapters.edge_files import EdgeFiles
-from ragward.adapters.edge_graph import GraphBuild
+from ragward.adapters.edge_graph import GraphBuild, vectors_in_graph
 from ragward.adapters.edge_purge import copy_live
+from ragward.adapters.edge_words import EdgeWords, vectors_of
 from ragward.adapters.index_filter import SCOPE_FIELD, Hit, ScopeFilter, best_hits, best_of_all
 from ragward.adapters.index_plan import SearchPlanner
+from ragward.adapters.index_words import WORDS, RememberingWordSearch
 from ragward.domain.access import IdSet
 from ragward.domain.corpus import IndexPoint, Vector
 from ragward.domain.errors import RagwardError, UnavailableError
@@ -50,6 +52,12 @@ class EdgeChunkIndex:
         self._builder: threading.Thread | None = None
         self._changed: set[str] = set()  # points written since the copy that a graph is built on
         self._closed = False
+        words = EdgeWords(self._read)
+        self._words = RememberingWordSearch(
+            words, lambda asked: _filter(asked, self._scope_condition(asked.scopes))
+        )
+        self.count_words, self.search_words = self._words.count_words, self._words.search_words
+        self.words_of = self._words.words_of
         self._adopt(_guarded(lambda: self._open_shard(files.shard)))
 
     @classmethod
@@ -80,7 +88,12 @@ class EdgeChunkIndex:
         for start in range(0, len(points), _SLICE):
             part = points[start : start + _SLICE]
             batch = [
-                Point(point.point_id, point.vector, {SCOPE_FIELD: point.scope_id}) for point in part
+                Point(
+                    point.point_id,
+                    vectors_of(point.vector, point.words),
+                    {SCOPE_FIELD: point.scope_id},
+                )
+                for point in part
             ]
             self._update(UpdateOperation.upsert_points(batch), [point.point_id for point in part])
             self._planner.counts.add([point.scope_id for point in part])
@@ -205,7 +218,9 @@ class EdgeChunkIndex:
             due = self._files.purge_is_due or self._needs_graph()
             if self._closed or self._builder is not None or not due:
                 return
-            self._builder = threading.Thread(target=self._build_in_background, daemon=True)
+            self._builder = threading.Thread(
+                target=self._build_in_background, name="ragward-graph", daemon=True
+            )
             self._builder.start()
 
     def build_graph(self) -> bool:
@@ -264,12 +279,11 @@ class EdgeChunkIndex:
             builder.join()
 
     def _needs_graph(self) -> bool:
-        info = _guarded(self._shard.info)
-        without = info.points_count - info.indexed_vectors_count
-        return bool(
-            info.points_count >= self._graph_from
-            and without > info.points_count * _MAX_WITHOUT_GRAPH
-        )
+        points = _guarded(self._shard.info).points_count
+        if points < self._graph_from:
+            return False
+        indexed = vectors_in_graph(self._files.shard)
+        return bool(points - indexed > points * _MAX_WITHOUT_GRAPH)
 
     def _switch(self, copy: Path) -> None:
         """Puts the shard with the graph in the place of the running one, with all that was written meanwhile."""
@@ -303,7 +317,9 @@ class EdgeChunkIndex:
             Distance,
             EdgeConfig,
             EdgeShard,
+            EdgeSparseVectorParams,
             EdgeVectorParams,
+            Modifier,
             PayloadSchemaType,
             UpdateOperation,
         )
@@ -312,7 +328,9 @@ class EdgeChunkIndex:
             return EdgeShard.load(str(shard_path))
         shard_path.mkdir(mode=0o700)
         config = EdgeConfig(
-            vectors=EdgeVectorParams(size=self._dimension, distance=Distance.Dot), wal_enabled=True
+            vectors=EdgeVectorParams(size=self._dimension, distance=Distance.Dot),
+            sparse_vectors={WORDS: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+            wal_enabled=True,
         )
         shard = EdgeShard.create(str(shard_path), config)
         if self._payload_index:
@@ -330,9 +348,10 @@ class EdgeChunkIndex:
             hits = _guarded(lambda: shard.facet(request)).hits
             counts = {hit.value: hit.count for hit in hits if type(hit.value) is int}
         self._planner.counts.replace(counts)
-        indexed = info.indexed_vectors_count
+        indexed = vectors_in_graph(self._files.shard)
         self._has_graph = indexed > 0 and indexed >= info.points_count * (1 - _MAX_WITHOUT_GRAPH)
         self._shard: Any = shard
+        self._words.written()
 
     def _hits(self, vector: Vector, condition: Any, size: int, *, exact: bool) -> list[Hit]:
         from qdrant_edge import Query, SearchParams, SearchRequest
@@ -359,7 +378,10 @@ class EdgeChunkIndex:
 
     def _update(self, operation: Any, point_ids: list[str]) -> None:
         with self._lock:
-            _guarded(lambda: self._shard.update(operation))
+            try:
+                _guarded(lambda: self._shard.update(operation))
+            finally:
+                self._words.written()
             if self._build is not None:
                 self._changed.update(point_ids)
 

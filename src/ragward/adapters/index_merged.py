@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ragward.domain.access import IdSet
 from ragward.domain.corpus import IndexPoint, Vector
 from ragward.domain.passages import Candidate
+from ragward.domain.words import WordCounts, WordWeights
 from ragward.ports import ChunkIndex, ChunkSearch
 
 
@@ -43,13 +44,47 @@ class MergedChunkIndex:
         only_points: Collection[str] | None = None,
     ) -> Sequence[Candidate]:
         """The best of both. Raises `unavailable.keys` only where the scopes reach sealed vectors."""
-        found: dict[str, Candidate] = {}
-        for part in (self.plain, self.sealed):  # a point that moves between them may be in both
-            for candidate in part.search(
+        found = [
+            part.search(
                 vector, scopes=scopes, limit=limit, excluding=excluding, only_points=only_points
-            ):
-                found[candidate.point_id] = candidate
-        return sorted(found.values(), key=lambda c: (-c.score, c.point_id))[:limit]
+            )
+            for part in (self.plain, self.sealed)
+        ]
+        return _best(found, limit)
+
+    def count_words(
+        self, words: Collection[int], *, scopes: IdSet, excluding: Collection[str] = ()
+    ) -> WordCounts:
+        """Of both: words are as rare as they are in all that the scopes reach."""
+        return self.plain.count_words(
+            words, scopes=scopes, excluding=excluding
+        ) + self.sealed.count_words(words, scopes=scopes, excluding=excluding)
+
+    def search_words(
+        self,
+        weights: WordWeights,
+        *,
+        scopes: IdSet,
+        limit: int,
+        excluding: Collection[str] = (),
+        only_points: Collection[str] | None = None,
+    ) -> Sequence[Candidate]:
+        """The best of both, by the same weights."""
+        found = [
+            part.search_words(
+                weights, scopes=scopes, limit=limit, excluding=excluding, only_points=only_points
+            )
+            for part in (self.plain, self.sealed)
+        ]
+        return _best(found, limit)
+
+    def words_of(
+        self, words: Collection[int], point_ids: Collection[str]
+    ) -> Mapping[str, WordWeights]:
+        """What the plain part has not (yet) is looked up in the catalog."""
+        found = dict(self.plain.words_of(words, point_ids))
+        missing = [point_id for point_id in point_ids if point_id not in found]
+        return found | dict(self.sealed.words_of(words, missing)) if missing else found
 
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
         """Similarity of named points: what the plain part has not (yet) is looked up in the catalog."""
@@ -77,3 +112,9 @@ class MergedChunkIndex:
         """Both."""
         self.sealed.close()
         self.plain.close()
+
+
+def _best(parts: Iterable[Sequence[Candidate]], limit: int) -> list[Candidate]:
+    """A point that moves between them may be in both."""
+    found = {candidate.point_id: candidate for part in parts for candidate in part}
+    return sorted(found.values(), key=lambda c: (-c.score, c.point_id))[:limit]

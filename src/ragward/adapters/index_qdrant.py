@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ragward.adapters.index_filter import SCOPE_FIELD, Hit, ScopeFilter, best_hits
+from ragward.adapters.index_words import WORDS, WordSearch
+from ragward.adapters.qdrant_words import QdrantWords
 from ragward.domain.access import IdSet
 from ragward.domain.corpus import IndexPoint, Vector
 from ragward.domain.errors import ConfigurationError, RagwardError, UnavailableError
@@ -25,6 +27,9 @@ class QdrantChunkIndex:
     def __init__(self, client: Any, collection: str, dimension: int, payload_index: bool) -> None:
         self._client, self._collection = client, collection
         self._dimension, self._payload_index = dimension, payload_index
+        words = WordSearch(QdrantWords(client, collection, self._call), to_filter)
+        self.count_words, self.search_words = words.count_words, words.search_words
+        self.words_of = words.words_of
         _guarded(self._ensure)
 
     @classmethod
@@ -61,7 +66,7 @@ class QdrantChunkIndex:
 
         for start in range(0, len(points), _SLICE):
             batch = [
-                PointStruct(id=p.point_id, vector=p.vector, payload={SCOPE_FIELD: p.scope_id})
+                PointStruct(id=p.point_id, vector=_vectors(p), payload={SCOPE_FIELD: p.scope_id})
                 for p in points[start : start + _SLICE]
             ]
             self._call(partial(self._client.upsert, self._collection, batch, wait=True))
@@ -124,12 +129,21 @@ class QdrantChunkIndex:
         self._call(self._client.close)
 
     def _ensure(self) -> None:
-        from qdrant_client.models import Distance, PayloadSchemaType, VectorParams
+        from qdrant_client.models import (
+            Distance,
+            Modifier,
+            PayloadSchemaType,
+            SparseVectorParams,
+            VectorParams,
+        )
 
+        if self._is_of_an_older_version():
+            self._client.delete_collection(self._collection)
         if not self._client.collection_exists(self._collection):
             self._client.create_collection(
                 self._collection,
                 vectors_config=VectorParams(size=self._dimension, distance=Distance.DOT),
+                sparse_vectors_config={WORDS: SparseVectorParams(modifier=Modifier.IDF)},
             )
             if self._payload_index:
                 self._client.create_payload_index(
@@ -138,6 +152,13 @@ class QdrantChunkIndex:
         found = self._client.get_collection(self._collection).config.params.vectors
         if found.size != self._dimension:
             raise ConfigurationError(code="config.model_mismatch")
+
+    def _is_of_an_older_version(self) -> bool:
+        """Whether there is one that cannot take words. The first start of this version fills it anew (`IndexSync.adopt`)."""
+        if not self._client.collection_exists(self._collection):
+            return False
+        found = self._client.get_collection(self._collection).config.params.sparse_vectors
+        return WORDS not in (found or {})
 
     def _hits(self, vector: Vector, condition: Any, size: int) -> list[Hit]:
         from qdrant_client.models import SearchParams
@@ -156,6 +177,13 @@ class QdrantChunkIndex:
 
     def _call(self, call: Callable[[], _T]) -> _T:
         return _guarded(call)
+
+
+def _vectors(point: IndexPoint) -> Any:
+    from qdrant_client.models import SparseVector
+
+    words = SparseVector(indices=list(point.words), values=list(point.words.values()))
+    return {"": point.vector, WORDS: words}
 
 
 def to_filter(asked: ScopeFilter) -> Any:

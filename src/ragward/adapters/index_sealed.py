@@ -11,23 +11,24 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
 from ragward.adapters.index_filter import ScopeFilter
 from ragward.adapters.sealed_places import SegmentKey, SegmentPlaces, SegmentStore
-from ragward.adapters.sealed_segment import Floats, Segment, View
+from ragward.adapters.sealed_segment import Segment, View
 from ragward.domain.access import IdSet
-from ragward.domain.content import packed_floats
+from ragward.domain.content import PackedParts, packed_parts
 from ragward.domain.corpus import StoredVector, Vector
 from ragward.domain.errors import IntegrityError, RagwardError
 from ragward.domain.keys import KEKState, KEKStatus
 from ragward.domain.labels import Classification
 from ragward.domain.passages import Candidate
+from ragward.domain.words import WordCounts, WordWeights
 from ragward.evidence import Recorder
 from ragward.ports import Clock
 from ragward.vectors import VectorOpener, report_damaged
@@ -36,6 +37,7 @@ _DOCUMENTS_AT_ONCE: Final = 100
 _NAMED_AT_MOST: Final = 2_000
 _REPORTED_AT_MOST: Final = 10_000
 _SWEEP_SECONDS: Final = 15.0
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -96,33 +98,44 @@ class SealedChunkIndex:
         if asked is None:
             return []
         query = np.asarray(vector, dtype=np.float32)
-        marks: dict[str, int] = {}
-        found: list[tuple[float, str]] = []
-        for key in self._places.reached(asked.scopes):
-            if key.tenant not in marks:
-                marks[key.tenant] = self._store.vector_mark(key.tenant)
-            with self._opened(key, marks[key.tenant]) as view:
-                found += view.best(query, asked, limit)
-            self._make_room()
-        return [Candidate(point_id=name, score=-score) for score, name in sorted(found)[:limit]]
+        return _best(self._in_reached(asked, lambda view: view.best(query, asked, limit)), limit)
+
+    def count_words(
+        self, words: Collection[int], *, scopes: IdSet, excluding: Collection[str] = ()
+    ) -> WordCounts:
+        """Of what the catalog has under these scopes now. Raises as `search`."""
+        asked = ScopeFilter.of(scopes, excluding, None)
+        if asked is None:
+            return WordCounts()
+        counted = self._in_reached(asked, lambda view: view.count_words(words, asked))
+        return sum(counted, WordCounts())
+
+    def search_words(
+        self,
+        weights: WordWeights,
+        *,
+        scopes: IdSet,
+        limit: int,
+        excluding: Collection[str] = (),
+        only_points: Collection[str] | None = None,
+    ) -> Sequence[Candidate]:
+        """As `search`, in the decrypted words."""
+        asked = ScopeFilter.of(scopes, excluding, only_points)
+        if asked is None:
+            return []
+        found = self._in_reached(asked, lambda view: view.best_by_words(weights, asked, limit))
+        return _best(found, limit)
+
+    def words_of(
+        self, words: Collection[int], point_ids: Collection[str]
+    ) -> Mapping[str, WordWeights]:
+        """As `score_points`."""
+        return self._of_named(point_ids, lambda view, names: view.words_of(words, names))
 
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
         """Similarity of named points of any classification; those not in memory are read from the catalog, 2,000 at most."""
         query = np.asarray(vector, dtype=np.float32)
-        scores: dict[str, float] = {}
-        for _, slot in self._all_slots():
-            with slot.lock:
-                segment = slot.segment
-            if segment is not None:
-                with segment.reading() as view:
-                    scores |= view.scores(query, point_ids)
-        missing = [name for name in point_ids if name not in scores][:_NAMED_AT_MOST]
-        if missing:
-            named = Segment(self._dimension)
-            self._fill(named, self._store.vectors_named(missing))
-            with named.reading() as view:
-                scores |= view.scores(query, missing)
-            named.wipe()
+        scores = self._of_named(point_ids, lambda view, names: view.scores(query, names))
         return [Candidate(point_id=name, score=score) for name, score in scores.items()]
 
     def count(self) -> int:
@@ -167,6 +180,40 @@ class SealedChunkIndex:
                         slot.forget()  # what cannot be followed is not kept
 
     # Loading. -------------------------------------------------------------------------------------------------------
+
+    def _in_reached(self, asked: ScopeFilter, look: Callable[[View], _T]) -> list[_T]:
+        """What is seen in each segment that has one of the scopes, as the catalog has it."""
+        marks: dict[str, int] = {}
+        seen: list[_T] = []
+        for key in self._places.reached(asked.scopes):
+            if key.tenant not in marks:
+                marks[key.tenant] = self._store.vector_mark(key.tenant)
+            with self._opened(key, marks[key.tenant]) as view:
+                seen.append(look(view))
+            self._make_room()
+        return seen
+
+    def _of_named(
+        self,
+        point_ids: Collection[str],
+        look: Callable[[View, Collection[str]], Mapping[str, _T]],
+    ) -> dict[str, _T]:
+        """What is seen of named points in memory, and of those that are not there as the catalog has them."""
+        found: dict[str, _T] = {}
+        for _, slot in self._all_slots():
+            with slot.lock:
+                segment = slot.segment
+            if segment is not None:
+                with segment.reading() as view:
+                    found |= look(view, point_ids)
+        missing = [name for name in point_ids if name not in found][:_NAMED_AT_MOST]
+        if missing:
+            named = Segment(self._dimension)
+            self._fill(named, self._store.vectors_named(missing))
+            with named.reading() as view:
+                found |= look(view, missing)
+            named.wipe()
+        return found
 
     @contextmanager
     def _opened(self, key: SegmentKey, mark: int) -> Iterator[View]:
@@ -228,16 +275,16 @@ class SealedChunkIndex:
     def _fill(self, segment: Segment, stored: Sequence[StoredVector]) -> set[tuple[str, int]]:
         """Decrypts and adds; returns the KEKs used. What does not verify is left out and reported once."""
         good: list[StoredVector] = []
-        vectors: list[Floats] = []
+        parts: list[PackedParts] = []
         for item, opened in zip(stored, self._opener.opened(stored), strict=True):
             try:
                 if isinstance(opened, RagwardError):
                     raise opened
-                vectors.append(np.frombuffer(packed_floats(opened, self._dimension), dtype="<f4"))
+                parts.append(packed_parts(opened, self._dimension))
                 good.append(item)
             except IntegrityError as damaged:
                 self._report(item, damaged)
-        segment.add(good, vectors)
+        segment.add(good, parts)
         return {(item.key.kek_id, item.key.kek_version) for item in good}
 
     def _report(self, item: StoredVector, damaged: IntegrityError) -> None:
@@ -277,12 +324,20 @@ class SealedChunkIndex:
     def _start_sweeper(self) -> None:
         with self._lock:
             if self._sweeper is None and not self._stop.is_set():
-                self._sweeper = threading.Thread(target=self._sweep_often, daemon=True)
+                self._sweeper = threading.Thread(
+                    target=self._sweep_often, name="ragward-sealed", daemon=True
+                )
                 self._sweeper.start()
 
     def _sweep_often(self) -> None:
         while not self._stop.wait(min(_SWEEP_SECONDS, max(1.0, self._idle_seconds / 2))):
             self.sweep()
+
+
+def _best(found: Sequence[list[tuple[float, str]]], limit: int) -> list[Candidate]:
+    """Of all segments, of each of which there is (minus the score, point id)."""
+    best = sorted(pair for part in found for pair in part)[:limit]
+    return [Candidate(point_id=name, score=-score) for score, name in best]
 
 
 def _parts(documents: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ragward.adapters.cipher_aesgcm import AESGCMCipher
 from ragward.adapters.leak_attacks import Floats, as_floats, match_rates
-from ragward.domain.content import pack_vector, packed_floats
+from ragward.domain.content import pack_vector, packed_parts
 from ragward.domain.corpus import IndexPoint, KeyReference, StoredVector, Vector
 from ragward.domain.envelope import Suite
 from ragward.domain.errors import RagwardError, UnavailableError
@@ -57,11 +57,16 @@ def plain_rows(index_dir: Path) -> dict[str, Floats]:
                 records, offset = shard.scroll(
                     ScrollRequest(offset=offset, limit=_SCROLL, with_vector=True)
                 )
-                found |= {str(r.id): np.array(r.vector, dtype=np.float32) for r in records}
+                found |= {str(r.id): np.array(_dense(r.vector), dtype=np.float32) for r in records}
                 if offset is None:
                     break
             shard.close()
     return found
+
+
+def _dense(vector: Any) -> Any:
+    """A point with words has two."""
+    return vector[""] if isinstance(vector, dict) else vector
 
 
 def true_rows(
@@ -73,7 +78,7 @@ def true_rows(
         if isinstance(opened, UnavailableError):
             raise opened
         if not isinstance(opened, RagwardError):
-            packed = packed_floats(opened, dimension)
+            packed = packed_parts(opened, dimension).vector
             found[item.point_id] = np.frombuffer(packed, dtype="<f4")
     return found
 
@@ -142,7 +147,7 @@ def _encrypted(cipher: AESGCMCipher, dek: bytes, name: str, vector: Vector) -> S
         vector_blob=b"",
     )
     blob = cipher.encrypt(
-        pack_vector(vector),
+        pack_vector(vector, {}),
         dek=dek,
         dek_id=key.dek_id,
         context=made.vector_context(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from ragward.domain.errors import (
     error_of,
 )
 from ragward.domain.passages import Candidate
+from ragward.domain.words import WordCounts, WordWeights
 
 _TIMEOUT_SECONDS: Final = 30.0
 _UPSERT_SLICE: Final = 1000
@@ -118,6 +119,49 @@ class OwnerChunkSearch:
         )
         return [Candidate(point_id=point_id, score=score) for point_id, score in found]
 
+    def count_words(
+        self, words: Collection[int], *, scopes: IdSet, excluding: Collection[str] = ()
+    ) -> WordCounts:
+        """How many points have each word."""
+        total, containing = self._owner.call(
+            self.part,
+            "count_words",
+            words=list(words),
+            scopes=wire.pack_ids(scopes),
+            excluding=list(excluding),
+        )
+        return WordCounts(total, dict(containing))
+
+    def search_words(
+        self,
+        weights: WordWeights,
+        *,
+        scopes: IdSet,
+        limit: int,
+        excluding: Collection[str] = (),
+        only_points: Collection[str] | None = None,
+    ) -> Sequence[Candidate]:
+        """The best points by words."""
+        found = self._owner.call(
+            self.part,
+            "search_words",
+            weights=wire.pack_words(weights),
+            scopes=wire.pack_ids(scopes),
+            limit=limit,
+            excluding=list(excluding),
+            only_points=None if only_points is None else list(only_points),
+        )
+        return [Candidate(point_id=point_id, score=score) for point_id, score in found]
+
+    def words_of(
+        self, words: Collection[int], point_ids: Collection[str]
+    ) -> Mapping[str, WordWeights]:
+        """What named points have of these words."""
+        found = self._owner.call(
+            self.part, "words_of", words=list(words), point_ids=list(point_ids)
+        )
+        return {point_id: wire.unpack_words(pairs) for point_id, pairs in found}
+
     def count(self) -> int:
         """Points held."""
         return int(self._owner.call(self.part, "count"))
@@ -143,7 +187,12 @@ class OwnerChunkIndex(OwnerChunkSearch):
         """Adds or replaces points."""
         for start in range(0, len(points), _UPSERT_SLICE):
             part = [
-                [point.point_id, point.scope_id, wire.pack_vector(point.vector)]
+                [
+                    point.point_id,
+                    point.scope_id,
+                    wire.pack_vector(point.vector),
+                    wire.pack_words(point.words),
+                ]
                 for point in points[start : start + _UPSERT_SLICE]
             ]
             self._owner.call(self.part, "upsert", points=part)

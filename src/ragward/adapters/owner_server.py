@@ -154,8 +154,13 @@ class _Calls:
     def _upsert(self, points: list[list[Any]]) -> None:
         self._index.upsert(
             [
-                IndexPoint(point_id=name, scope_id=scope, vector=wire.unpack_vector(vector))
-                for name, scope, vector in points
+                IndexPoint(
+                    point_id=name,
+                    scope_id=scope,
+                    vector=wire.unpack_vector(vector),
+                    words=wire.unpack_words(words),
+                )
+                for name, scope, vector, words in points
             ]
         )
 
@@ -182,9 +187,36 @@ class _Calls:
             found = searched.score_points(wire.unpack_vector(vector), point_ids)
             return [[candidate.point_id, candidate.score] for candidate in found]
 
+        def count_words(words: list[int], scopes: str, excluding: list[str]) -> list[Any]:
+            counts = searched.count_words(words, scopes=self._set(scopes), excluding=excluding)
+            return [counts.total, list(counts.containing.items())]
+
+        def search_words(
+            weights: list[list[Any]],
+            scopes: str,
+            limit: int,
+            excluding: list[str],
+            only_points: list[str] | None,
+        ) -> list[list[Any]]:
+            found = searched.search_words(
+                wire.unpack_words(weights),
+                scopes=self._set(scopes),
+                limit=limit,
+                excluding=excluding,
+                only_points=only_points,
+            )
+            return [[candidate.point_id, candidate.score] for candidate in found]
+
+        def words_of(words: list[int], point_ids: list[str]) -> list[list[Any]]:
+            found = searched.words_of(words, point_ids)
+            return [[name, wire.pack_words(pairs)] for name, pairs in found.items()]
+
         return {
             f"{part}.search": search,
             f"{part}.score_points": score_points,
+            f"{part}.count_words": count_words,
+            f"{part}.search_words": search_words,
+            f"{part}.words_of": words_of,
             f"{part}.count": searched.count,
             f"{part}.clear": searched.clear,
         }

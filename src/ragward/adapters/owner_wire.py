@@ -1,4 +1,4 @@
-"""How our processes on one machine talk (owner and workers, key broker and its clients): a length, then JSON.
+"""How our processes on one machine talk (owner and workers, key broker and its clients): a length, then MessagePack.
 
 No pickle: what arrives is data, never code.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import os
 import queue
 import socket
@@ -18,22 +17,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from pyroaring import FrozenBitMap
 
 from ragward.domain.access import IdSet
 from ragward.domain.corpus import Vector
+from ragward.domain.words import WordWeights
 
 SOCKET: Final = "owner.sock"
-VERSION: Final = 2
+VERSION: Final = 4
 _MAX_FRAME: Final = 64 * 2**20
 _LENGTH: Final = struct.Struct(">I")
 _CREDENTIALS: Final = struct.Struct("3i")
 Message = dict[str, Any]
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Message)
 
 
 def send(connection: socket.socket, message: Message) -> None:
     """One message. Raises `OSError`."""
-    data = json.dumps(message, separators=(",", ":")).encode()
+    data = _ENCODER.encode(message)
     if len(data) > _MAX_FRAME:
         raise OSError("message too long")
     connection.sendall(_LENGTH.pack(len(data)) + data)
@@ -49,12 +52,9 @@ def receive(connection: socket.socket) -> Message | None:
         raise OSError("message too long")
     data = _exactly(connection, length)
     try:
-        message = json.loads(data or b"")
-    except ValueError:
+        return _DECODER.decode(data or b"")
+    except msgspec.DecodeError:
         raise OSError("malformed message") from None
-    if not isinstance(message, dict):
-        raise OSError("malformed message")
-    return message
 
 
 def require_same_user(connection: socket.socket, or_user: int | None = None) -> None:
@@ -157,6 +157,16 @@ def pack_vector(vector: Vector) -> str:
 def unpack_vector(text: str) -> Vector:
     """The inverse of `pack_vector`."""
     return array("f", base64.b64decode(text)).tolist()
+
+
+def pack_words(words: WordWeights) -> list[list[float]]:
+    """Pairs."""
+    return [[word, weight] for word, weight in words.items()]
+
+
+def unpack_words(pairs: list[list[Any]]) -> dict[int, float]:
+    """The inverse of `pack_words`. Raises `ValueError`."""
+    return {int(word): float(weight) for word, weight in pairs}
 
 
 def pack_ids(ids: IdSet) -> str:

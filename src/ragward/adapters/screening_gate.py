@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 _parser: Final[Any] = importlib.import_module("re._parser")  # what `re` itself compiles from
@@ -20,6 +21,7 @@ _FLAGS: Final = re.VERBOSE | re.IGNORECASE
 Words = frozenset[str]
 
 
+@lru_cache(maxsize=1024)  # a rule is in more than one gate
 def required_words(pattern: str) -> list[Words]:
     """Sets of words: every match of `pattern` contains, of each set, one word at least."""
     tree = _parser.parse(pattern)

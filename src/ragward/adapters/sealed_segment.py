@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragward.adapters.index_filter import ScopeFilter
+from ragward.adapters.sealed_words import RowWords
+from ragward.domain.content import PackedParts
 from ragward.domain.corpus import StoredVector
+from ragward.domain.words import WordCounts, WordWeights
 
 Floats = NDArray[np.float32]
 _FIRST_ROWS: Final = 256
@@ -29,6 +32,7 @@ class _Block:
     vectors: Floats
     scopes: NDArray[np.uint32]
     """Scope id per row; 0 for one that was removed."""
+    words: RowWords
     names: list[str] = field(default_factory=list)
     row_of: dict[str, int] = field(default_factory=dict)
     readers: int = 0
@@ -37,10 +41,11 @@ class _Block:
     def wipe_if_unused(self) -> None:
         if self.is_retired and not self.readers:
             self.vectors.fill(0)
+            self.words.wipe()
 
 
 class Segment:
-    """Rows of (point, document, scope, vector). Thread-safe: searches go on while rows are added and removed.
+    """Rows of (point, document, scope, vector, words). Thread-safe: searches go on while rows are added and removed.
 
     A search sees every row that was there when it began. Rows are added behind those it sees, and memory that is given up
     is overwritten as soon as the last search in it has ended; copies that libraries made on the way are not.
@@ -50,12 +55,12 @@ class Segment:
         self._dimension = dimension
         self._lock = threading.Lock()
         self._documents: dict[str, set[str]] = {}
-        self._block = _block(_FIRST_ROWS, dimension)
+        self._block = _block(_FIRST_ROWS, dimension, 0)
 
     @property
     def nbytes(self) -> int:
-        """Memory held for vectors."""
-        return self._block.vectors.nbytes
+        """Memory held for vectors and words."""
+        return self._block.vectors.nbytes + self._block.words.nbytes
 
     def __len__(self) -> int:
         return len(self._block.row_of)
@@ -63,14 +68,15 @@ class Segment:
     def __contains__(self, point_id: str) -> bool:
         return point_id in self._block.row_of
 
-    def add(self, stored: Sequence[StoredVector], vectors: Sequence[Floats]) -> None:
+    def add(self, stored: Sequence[StoredVector], opened: Sequence[PackedParts]) -> None:
         """Adds rows; none of them is there yet."""
         with self._lock:
-            self._reserve(len(stored))
+            self._reserve(len(stored), sum(len(parts.words) // 4 for parts in opened))
             block = self._block
-            for item, vector in zip(stored, vectors, strict=True):
+            for item, parts in zip(stored, opened, strict=True):
                 row = len(block.names)
-                block.vectors[row] = vector
+                block.vectors[row] = np.frombuffer(parts.vector, dtype="<f4")
+                block.words.put(row, parts.words, parts.weights)
                 block.scopes[row] = item.scope_id or 0
                 block.row_of[item.point_id] = row
                 self._documents.setdefault(item.document_id, set()).add(item.point_id)
@@ -86,19 +92,21 @@ class Segment:
                     block.scopes[row] = stay.get(point_id, 0)
                     if point_id not in stay:
                         block.vectors[row] = 0
+                        block.words.erase(row)
                         del block.row_of[point_id]
                         self._documents[document].discard(point_id)
                 if not self._documents.get(document, True):
                     del self._documents[document]
             removed = len(block.names) - len(block.row_of)
             if removed > max(_FIRST_ROWS, len(block.names) * _COMPACT_ABOVE):
-                self._move_to(_block(len(block.row_of) + _FIRST_ROWS, self._dimension))
+                entries = block.words.used(len(block.names))
+                self._move_to(_block(len(block.row_of) + _FIRST_ROWS, self._dimension, entries))
 
     def wipe(self) -> None:
         """Gives up all rows and overwrites their memory."""
         with self._lock:
             self._documents.clear()
-            self._move_to(_block(0, self._dimension), copy=False)
+            self._move_to(_block(0, self._dimension, 0), copy=False)
 
     @contextmanager
     def reading(self) -> Iterator[View]:
@@ -114,10 +122,15 @@ class Segment:
                 block.readers -= 1
                 block.wipe_if_unused()
 
-    def _reserve(self, count: int) -> None:
-        used = len(self._block.names)
-        if used + count > len(self._block.vectors):
-            self._move_to(_block(max(used + count, used * 3 // 2), self._dimension))
+    def _reserve(self, count: int, more: int) -> None:
+        block = self._block
+        used = len(block.names)
+        if used + count > len(block.vectors) or not block.words.has_room(used, more):
+            rows = len(block.vectors)
+            if used + count > rows:
+                rows = max(used + count, used * 3 // 2)
+            entries = block.words.used(used) + more
+            self._move_to(_block(rows, self._dimension, entries * 3 // 2))
 
     def _move_to(self, new: _Block, *, copy: bool = True) -> None:
         old = self._block
@@ -126,6 +139,7 @@ class Segment:
             rows = np.array([old.row_of[name] for name in names], dtype=np.intp)
             np.take(old.vectors, rows, axis=0, out=new.vectors[: len(rows)])
             new.scopes[: len(rows)] = old.scopes[rows]
+            new.words.take(old.words, rows)
             new.names = names
             new.row_of = {name: row for row, name in enumerate(names)}
         self._block = new
@@ -145,6 +159,41 @@ class View:
         if len(rows) > limit:
             rows = self._near_best(rows, vector, limit)
         return sorted(self._scored(rows, vector))[:limit]
+
+    def best_by_words(
+        self, weights: WordWeights, asked: ScopeFilter, limit: int
+    ) -> list[tuple[float, str]]:
+        """(minus the score, point id) of the best rows that the filter admits and that have one of the words, in order."""
+        scores = np.zeros(self._size, dtype=np.float64)
+        for word in sorted(weights):  # one order for all: no last digit depends on other rows
+            rows, found = self._block.words.matches(word, self._size)
+            scores[rows] += weights[word] * found
+        rows = self._admitted(asked)
+        rows = rows[scores[rows] > 0]
+        if len(rows) > limit:
+            cut = np.partition(scores[rows], len(rows) - limit)[len(rows) - limit]
+            rows = rows[scores[rows] >= cut]
+        names = self._block.names
+        return sorted((-float(scores[row]), names[row]) for row in rows.tolist())[:limit]
+
+    def count_words(self, words: Collection[int], asked: ScopeFilter) -> WordCounts:
+        """Of the rows that the filter admits."""
+        admitted = np.zeros(self._size, dtype=np.bool_)
+        admitted[self._admitted(asked)] = True
+        containing = {
+            word: int(admitted[self._block.words.matches(word, self._size)[0]].sum())
+            for word in words
+        }
+        return WordCounts(int(admitted.sum()), containing)
+
+    def words_of(
+        self, words: Collection[int], point_ids: Collection[str]
+    ) -> dict[str, dict[int, float]]:
+        """What named rows have of these words, of those that are here."""
+        known = ((name, self._block.row_of.get(name, self._size)) for name in point_ids)
+        return {
+            name: self._block.words.of_row(row, words) for name, row in known if row < self._size
+        }
 
     def scores(self, vector: Floats, point_ids: Collection[str]) -> dict[str, float]:
         """Score by point id, of those that are here."""
@@ -189,10 +238,11 @@ class View:
         ]
 
 
-def _block(rows: int, dimension: int) -> _Block:
+def _block(rows: int, dimension: int, entries: int) -> _Block:
     return _Block(
         vectors=np.zeros((rows, dimension), dtype=np.float32),
         scopes=np.zeros(rows, dtype=np.uint32),
+        words=RowWords(rows, entries),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from ragward.api.middleware import places_of
-from ragward.bootstrap import Ragward, manifest_items
+from ragward.bootstrap import Ragward
 from ragward.domain.access import Subject
 from ragward.domain.errors import (
     ConflictError,
@@ -24,6 +24,7 @@ from ragward.domain.errors import (
     RagwardError,
 )
 from ragward.domain.jobs import JobItem, JobRecord
+from ragward.opening import manifest_items
 
 _WAITING: Final = 16
 _REMEMBERED_KEYS: Final = 1000

@@ -17,6 +17,7 @@ from ragward.api.schemas_keys import (
     ShredBody,
     ShredModel,
 )
+from ragward.domain.envelope import KeyPurpose
 from ragward.domain.labels import Classification
 from ragward.domain.shredding import Copies, ShredKind, ShredRequest
 
@@ -34,7 +35,7 @@ def get_keys(parts: Parts, subject: Asker) -> list[KeyModel]:
 def rotate_key(body: RotateRequest, parts: Parts, subject: Asker) -> RotateResponse:
     """A new KEK version for what is written from now on; what is there is moved to it in the background."""
     level = Classification.parse(body.classification)
-    begun = parts.ragward.rotation.begin(subject, level)
+    begun = parts.ragward.rotation.begin(subject, level, KeyPurpose(body.purpose))
     parts.maintenance.wake()
     return RotateResponse.of(begun)
 

@@ -17,7 +17,7 @@ from ragward.api.schemas import (
     SearchResponse,
     mode_of,
 )
-from ragward.domain.passages import Answer, Passage, RetrievalRequest
+from ragward.domain.passages import Answer, Passage, RetrievalRequest, SearchMode
 
 router = APIRouter(prefix="/v1", tags=["retrieval"])
 _MAX_ATTRIBUTES = 16
@@ -35,6 +35,7 @@ def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> Ret
         minimize=mode_of(body.minimize),
         min_epoch=body.min_epoch,
         purpose=body.purpose,
+        search=SearchMode(body.search),
     )
     answer = parts.ragward.retrieve(credential, request)
     parts.metrics.observe_answer(answer)

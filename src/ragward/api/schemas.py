@@ -80,6 +80,10 @@ class RetrieveRequest(Strict):
         pattern=r"^([a-z][a-z0-9_-]{0,31})?$",
         description="What the answer is for; with the label it decides how personal data is shown.",
     )
+    search: Literal["vector", "lexical", "hybrid"] = Field(
+        "vector",
+        description="By meaning, by words (identifiers, part numbers, names), or by both, joined by rank.",
+    )
 
 
 class CutModel(BaseModel):

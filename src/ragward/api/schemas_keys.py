@@ -14,9 +14,10 @@ Reason = Annotated[str, Field(min_length=8, max_length=500)]
 
 
 class RotateRequest(Strict):
-    """Which KEK."""
+    """Which KEK: of what is stored under a classification, or, for RESTRICTED, of the vault of pseudonyms."""
 
     classification: Level
+    purpose: Literal["content", "pseudonym"] = "content"
 
 
 class RotateResponse(BaseModel):

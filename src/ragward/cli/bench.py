@@ -10,11 +10,12 @@ import time
 import typer
 from rich.table import Table
 
-from ragward.bootstrap import Ragward, development_token
+from ragward.bootstrap import Ragward
 from ragward.cli import render
 from ragward.cli.demo import ASKERS, Company, ingest_company, sample_installation
 from ragward.domain.access import Credentials
 from ragward.domain.passages import RetrievalRequest
+from ragward.opening import development_token
 
 STAGES = (
     "identity",

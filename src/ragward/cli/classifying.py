@@ -75,8 +75,8 @@ def train(
     """Learn from the labels that people reviewed; prints the settings that put the classifier in force."""
     from dataclasses import asdict
 
-    from ragward.bootstrap import manifest_items
     from ragward.cli import commands, render
+    from ragward.opening import manifest_items
 
     caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
     with commands.opened(commands.load_settings(context.obj), caller) as (ragward, subject):
@@ -105,8 +105,8 @@ def train(
 def _items(
     paths: Sequence[Path], subject: Subject, corpus: str, claim: str, *, dry_run: bool
 ) -> list[JobItem]:
-    from ragward.bootstrap import directory_items, file_items, manifest_items
     from ragward.domain.labels import Classification
+    from ragward.opening import directory_items, file_items, manifest_items
 
     many = [path for path in paths if path.is_dir() or path.suffix == ".jsonl"]
     if not dry_run and many:

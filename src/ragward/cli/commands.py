@@ -15,7 +15,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ragward import installation
-from ragward.bootstrap import Ragward, development_token, open_audit_reader, open_keyring
+from ragward.bootstrap import Ragward
 from ragward.cli import render
 from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
@@ -29,6 +29,7 @@ from ragward.domain.errors import (
 from ragward.domain.handling import plainer_than_usual
 from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState
 from ragward.domain.passages import RetrievalRequest
+from ragward.opening import development_token, open_audit_reader, open_keyring
 from ragward.ports import AuditLog
 from ragward.settings import Settings
 from ragward.stewardship import verified
@@ -116,7 +117,7 @@ def ingest(
     as_json: bool,
 ) -> int:
     """`ragward ingest`."""
-    from ragward.bootstrap import directory_items, manifest_items
+    from ragward.opening import directory_items, manifest_items
 
     with Ragward.open(settings) as ragward:
         subject = ragward.identify(caller.credentials(settings))

@@ -18,13 +18,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ragward import installation
-from ragward.bootstrap import Ragward, development_token, manifest_items
+from ragward.bootstrap import Ragward
 from ragward.cli import render
 from ragward.cli.commands import ingest_with_progress
 from ragward.cli.serving import serve_api
 from ragward.domain.access import Credentials
 from ragward.domain.explanation import Asked, DocumentExplanation, DocumentId
 from ragward.domain.passages import Answer, Passage, RetrievalRequest
+from ragward.opening import development_token, manifest_items
 from ragward.settings import Settings
 
 TENANTS: Final = ("aurora", "borealis")

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ragward.adapters.clock_system import SystemClock
-from ragward.bootstrap import Ragward, open_keyring, open_ledger
+from ragward.bootstrap import Ragward
 from ragward.cli import commands, render
 from ragward.cli.commands import Caller
 from ragward.domain.envelope import KeyPurpose
@@ -27,6 +27,7 @@ from ragward.domain.shredding import (
     ShredLevel,
     ShredRequest,
 )
+from ragward.opening import open_keyring, open_ledger
 from ragward.settings import Settings
 
 _OVERDUE = frozenset({Due.ROTATE_AGE, Due.ROTATE_WRAPS})

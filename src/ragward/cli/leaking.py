@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
-from ragward.bootstrap import Ragward, open_embedder
+from ragward.bootstrap import Ragward
 from ragward.cli.render import console
 from ragward.domain.corpus import StoredVector
 from ragward.domain.handling import sealed_levels
 from ragward.domain.labels import Classification
+from ragward.opening import open_embedder
 from ragward.settings import Settings
 
 if TYPE_CHECKING:

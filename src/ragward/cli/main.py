@@ -22,6 +22,7 @@ from ragward.domain.errors import (
     UnauthenticatedError,
 )
 from ragward.domain.handling import Mode
+from ragward.domain.passages import SearchMode
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -127,6 +128,9 @@ def query(
         Mode | None,
         typer.Option(help="What is left of a passage; as its classification says if not given."),
     ] = None,
+    search: Annotated[
+        SearchMode, typer.Option(help="By meaning, by words, or by both, joined by rank.")
+    ] = SearchMode.VECTOR,
     agent: Annotated[
         str | None, typer.Option(help="With --as: an agent acting for the person.")
     ] = None,
@@ -152,6 +156,7 @@ def query(
         min_epoch=min_epoch,
         purpose=purpose,
         minimize=minimize,
+        search=search,
     )
     commands.query(settings, request, caller, server, as_json=as_json)
 

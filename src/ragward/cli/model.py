@@ -27,8 +27,8 @@ def _run(context: typer.Context, *, checking: bool, as_json: bool) -> int:
     from contextlib import ExitStack
     from dataclasses import asdict
 
-    from ragward.bootstrap import open_canary
     from ragward.cli import commands, render
+    from ragward.opening import open_canary
 
     with ExitStack() as stack:
         canary = open_canary(commands.load_settings(context.obj), stack)

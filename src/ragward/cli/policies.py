@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from ragward import installation
-from ragward.bootstrap import Ragward, policy_duties
+from ragward.bootstrap import Ragward
 from ragward.cli import render, render_policy
 from ragward.cli.commands import Caller, opened
 from ragward.domain.access import Subject
@@ -17,6 +17,7 @@ from ragward.domain.errors import InvalidRequestError
 from ragward.domain.policy_change import PolicyEdit, ProposalState
 from ragward.domain.policy_csv import read_csv, split_csv, write_csv
 from ragward.domain.policy_review import review_lines
+from ragward.opening import policy_duties
 from ragward.settings import Settings
 
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ragward.bootstrap import (
+from ragward.bootstrap import Ragward
+from ragward.opening import (
     Doubles,
-    Ragward,
     hold_to_allowed_hosts,
     open_broker,
     open_keyring,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from ragward.domain.access import KNOWING_ACTIONS, STEWARDING_ACTIONS, Action, Permit
@@ -19,6 +20,7 @@ from ragward.domain.passages import (
     RedactedText,
     RetrievalRequest,
 )
+from ragward.domain.words import fused
 
 MAX_QUERY_CHARACTERS: Final = 4_000
 MAX_LIMIT: Final = 50
@@ -90,6 +92,14 @@ def drop_reason(
     return None
 
 
+def joined(rankings: Sequence[Sequence[AuthorizedChunk]], limit: int) -> list[AuthorizedChunk]:
+    """The best of several rankings, by rank. Only what was admitted has one: what was not moves nobody's."""
+    scores = fused([[chunk.stored.point_id for chunk in ranking] for ranking in rankings])
+    chunks = {chunk.stored.point_id: chunk for ranking in reversed(rankings) for chunk in ranking}
+    best = sorted(scores, key=lambda name: (-scores[name], name))[:limit]
+    return [replace(chunks[name], score=scores[name]) for name in best]
+
+
 def capped_per_document(chunks: Sequence[AuthorizedChunk], limit: int) -> list[AuthorizedChunk]:
     """At most `limit` chunks of one document, in order."""
     counts: dict[str, int] = {}
@@ -111,7 +121,7 @@ def passage(
     raw_score: bool,
     trust: SourceTrust = NOBODY_VOUCHES,
 ) -> Passage:
-    """What leaves of one chunk; with `raw_score` its similarity to the question, otherwise a score made of the rank."""
+    """What leaves of one chunk; with `raw_score` what it scored in the search, otherwise a score made of the rank."""
     stored = chunk.stored
     flagged = stored.verdict == Verdict.FLAG
     return Passage(

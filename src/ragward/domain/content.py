@@ -1,17 +1,17 @@
 """The plaintext inside blobs: a chunk's text with its personal-data spans, and vectors.
 
 Content: version byte 1, then canonical JSON {"d": detector version, "h": SHA-256 of the text, "s": [[start, end, type,
-score], ...], "t": text}. Vector: version byte 1, then float32 little endian. Unknown versions are refused.
+score], ...], "t": text}. Vector: version byte 2, how many words there are (uint32), their hashes, ascending
+(uint32), their weights (float32), then the vector (float32), all little endian; version 1 is the byte and the vector. Unknown
+versions are refused.
 """
 
 from __future__ import annotations
 
-import array
 import hashlib
 import json
 import struct
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,7 @@ from ragward.domain.errors import IntegrityError
 from ragward.domain.findings import Span
 
 _VERSION: Final = b"\x01"
+_WITH_WORDS: Final = b"\x02"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,22 +67,49 @@ class ChunkContent:
         return content
 
 
-def pack_vector(vector: Sequence[float]) -> bytes:
-    """A vector as bytes, 4 per dimension plus one."""
-    packed = array.array("f", vector)
-    if sys.byteorder == "big":
-        packed.byteswap()
-    return _VERSION + packed.tobytes()
+def pack_vector(vector: Sequence[float], words: Mapping[int, float]) -> bytes:
+    """A vector and the hashed words of the same text as bytes: 4 per dimension, 8 per word, and five."""
+    ascending = sorted(words)
+    return b"".join(
+        (
+            _WITH_WORDS,
+            struct.pack("<I", len(ascending)),
+            struct.pack(f"<{len(ascending)}I", *ascending),
+            struct.pack(f"<{len(ascending)}f", *(words[word] for word in ascending)),
+            struct.pack(f"<{len(vector)}f", *vector),
+        )
+    )
 
 
-def unpack_vector(data: bytes) -> list[float]:
-    """The vector. Raises `integrity.envelope`."""
-    packed = packed_floats(data, len(data) // 4)
-    return list(struct.unpack(f"<{len(packed) // 4}f", packed))
+def unpack_vector(data: bytes) -> tuple[list[float], dict[int, float]]:
+    """The vector, and the words with their weights. Raises `integrity.envelope`."""
+    parts = packed_parts(data)
+    words = struct.unpack(f"<{len(parts.words) // 4}I", parts.words)
+    weights = struct.unpack(f"<{len(parts.weights) // 4}f", parts.weights)
+    vector = list(struct.unpack(f"<{len(parts.vector) // 4}f", parts.vector))
+    return vector, dict(zip(words, weights, strict=True))
 
 
-def packed_floats(data: bytes, dimension: int) -> bytes:
-    """A packed vector's float32 values, little endian. Raises `integrity.envelope` unless it has so many."""
-    if data[:1] != _VERSION or dimension < 1 or len(data) != 4 * dimension + 1:
+@dataclass(frozen=True, slots=True)
+class PackedParts:
+    """Pieces of a packed vector, little endian: float32, uint32 and float32."""
+
+    vector: bytes = field(repr=False)
+    words: bytes = field(repr=False)
+    weights: bytes = field(repr=False)
+
+
+def packed_parts(data: bytes, dimension: int | None = None) -> PackedParts:
+    """Its pieces. Raises `integrity.envelope` unless the vector has that dimension, if one is given."""
+    if data[:1] == _VERSION:
+        parts = PackedParts(data[1:], b"", b"")
+    else:
+        count = int.from_bytes(data[1:5], "little")
+        first, second = 5 + 4 * count, 5 + 8 * count
+        if data[:1] != _WITH_WORDS:
+            raise IntegrityError("vector cannot be read")
+        parts = PackedParts(data[second:], data[5:first], data[first:second])
+    size = len(parts.vector)
+    if size < 4 or size % 4 or dimension not in (None, size // 4):
         raise IntegrityError("vector cannot be read")
-    return data[1:]
+    return parts

@@ -252,11 +252,12 @@ def wrapping_context(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexPoint:
-    """What the index may hold: an opaque id, one integer, a vector. No text, no names."""
+    """What the index may hold: an opaque id, one integer, a vector, keyed hashes of words. No text, no names."""
 
     point_id: str
     scope_id: int
     vector: Vector = field(repr=False)
+    words: Mapping[int, float] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

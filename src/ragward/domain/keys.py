@@ -123,5 +123,6 @@ MAC_PURPOSES: Final = frozenset(
         "fingerprint",
         "pseudonym",
         "pseudonym-tag",
+        "words",
     }
 )

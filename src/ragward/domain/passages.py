@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from ragward.domain.corpus import AttributeValue, StoredChunk
 from ragward.domain.findings import Span
@@ -12,9 +13,18 @@ from ragward.domain.labels import Classification
 from ragward.domain.marking import Trust, delimiter_of, marked
 
 
+class SearchMode(StrEnum):
+    """By meaning, by words (identifiers, part numbers, names: nothing is embedded), or by both, joined by rank."""
+
+    VECTOR = "vector"
+    LEXICAL = "lexical"
+    HYBRID = "hybrid"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Found by the index, which is not trusted: an opaque point id and its similarity (cosine, -1..1)."""
+    """Found by the index, which is not trusted: an opaque point id and its similarity (cosine, -1..1), or what its words
+    score."""
 
     point_id: str
     score: float
@@ -32,6 +42,8 @@ class AuthorizedChunk:
     text: str = field(repr=False)
     spans: tuple[Span, ...] = field(repr=False)
     revealed: frozenset[str]
+    similarity: float = 0.0
+    """To the question; 0 where only words were searched."""
     shown_as: Mapping[str, Callable[[str], str | None]] = field(default_factory=dict, repr=False)
     """How values of other types are shown; what has no entry is removed."""
 
@@ -95,7 +107,7 @@ class RetrievalRequest:
     `filters` narrow by public document attributes (OpenAI's filter shape); they can never widen. `min_epoch` is the token
     of a write that the answer must take into account. `minimize` says how much to leave of a passage; None is what the
     handling of its classification says, which may also ask for more than the request does. `purpose` is what the answer is for: with the label it decides how
-    personal data is shown.
+    personal data is shown. `search` is by what is searched.
     """
 
     query: str = field(repr=False)
@@ -106,6 +118,7 @@ class RetrievalRequest:
     minimize: Mode | None = None
     min_epoch: str | None = None
     purpose: str = ""
+    search: SearchMode = SearchMode.VECTOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

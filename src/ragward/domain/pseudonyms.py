@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 from ragward.domain.corpus import KeyReference, wrapping_context
 from ragward.domain.envelope import EncryptionContext, Kind, WrappingContext
 from ragward.domain.errors import InvalidRequestError
-from ragward.domain.labels import administrative
+from ragward.domain.labels import Classification, administrative
 
+VAULT_LEVEL: Final = Classification.RESTRICTED  # a token does not say where its value was read
 VAULT_VERSION: Final = 0
 """Where a derived token names its key, a random one has this."""
 MAX_VALUE_CHARACTERS: Final = 1_000

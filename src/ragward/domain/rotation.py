@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from ragward.domain.envelope import KeyPurpose
 from ragward.domain.keys import KEKState, KEKStatus, WrappedDEK
 from ragward.domain.labels import Classification
 
@@ -19,7 +18,7 @@ _DAY: Final = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldDEK:
-    """A DEK as the catalog holds it, and what it is bound to."""
+    """A DEK as the catalog holds it, and what it is bound to; of a pseudonym, the token stands for the document."""
 
     document_id: str
     version: int
@@ -105,7 +104,7 @@ def _report(
     due: list[Due] = []
     if status.state is KEKState.PENDING:
         due.append(Due.ACTIVATE)
-    if status.state is KEKState.ACTIVE and status.purpose is KeyPurpose.CONTENT:  # others stay
+    if status.state is KEKState.ACTIVE:
         if age >= rotate_after_days.get(status.classification, 365):
             due.append(Due.ROTATE_AGE)
         if status.wraps >= WRAPS_DUE:

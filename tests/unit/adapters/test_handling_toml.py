@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ragward.adapters.handling_toml import load_handling
-from ragward.bootstrap import resource
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.handling import Mode
 from ragward.domain.labels import Classification
+from ragward.opening import resource
 
 SHIPPED = resource("policies") / "handling.toml"
 

@@ -16,6 +16,7 @@ from ragward.adapters.cipher_aesgcm import AESGCMCipher
 from ragward.adapters.index_filter import ScopeFilter
 from ragward.adapters.index_sealed import SealedChunkIndex
 from ragward.adapters.sealed_segment import Segment
+from ragward.domain.content import PackedParts
 from ragward.domain.corpus import KeyReference, StoredVector
 from ragward.domain.errors import UnavailableError
 from ragward.vectors import VectorOpener
@@ -198,8 +199,8 @@ def test_what_nobody_asked_for_is_overwritten_and_dropped(made):
 
 
 def test_memory_is_bounded_and_the_least_used_goes_first():
-    row = DIMENSION * 4
-    held = Held(max_bytes=2 * 256 * row)
+    segment = 256 * DIMENSION * 4 + 257 * 8
+    held = Held(max_bytes=2 * segment)
     for number, scope in enumerate((1, 51, 52, 53)):
         held.store.put(f"p{number}", scope, unit(0.9 - number / 10))
     for scopes, kept in (
@@ -268,8 +269,13 @@ def stored(name, scope, document="d"):
 
 def segment_of(points):
     segment = Segment(384)
-    segment.add([stored(name, scope) for name, scope, _ in points], [v for *_, v in points])
+    segment.add([stored(name, scope) for name, scope, _ in points], [packed(v) for *_, v in points])
     return segment
+
+
+def packed(vector):
+    words = np.array([7], dtype="<u4").tobytes()
+    return PackedParts(vector.tobytes(), words, np.array([0.5], dtype="<f4").tobytes())
 
 
 @given(seed=st.integers(0, 10**6), share=st.floats(0.01, 0.99))
@@ -297,13 +303,15 @@ def test_a_search_under_way_sees_what_was_there_when_it_began():
     asked = ScopeFilter.of({1}, (), None)
     with segment.reading() as view:
         segment.add(
-            [stored(f"n{i:03}", 1, "new") for i in range(2000)], [vectors[0] * 2] * 2000
+            [stored(f"n{i:03}", 1, "new") for i in range(2000)], [packed(vectors[0] * 2)] * 2000
         )  # moves all to other memory
         assert view.best(vectors[0], asked, 1) == [(-1.0, "p000")]
         segment.wipe()
         assert view.best(vectors[5], asked, 1) == [(-1.0, "p005")]
         old = view._block
     assert not old.vectors.any()
+    assert not old.words._words.any()
+    assert not old.words._weights.any()
     assert len(segment) == 0
 
 

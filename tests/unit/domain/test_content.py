@@ -119,20 +119,41 @@ def test_a_span_to_the_very_end_is_accepted():
     assert content.spans == (Span(0, 10, "PERSON", 1.0),)
 
 
-@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=50))
-def test_vectors_round_trip(vector):
-    data = pack_vector(vector)
-    assert len(data) == 4 * len(vector) + 1
-    assert unpack_vector(data) == vector
+@given(
+    st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=50),
+    st.dictionaries(st.integers(0, 2**32 - 1), st.floats(0, width=32), max_size=20),
+)
+def test_vectors_round_trip(vector, words):
+    data = pack_vector(vector, words)
+    assert len(data) == 5 + 4 * len(vector) + 8 * len(words)
+    assert unpack_vector(data) == (vector, words)
 
 
 def test_the_bytes_of_a_vector_are_fixed():
-    assert pack_vector([1.0, -2.0]) == b"\x01\x00\x00\x80\x3f\x00\x00\x00\xc0"
+    floats = b"\x00\x00\x80\x3f\x00\x00\x00\xc0"
+    words = b"\x05\x00\x00\x00\xff\xff\xff\xff" + b"\x00\x00\x80\x3e\x00\x00\x00\x3f"
+    made = pack_vector([1.0, -2.0], {2**32 - 1: 0.5, 5: 0.25})
+    assert made == b"\x02\x02\x00\x00\x00" + words + floats
+
+
+def test_a_vector_without_words_is_read():
+    assert unpack_vector(b"\x01\x00\x00\x80\x3f\x00\x00\x00\xc0") == ([1.0, -2.0], {})
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x01", b"\x02" + bytes(4), b"\x00" + bytes(4), b"\x01" + bytes(3), b"\x01" + bytes(5)],
+    [
+        b"",
+        b"\x01",
+        b"\x02" + bytes(4),
+        b"\x03" + bytes(8),
+        b"\x00" + bytes(4),
+        b"\x01" + bytes(3),
+        b"\x01" + bytes(5),
+        b"\x02\x01\x00\x00\x00" + bytes(8),
+        b"\x02\x01\x00\x00\x00" + bytes(11),
+        b"\x02\xff\xff\xff\xff" + bytes(12),
+    ],
 )
 def test_a_malformed_vector_is_refused(data):
     with pytest.raises(IntegrityError) as caught:

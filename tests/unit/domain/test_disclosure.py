@@ -6,9 +6,9 @@ import pytest
 
 from ragward.adapters.finder_presidio import ENTITY_TYPES
 from ragward.adapters.redaction_toml import load_redaction
-from ragward.bootstrap import resource
 from ragward.domain.disclosure import GENERALISATIONS, Treatment
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
+from ragward.opening import resource
 
 SHIPPED = resource("policies") / "redaction.toml"
 RULES = load_redaction(SHIPPED, ENTITY_TYPES)

@@ -21,6 +21,7 @@ from ragward.domain.policy_change import (
     only_takes_away,
 )
 from tests.conformance import strategies as make
+from tests.conftest import PROVE
 
 
 def row(subject="group:acme/staff", levels="PUBLIC..INTERNAL", effect="allow", **fields):
@@ -178,7 +179,7 @@ def test_joining_those_who_are_denied_waits_if_labels_grant_them_something():
     assert touching(named, add_memberships=[member("ann", "interns")])
 
 
-@settings(max_examples=300)
+@settings(max_examples=300 if PROVE else 150)
 @given(
     rows=st.lists(make.rows, min_size=1, max_size=8, unique=True),
     memberships=make.memberships(),
@@ -224,7 +225,7 @@ def test_what_only_takes_away_gives_nobody_anything(rows, memberships, labels, d
                 judged["lost"] += had and not has
 
 
-@settings(max_examples=300)
+@settings(max_examples=300 if PROVE else 150)
 @given(
     rows=st.lists(make.rows, min_size=1, max_size=8, unique=True),
     memberships=make.memberships(),

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from ragward.adapters.duties_toml import load_duties
-from ragward.bootstrap import policy_duties
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import NamedByLabels
@@ -21,6 +20,7 @@ from ragward.domain.policy_review import (
     review,
     review_lines,
 )
+from ragward.opening import policy_duties
 
 ADMINISTRATION = """
 p, role:acme/admin, policy:*, acme/*, PUBLIC..RESTRICTED, *, allow

@@ -372,6 +372,10 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         with self._database.read(tenant) as connection:
             return outbox.pending_points(connection, tenant, limit)
 
+    def owed_points(self, tenant: str, *, limit: int) -> Collection[str]:
+        with self._database.read(tenant) as connection:
+            return outbox.owed_points(connection, tenant, limit)
+
     def next_work(self, *, limit: int) -> Sequence[OutboxItem]:
         with self._database.read_across_tenants() as connection:
             return outbox.next_work(connection, limit)
@@ -452,8 +456,8 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
             return pseudonyms.tokens_of(connection, tenant, tags)
 
     def add_pseudonyms(self, tenant: str, new: Sequence[VaultedPseudonym]) -> dict[bytes, str]:
-        """The tenant is not locked: nothing but the rows themselves depends on them, and their key orders them."""
         with self._database.write(tenant) as connection:
+            lock_tenant(connection, tenant)  # so that no rotation retires their KEK meanwhile
             return pseudonyms.add(connection, tenant, new)
 
     def find_pseudonym(self, tenant: str, token: str) -> VaultedPseudonym | None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Self
 
-from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, insert, literal, select, tuple_, update
 
 from ragward.adapters.catalog_sql import shredding
 from ragward.adapters.catalog_sql.connection import (
@@ -30,6 +30,8 @@ from ragward.adapters.catalog_sql.tenants import lock_tenant
 from ragward.domain.envelope import WrappingContext
 from ragward.domain.errors import IntegrityError, NotFoundError
 from ragward.domain.keys import WrappedDEK
+from ragward.domain.labels import administrative
+from ragward.domain.pseudonyms import is_vaulted
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.shredding import ShredReceipt, Traces
 
@@ -57,10 +59,30 @@ _HELD: Final = (
     .order_by(versions.c.document_id, versions.c.version)
     .limit(bindparam("at_most"))
 )
+_VAULTED: Final = (
+    select(
+        pseudonyms.c.token,
+        literal(1),
+        pseudonyms.c.dek_id,
+        pseudonyms.c.kek_version,
+        pseudonyms.c.wrapped_dek,
+    )
+    .where(
+        pseudonyms.c.tenant == bindparam("of"),
+        pseudonyms.c.kek_id == bindparam("kek"),
+        pseudonyms.c.kek_version < bindparam("below"),
+        pseudonyms.c.token > bindparam("after"),
+    )
+    .order_by(pseudonyms.c.token)
+    .limit(bindparam("at_most"))
+)
 # In the driver's own words: 100,000 of them through SQLAlchemy's parameters take a second.
 _MOVE: Final = (
     "UPDATE versions SET kek_version = ?, wrapped_dek = ? WHERE document_id = ? AND version = ?"
     " AND tenant = ? AND kek_id = ? AND kek_version = ? AND wrapped_dek = ?"
+)
+_MOVE_VAULTED: Final = _MOVE.replace("versions", "pseudonyms").replace(
+    "document_id = ? AND version = ?", "token = ? AND ? = 1"
 )
 
 
@@ -83,12 +105,15 @@ class SQLKeyLedger:
 
     def ledger(self, tenant: str) -> Ledger:
         with self._database.read(tenant) as connection:
-            counted = connection.execute(
-                select(versions.c.kek_id, versions.c.kek_version, func.count().label("number"))
-                .where(versions.c.tenant == tenant, versions.c.wrapped_dek.is_not(None))
-                .group_by(versions.c.kek_id, versions.c.kek_version)
-            )
-            held = {(row.kek_id, row.kek_version): row.number for row in counted}
+            held = {
+                (row.kek_id, row.kek_version): row.number
+                for table in (versions, pseudonyms)  # a KEK is for one of them
+                for row in connection.execute(
+                    select(table.c.kek_id, table.c.kek_version, func.count().label("number"))
+                    .where(table.c.tenant == tenant, table.c.wrapped_dek.is_not(None))
+                    .group_by(table.c.kek_id, table.c.kek_version)
+                )
+            }
             retired = connection.execute(
                 select(retired_keks).where(retired_keks.c.tenant == tenant)
             )
@@ -104,56 +129,65 @@ class SQLKeyLedger:
     def held_under(
         self, tenant: str, kek_id: str, below: int, *, after: tuple[str, int], limit: int
     ) -> Sequence[HeldDEK]:
+        asked = {
+            "of": tenant,
+            "kek": kek_id,
+            "below": below,
+            "after": after[0],
+            "at_most": limit,
+        }
         with self._database.read(tenant) as connection:
-            rows = connection.execute(
-                _HELD,
-                {
-                    "of": tenant,
-                    "kek": kek_id,
-                    "below": below,
-                    "after": after[0],
-                    "after_version": after[1],
-                    "at_most": limit,
-                },
-            )
-            return [_held(tenant, kek_id, *row) for row in rows.all()]
+            rows = connection.execute(_HELD, asked | {"after_version": after[1]}).all()
+            if rows:
+                return [_held(tenant, kek_id, *row) for row in rows]
+            label = administrative(tenant).digest()
+            vaulted = connection.execute(_VAULTED, asked).all()
+            return [_held(tenant, kek_id, *(*row, label)) for row in vaulted]
 
     def store_rewrapped(self, tenant: str, kek_id: str, moved: Sequence[Rewrapped]) -> int:
         if not moved:
             return 0
-        values = [
-            (
-                m.to_version,
-                m.after,
-                m.document_id,
-                m.version,
-                tenant,
-                kek_id,
-                m.from_version,
-                m.before,
+        values: dict[str, list[tuple[object, ...]]] = {_MOVE: [], _MOVE_VAULTED: []}
+        for m in moved:
+            values[_MOVE_VAULTED if is_vaulted(m.document_id) else _MOVE].append(
+                (
+                    m.to_version,
+                    m.after,
+                    m.document_id,
+                    m.version,
+                    tenant,
+                    kek_id,
+                    m.from_version,
+                    m.before,
+                )
             )
-            for m in moved
-        ]
         with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
             require_in_use(connection, {(kek_id, item.to_version) for item in moved})
-            move = _MOVE if self._database.is_sqlite else _MOVE.replace("?", "%s")
-            return connection.exec_driver_sql(move, values).rowcount
+            mark = "?" if self._database.is_sqlite else "%s"
+            return sum(
+                connection.exec_driver_sql(move.replace("?", mark), rows).rowcount
+                for move, rows in values.items()
+                if rows
+            )
 
     def retire(self, tenant: str, kek_id: str, below: int) -> int:
         with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
-            left = connection.execute(
-                select(func.count()).where(
-                    versions.c.tenant == tenant,
-                    versions.c.kek_id == kek_id,
-                    versions.c.kek_version < below,
-                    versions.c.wrapped_dek.is_not(None),
-                )
-            ).scalar_one()
+            left = sum(
+                connection.execute(
+                    select(func.count()).where(
+                        table.c.tenant == tenant,
+                        table.c.kek_id == kek_id,
+                        table.c.kek_version < below,
+                        table.c.wrapped_dek.is_not(None),
+                    )
+                ).scalar_one()
+                for table in (versions, pseudonyms)
+            )
             if not left:
                 self._retire(connection, tenant, {(kek_id, at) for at in range(1, below)})
-            return int(left)
+            return left
 
     def _retire(self, connection: Any, tenant: str, keks: set[tuple[str, int]]) -> None:
         for kek_id, version in sorted(keks):

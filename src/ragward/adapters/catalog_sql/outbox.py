@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    func,
     insert,
     literal,
     or_,
@@ -69,6 +70,12 @@ def pending_points(connection: Connection, tenant: str, limit: int) -> dict[str,
     """point id -> authoritative scope id of the tenant's points that wait to be put in, oldest first."""
     rows = connection.execute(_PENDING, {"of": tenant, "at_most": limit})
     return {row.point_id: row.scope_id for row in rows}
+
+
+def owed_points(connection: Connection, tenant: str, limit: int) -> frozenset[str]:
+    """All points of the tenant that have an entry, oldest first."""
+    rows = connection.execute(_OWED, {"of": tenant, "at_most": limit})
+    return frozenset(row.point_id for row in rows)
 
 
 def next_work(connection: Connection, limit: int) -> list[OutboxItem]:
@@ -232,6 +239,15 @@ _PENDING: Final = (
         _newest(),
     )
     .order_by(outbox.c.sequence)
+    .limit(bindparam("at_most"))
+)
+
+
+_OWED: Final = (
+    select(outbox.c.point_id)
+    .where(outbox.c.tenant == bindparam("of"))
+    .group_by(outbox.c.point_id)
+    .order_by(func.min(outbox.c.sequence))
     .limit(bindparam("at_most"))
 )
 

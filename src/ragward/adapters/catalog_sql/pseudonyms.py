@@ -12,6 +12,7 @@ from ragward.adapters.catalog_sql.connection import (
     insert_or_ignore,
     is_storable,
 )
+from ragward.adapters.catalog_sql.retired import require_in_use
 from ragward.adapters.catalog_sql.schema import pseudonyms
 from ragward.domain.corpus import KeyReference
 from ragward.domain.pseudonyms import VaultedPseudonym
@@ -31,7 +32,8 @@ def tokens_of(connection: Connection, tenant: str, tags: Collection[bytes]) -> d
 
 
 def add(connection: Connection, tenant: str, new: Sequence[VaultedPseudonym]) -> dict[bytes, str]:
-    """Adds what is not there yet; tag -> token of all, as they are then."""
+    """Adds what is not there yet; tag -> token of all, as they are then. Raises `key.state`."""
+    require_in_use(connection, {(each.key.kek_id, each.key.kek_version) for each in new})
     for batch in batches(new, IN_LIMIT):
         connection.execute(
             insert_or_ignore(connection, pseudonyms),

@@ -1,0 +1,436 @@
+"""Adapters, each opened from the settings: the only place that knows which one stands behind a port.
+
+They are imported where they are opened, because several of them load seconds' worth of libraries.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from ragward.adapters.model_manifest import ModelManifest
+from ragward.canary import ModelCanary
+from ragward.domain.disclosure import DisclosureRules
+from ragward.domain.errors import ConfigurationError
+from ragward.domain.jobs import JobItem
+from ragward.domain.keys import USES_OF, KeyRole
+from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.policy_review import SeparatedDuties
+from ragward.evidence import Recorder
+from ragward.ports import (
+    AuditLog,
+    Catalog,
+    Chunker,
+    ChunkIndex,
+    Clock,
+    Embedder,
+    Finder,
+    IdentityVerifier,
+    KeyLedger,
+    Keyring,
+    Limiter,
+    PolicyDecisionPoint,
+    TextExtractor,
+    TrainedClassifier,
+)
+from ragward.settings import Settings, outgoing_hosts
+
+#: The application behind the command line and in-process use; people's tokens come through it without a second credential.
+CLI_CLIENT_ID: Final = "ragward-cli"
+
+
+class Closes(Protocol):
+    """What holds something open."""
+
+    def close(self) -> None:
+        """Lets go of it."""
+
+
+Closeable = TypeVar("Closeable", bound=Closes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubles:
+    """Ports given instead of opened, for tests and benchmarks; None means the real one."""
+
+    embedder: Embedder | None = None
+    chunker: Chunker | None = None
+    index: ChunkIndex | None = None
+    catalog: Catalog | None = None
+    keyring: Keyring | None = None
+    finder: Finder | None = None
+    extractor: TextExtractor | None = None
+    identity: IdentityVerifier | None = None
+    limiter: Limiter | None = None
+    pdp: PolicyDecisionPoint | None = None
+    audit: AuditLog | None = None
+    clock: Clock | None = None
+
+
+def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]:
+    """The duties to keep apart, without an installation. Raises `config.invalid`."""
+    from ragward.adapters.duties_toml import load_duties
+
+    return load_duties((policies_dir or resource("policies")) / "duties.toml")
+
+
+def open_keyring(settings: Settings, passphrase: str | None = None) -> Keyring:
+    """The keyrings of the settings as one, limited to the process's role. Raises `config.*`, `integrity.keyring`, `unavailable.keys`."""
+    from ragward.adapters.keyring_limited import LimitedKeyring
+    from ragward.adapters.keyring_routed import HoldingKeyring, RoutedKeyring
+    from ragward.adapters.keyrings import open_keyring
+
+    def opener(uri: str, path: Path) -> HoldingKeyring:
+        return open_keyring(uri, path, lambda: passphrase or read_passphrase(settings))
+
+    main = opener(settings.keys_uri, settings.keyring)
+    others = {
+        level: functools.partial(opener, uri, path)
+        for level, (uri, path) in settings.other_keyrings.items()
+    }
+    keyring: Keyring = RoutedKeyring(main, others) if others else main
+    role = KeyRole(settings.keys_role)
+    return keyring if role is KeyRole.SERVICE else LimitedKeyring(keyring, USES_OF[role])
+
+
+def create_keyrings(settings: Settings, passphrase: str | None = None) -> None:
+    """Every keyring of the settings that is not there yet. Raises `config.*`, `unavailable.keys`."""
+    from ragward.adapters.keyrings import create_keyring
+
+    wanted = {"": (settings.keys_uri, settings.keyring)}
+    wanted |= {level.name: found for level, found in settings.other_keyrings.items()}
+    for uri, path in wanted.values():
+        if not path.exists():
+            create_keyring(uri, path, lambda: passphrase or read_passphrase(settings))
+
+
+def read_passphrase(settings: Settings) -> str:
+    """The keyring's passphrase, from where the settings say. Raises `config.passphrase`, `config.invalid`."""
+    from ragward.adapters import keyring_file
+
+    return keyring_file.read_passphrase(settings.passphrase, demo=settings.demo)
+
+
+def protect_process_memory() -> None:
+    """No core dumps, and no attaching; for processes that hold keys."""
+    from ragward.adapters import process_memory
+
+    process_memory.protect_process_memory()
+
+
+def open_broker(settings: Settings, directory: Path) -> ExitStack:
+    """A key broker on its sockets in `directory`, until the stack is closed. Raises `config.*`, `unavailable.*`."""
+    from ragward.adapters.audit_sqlite import SQLiteAuditLog
+    from ragward.adapters.broker_server import BrokerServer
+    from ragward.adapters.clock_system import SystemClock
+    from ragward.brokering import BrokerPorts, KeyBroker
+
+    if settings.keys_uri.startswith("broker:"):
+        raise ConfigurationError("a key broker holds its keys itself: keys_uri names a provider")
+    with ExitStack() as stack:
+        clock = SystemClock()
+        keyring = closing(open_keyring(settings), stack)
+        catalog = open_catalog(settings, stack)
+        key = keyring.mac_key("audit-chain")
+        audit = closing(SQLiteAuditLog.open(settings.broker_log, key), stack)
+        ports = BrokerPorts(
+            identity=open_identity(settings, catalog, clock),
+            pdp=open_pdp(catalog, settings.policies_dir or resource("policies")),
+            labels=catalog,
+            keyring=keyring,
+            recorder=Recorder(audit=audit, clock=clock),
+            clock=clock,
+        )
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        closing(BrokerServer(directory, KeyBroker(ports), keyring), stack)
+        return stack.pop_all()
+
+
+def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:
+    """The catalog. Raises `config.not_initialised`, `config.newer_version`, `unavailable.catalog`."""
+    from ragward.adapters.catalog_sql import SQLCatalog
+
+    return closing(SQLCatalog.open(settings.catalog_url), stack)
+
+
+def open_ledger(settings: Settings, clock: Clock, stack: ExitStack | None = None) -> KeyLedger:
+    """The catalog's side of keys. Raises `unavailable.catalog`."""
+    from ragward.adapters.catalog_sql.key_ledger import SQLKeyLedger
+
+    return closing(SQLKeyLedger.open(settings.catalog_url, now=clock.now), stack)
+
+
+def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = None) -> AuditLog:
+    """The audit log's one writer. Raises `config.index_owned` when another process is it."""
+    from ragward.adapters.audit_sqlite import SQLiteAuditLog
+
+    log = SQLiteAuditLog.open(settings.data_dir / "audit.db", keyring.mac_key("audit-chain"))
+    return closing(log, stack)
+
+
+def open_audit_reader(settings: Settings, keyring: Keyring, *, of_broker: bool = False) -> AuditLog:
+    """The audit log, or a key broker's own, beside its writer, for reading and verifying."""
+    from ragward.adapters.audit_sqlite import SQLiteAuditLog
+
+    path = settings.broker_log if of_broker else settings.data_dir / "audit.db"
+    return SQLiteAuditLog.open_reader(path, keyring.mac_key("audit-chain"))
+
+
+def manifest_items(manifest: Path, tenant: str) -> list[JobItem]:
+    """What a JSONL manifest lists."""
+    from ragward.adapters import source_directory
+
+    return source_directory.manifest_items(manifest, tenant)
+
+
+def directory_items(
+    directory: Path, tenant: str, *, corpus: str, granted: Sequence[str]
+) -> list[JobItem]:
+    """Every file below a directory."""
+    from ragward.adapters import source_directory
+
+    return source_directory.directory_items(directory, tenant, corpus=corpus, granted=granted)
+
+
+def file_items(
+    paths: Sequence[Path], tenant: str, *, corpus: str, classification: Classification
+) -> list[JobItem]:
+    """Single files, readable by nobody, claimed to be of this classification."""
+    from ragward.adapters import source_directory
+
+    label = AccessLabel(tenant=tenant, corpus=corpus, classification=classification)
+    return [source_directory.file_item(path, label) for path in paths]
+
+
+def closing(part: Closeable, stack: ExitStack | None) -> Closeable:
+    """The part, closed with the stack."""
+    if stack is not None:
+        stack.callback(part.close)
+    return part
+
+
+def model_dir(settings: Settings) -> Path:
+    """Where the embedding model's files are. Raises `config.invalid`."""
+    from ragward.adapters.model_manifest import find_installed_model
+
+    return settings.model_dir or find_installed_model()
+
+
+def open_embedder(settings: Settings) -> Embedder:
+    """The embedding model. Raises `config.*`, `integrity.model`."""
+    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.model_manifest import ModelManifest
+
+    return SentenceTransformersEmbedder.load(
+        model_dir(settings), ModelManifest.shipped(), threads=settings.embedding_threads
+    )
+
+
+def model_files(settings: Settings, given: Doubles) -> tuple[Path, ModelManifest]:
+    """What to verify again while the model is used; nothing where tests brought one without files."""
+    if given.embedder is not None:
+        return Path(), ModelManifest({})
+    return model_dir(settings), ModelManifest.shipped()
+
+
+def open_canary(
+    settings: Settings, stack: ExitStack, doubles: Doubles | None = None
+) -> ModelCanary:
+    """The gate for models, without opening the installation: the model may not be the index's."""
+    from ragward.adapters.clock_system import SystemClock
+
+    given = doubles or Doubles()
+    keyring = given.keyring or open_keyring(settings)
+    catalog = given.catalog or open_catalog(settings, stack)
+    audit = given.audit or open_audit(settings, keyring, stack)
+    embedder = given.embedder or open_embedder(settings)
+    rules = disclosure_rules(settings.policies_dir or resource("policies"))
+    return ModelCanary(
+        catalog=catalog,
+        embedder=embedder,
+        finder=given.finder or open_finder(settings, embedder, rules),
+        recorder=Recorder(audit=audit, clock=given.clock or SystemClock()),
+    )
+
+
+def hold_to_allowed_hosts(settings: Settings) -> None:
+    """Lets this process connect to what its settings name and to this machine only, for as long as it lives."""
+    from ragward.adapters.egress import Egress
+
+    Egress(outgoing_hosts(settings)).install()
+
+
+def open_classifiers(settings: Settings, embedder: Embedder) -> dict[str, TrainedClassifier]:
+    """Trained classifiers by tenant. Raises `integrity.model`, `config.*`."""
+    from ragward.adapters.classifier_trained import LinearClassifier
+
+    found: dict[str, TrainedClassifier] = {}
+    for item in settings.classifiers:
+        made = LinearClassifier.load(item.path, item.sha256, model_digest=embedder.model_digest)
+        if made.tenant in found:
+            raise ConfigurationError(f"there are two classifiers for tenant {made.tenant!r}")
+        found[made.tenant] = made
+    return found
+
+
+def open_chunker(settings: Settings) -> Chunker:
+    """By the model's tokenizer."""
+    from ragward.adapters.chunker_semchunk import SemchunkChunker
+
+    return SemchunkChunker(model_dir(settings) / "tokenizer.json")
+
+
+def open_index(settings: Settings, embedder: Embedder, stack: ExitStack) -> ChunkIndex:
+    """The embedded engine, or the server the settings name. Raises `config.*`, `unavailable.index`."""
+    if settings.qdrant_url:
+        from ragward.adapters.index_qdrant import QdrantChunkIndex
+
+        key = settings.qdrant_api_key
+        server = QdrantChunkIndex.connect(
+            settings.qdrant_url,
+            collection="ragward",
+            dimension=embedder.dimension,
+            model_digest=embedder.model_digest,
+            api_key=key.get_secret_value() if key else None,
+        )
+        return closing(server, stack)
+    from ragward.adapters.index_edge import EdgeChunkIndex
+
+    shard = EdgeChunkIndex.open(
+        settings.data_dir / "index",
+        dimension=embedder.dimension,
+        model_digest=embedder.model_digest,
+    )
+    return closing(shard, stack)
+
+
+def open_identity(settings: Settings, catalog: Catalog, clock: Clock) -> IdentityVerifier:
+    """Every issuer of the settings, and the development issuer where one is set."""
+    from ragward.adapters.identity_dev import DEVELOPMENT_ISSUER, JWKS_FILE
+    from ragward.adapters.identity_jwt import JWTIdentityVerifier, TrustedIssuer
+    from ragward.adapters.identity_keys import JWKSURL, JWKSFile
+
+    issuers = [
+        TrustedIssuer(
+            issuer=item.issuer,
+            tenants=frozenset({item.tenant}),
+            audience=settings.audience,
+            keys=JWKSURL(item.jwks, clock) if "://" in item.jwks else JWKSFile(Path(item.jwks)),
+            subject_claim=item.subject_claim,
+            subject_prefix=item.subject_prefix,
+            max_token_age_seconds=item.max_token_age_seconds,
+        )
+        for item in settings.issuers
+    ]
+    if settings.development_issuer is not None:
+        issuers.append(
+            TrustedIssuer(
+                issuer=DEVELOPMENT_ISSUER,
+                tenants=frozenset(settings.development_tenants),
+                audience=settings.audience,
+                keys=JWKSFile(settings.development_issuer / JWKS_FILE),
+            )
+        )
+    pairs = frozenset(settings.allowed_client_pairs)
+    return JWTIdentityVerifier(issuers, catalog, clock, allowed_pairs=pairs)
+
+
+def development_token(
+    settings: Settings,
+    name: str,
+    *,
+    tenant: str,
+    agent: str | None = None,
+    client_id: str = CLI_CLIENT_ID,
+    lifetime_seconds: int = 3600,
+) -> str:
+    """A token of the development issuer, which is made on first use. Raises `config.invalid` where none is set."""
+    from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.identity_dev import JWKS_FILE, DevelopmentIssuer
+
+    directory = settings.development_issuer
+    if directory is None or tenant not in settings.development_tenants:
+        raise ConfigurationError("no development issuer is set for this tenant")
+    made = (directory / JWKS_FILE).exists()
+    issuer = DevelopmentIssuer.open(directory) if made else DevelopmentIssuer.create(directory)
+    return issuer.token(
+        name,
+        tenant=tenant,
+        audience=settings.audience,
+        client_id=client_id,
+        agent=agent,
+        lifetime_seconds=lifetime_seconds,
+        now=SystemClock().now(),
+    )
+
+
+def open_finder(settings: Settings, embedder: Embedder, rules: DisclosureRules) -> Finder:
+    """Presidio, with names from the embedding model or from the engine of the settings."""
+    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.finder_presidio import NameReader, PresidioFinder
+    from ragward.adapters.names import NamesDetector
+    from ragward.adapters.names_presidio import PresidioNames
+
+    names: NameReader | None = None
+    if settings.names_engine is not None:
+        names = PresidioNames(settings.names_engine)
+    elif isinstance(embedder, SentenceTransformersEmbedder):  # another has no layers to read
+        names = NamesDetector(embedder, model_dir(settings), strict=rules.strict)
+    return PresidioFinder.load(names, rules.detected())
+
+
+def disclosure_rules(policies: Path) -> DisclosureRules:
+    """What `redaction.toml` says. Raises `config.invalid`."""
+    from ragward.adapters.redaction_toml import load_redaction
+
+    return load_redaction(policies / "redaction.toml", entity_types())
+
+
+def open_pdp(catalog: Catalog, policies: Path) -> PolicyDecisionPoint:
+    """Casbin on the model of the installation. Raises `policy.invalid`."""
+    from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
+
+    model_text = (policies / "model.conf").read_text(encoding="utf-8")
+    most_for = disclosure_rules(policies).most_for
+    return CasbinPolicyDecisionPoint(
+        catalog, model_text=model_text, entity_types=entity_types(), most_for=most_for
+    )
+
+
+def entity_types() -> frozenset[str]:
+    """Every type of personal data there is."""
+    from ragward.adapters.finder_presidio import ENTITY_TYPES
+
+    return frozenset(ENTITY_TYPES)
+
+
+def open_extractor(settings: Settings, stack: ExitStack) -> TextExtractor:
+    """A process that parses."""
+    from ragward.adapters.extractor_process import ProcessTextExtractor
+
+    extractor = ProcessTextExtractor(
+        time_limit_seconds=settings.parser_seconds, max_file_bytes=settings.max_file_bytes
+    )
+    return closing(extractor, stack)
+
+
+def open_limiter(settings: Settings) -> Limiter:
+    """In this process."""
+    from ragward.adapters.limiter_memory import MemoryLimiter
+
+    return MemoryLimiter(
+        requests_per_minute=settings.requests_per_minute, concurrent=settings.concurrent_requests
+    )
+
+
+def resource(name: str) -> Path:
+    """`policies`, `schemas` or `migrations`: from the wheel, or from the source checkout."""
+    here = Path(__file__).parent
+    for candidate in (here / "_resources" / name, here.parents[1] / name):
+        if candidate.is_dir():
+            return candidate
+    raise ConfigurationError(f"the installation lacks its {name}")

@@ -1,0 +1,293 @@
+"""What the flows of an installation share, opened together: innermost first, closed in reverse."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragward.canary import require_accepted
+from ragward.disclosure import Disclosure
+from ragward.domain.classification import Thresholds
+from ragward.domain.handling import sealed_levels
+from ragward.domain.keys import KeyUse
+from ragward.domain.labels import Classification
+from ragward.evidence import Recorder
+from ragward.index_sync import IndexSync
+from ragward.opening import (
+    Doubles,
+    closing,
+    disclosure_rules,
+    entity_types,
+    open_audit,
+    open_catalog,
+    open_chunker,
+    open_classifiers,
+    open_embedder,
+    open_extractor,
+    open_finder,
+    open_identity,
+    open_index,
+    open_keyring,
+    open_ledger,
+    open_limiter,
+    open_pdp,
+    resource,
+)
+from ragward.ports import (
+    AuditLog,
+    Catalog,
+    Chunker,
+    ChunkIndex,
+    ChunkSearch,
+    Cipher,
+    Classifier,
+    Clock,
+    Embedder,
+    EpochTokens,
+    Finder,
+    IdentityVerifier,
+    KeyLedger,
+    Keyring,
+    Limiter,
+    PolicyDecisionPoint,
+    ScopeDirectory,
+    Screener,
+    TextExtractor,
+    TrainedClassifier,
+)
+from ragward.protection import Protection
+from ragward.settings import Settings
+from ragward.vault import PseudonymVault
+from ragward.vectors import VectorOpener
+
+if TYPE_CHECKING:
+    from ragward.adapters.owner_client import Owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What one process must hold for all: here, or with the process that was first."""
+
+    audit: AuditLog
+    index: ChunkIndex
+    limiter: Limiter
+    owner: Owner | None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process is the one that holds it."""
+        return self.owner is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What stands by itself."""
+
+    settings: Settings
+    policies: Path
+    clock: Clock
+    keyring: Keyring
+    catalog: Catalog
+    ledger: KeyLedger
+    embedder: Embedder
+    held: Held
+    cipher: Cipher
+    finder: Finder
+    classifier: Classifier
+    thresholds: Thresholds
+    trained: Mapping[str, TrainedClassifier]
+    """by tenant"""
+    screener: Screener
+    pdp: PolicyDecisionPoint
+    identity: IdentityVerifier
+    extractor: TextExtractor
+    chunker: Chunker
+
+    def keys(self, *uses: KeyUse) -> Keyring:
+        """The keyring for these uses only."""
+        from ragward.adapters.keyring_limited import LimitedKeyring
+
+        return LimitedKeyring(self.keyring, frozenset(uses))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What is made of it."""
+
+    opened: Opened
+    recorder: Recorder
+    protection: Protection
+    sealed_levels: frozenset[Classification]
+    sealed: ChunkSearch
+    index: ChunkIndex
+    index_sync: IndexSync
+    scopes: ScopeDirectory
+    epoch_tokens: EpochTokens
+    disclosure: Disclosure
+
+    def protection_with(self, *uses: KeyUse) -> Protection:
+        """Protection with a keyring for these uses only."""
+        return dataclasses.replace(self.protection, keyring=self.opened.keys(*uses))
+
+
+def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
+    """Everything; what was opened is closed when the stack is. Raises `config.*`, `integrity.*`, `unavailable.*`."""
+    from ragward.adapters.epoch_tokens_aessiv import AESSIVEpochTokens
+    from ragward.adapters.handling_toml import load_handling
+    from ragward.adapters.redactor_presidio import PresidioRedactor
+    from ragward.adapters.scope_directory import MemoryScopeDirectory
+
+    opened = _opened(settings, given, stack)
+    keyring = opened.keyring
+    recorder = Recorder(audit=opened.held.audit, clock=opened.clock)
+    protection = Protection(
+        keyring=opened.keys(KeyUse.UNWRAP),
+        cipher=opened.cipher,
+        embedder=opened.embedder,
+        redactor=PresidioRedactor(),
+        handling=load_handling(opened.policies / "handling.toml"),
+    )
+    levels = sealed_levels(protection.handling)
+    opener = VectorOpener(keyring=opened.keys(KeyUse.VECTORS), cipher=opened.cipher)
+    sealed = _sealed(opened, opener, recorder, levels, stack)
+    index = _whole_index(opened.held.index, sealed)
+    index_sync = IndexSync(
+        catalog=opened.catalog, index=index, opener=opener, sealed=levels, recorder=recorder
+    )
+    if opened.held.is_ours:
+        index_sync.adopt()
+    return Parts(
+        opened=opened,
+        recorder=recorder,
+        protection=protection,
+        sealed_levels=levels,
+        sealed=sealed,
+        index=index,
+        index_sync=index_sync,
+        scopes=MemoryScopeDirectory(opened.catalog),
+        epoch_tokens=AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token")),
+        disclosure=_disclosure(opened, recorder),
+    )
+
+
+def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
+    from ragward.adapters.cipher_aesgcm import AESGCMCipher
+    from ragward.adapters.classifier_rules import RuleClassifier
+    from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.egress import stay_offline
+    from ragward.adapters.screener_rules import RuleScreener
+
+    stay_offline()
+    policies = settings.policies_dir or resource("policies")
+    clock = given.clock or SystemClock()
+    keyring = given.keyring or closing(open_keyring(settings), stack)
+    catalog = given.catalog or open_catalog(settings, stack)
+    embedder = given.embedder or open_embedder(settings)
+    require_accepted(catalog, embedder.model_digest)
+    held = _held(settings, given, keyring, embedder, stack)
+    if held.is_ours:
+        catalog.recover()  # whoever left something died: the log has one writer, and that is us
+    rules = RuleClassifier.from_file(policies / "classification.yaml", entity_types())
+    return Opened(
+        settings=settings,
+        policies=policies,
+        clock=clock,
+        keyring=keyring,
+        catalog=catalog,
+        ledger=open_ledger(settings, clock, stack),
+        embedder=embedder,
+        held=held,
+        cipher=AESGCMCipher(),
+        finder=given.finder or open_finder(settings, embedder, disclosure_rules(policies)),
+        classifier=rules,
+        thresholds=rules.thresholds,
+        trained=open_classifiers(settings, embedder),
+        screener=RuleScreener.from_file(policies / "injection.yaml"),
+        pdp=given.pdp or open_pdp(catalog, policies),
+        identity=given.identity or open_identity(settings, catalog, clock),
+        extractor=given.extractor or open_extractor(settings, stack),
+        chunker=given.chunker or open_chunker(settings),
+    )
+
+
+def _held(
+    settings: Settings, given: Doubles, keyring: Keyring, embedder: Embedder, stack: ExitStack
+) -> Held:
+    from ragward.adapters.owner_client import Owner, OwnerAuditLog, OwnerChunkIndex, OwnerLimiter
+
+    owner = Owner.find(settings.data_dir, embedder.model_digest)
+    if owner is None:
+        return Held(
+            audit=given.audit or open_audit(settings, keyring, stack),
+            index=given.index or open_index(settings, embedder, stack),
+            limiter=given.limiter or open_limiter(settings),
+            owner=None,
+        )
+    stack.callback(owner.close)
+    own_index = open_index(settings, embedder, stack) if settings.qdrant_url else None
+    return Held(
+        audit=given.audit or OwnerAuditLog(owner),
+        index=given.index or own_index or OwnerChunkIndex(owner),
+        limiter=given.limiter or OwnerLimiter(owner),
+        owner=owner,
+    )
+
+
+def _sealed(
+    opened: Opened,
+    opener: VectorOpener,
+    recorder: Recorder,
+    levels: frozenset[Classification],
+    stack: ExitStack,
+) -> ChunkSearch:
+    """Decrypted vectors are in the memory of one process only, the owner's."""
+    if opened.held.owner is not None:
+        from ragward.adapters.owner_client import OwnerChunkSearch
+
+        return OwnerChunkSearch(opened.held.owner)
+    from ragward.adapters.index_sealed import SealedChunkIndex
+
+    sealed = SealedChunkIndex(
+        opened.catalog,
+        opener,
+        recorder,
+        opened.clock,
+        opened.keyring.status,
+        sealed=levels,
+        dimension=opened.embedder.dimension,
+        max_bytes=opened.settings.sealed_memory_mb * 2**20,
+        idle_seconds=opened.settings.sealed_idle_seconds,
+    )
+    return closing(sealed, stack)
+
+
+def _whole_index(index: ChunkIndex, sealed: ChunkSearch) -> ChunkIndex:
+    """The index that flows use; the owner's is whole already."""
+    from ragward.adapters.index_merged import MergedChunkIndex
+    from ragward.adapters.owner_client import OwnerChunkIndex
+
+    return index if isinstance(index, OwnerChunkIndex) else MergedChunkIndex(index, sealed)
+
+
+def _disclosure(opened: Opened, recorder: Recorder) -> Disclosure:
+    from ragward.adapters.pseudonyms_aessiv import AESSIVPseudonyms
+
+    keyring = opened.keyring
+    return Disclosure(
+        rules=disclosure_rules(opened.policies),
+        tokens=AESSIVPseudonyms(lambda: keyring.mac_key("pseudonym")),
+        vault=PseudonymVault(
+            store=opened.catalog,
+            keyring=opened.keys(KeyUse.WRAP, KeyUse.UNWRAP),
+            cipher=opened.cipher,
+            clock=opened.clock,
+        ),
+        finder=opened.finder,
+        pdp=opened.pdp,
+        recorder=recorder,
+        clock=opened.clock,
+    )

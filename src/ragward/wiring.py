@@ -1,0 +1,317 @@
+"""The flows, wired: which is given what, and for which uses of the keyring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ragward.domain.keys import KeyUse
+from ragward.domain.labels import Classification
+from ragward.evaluation import Evaluation, EvaluationPorts
+from ragward.explanation import Explainer, ExplainerPorts
+from ragward.ingestion import Ingestion, IngestionPorts
+from ragward.labelling import Labelling
+from ragward.learning import Learning, LearningPorts
+from ragward.opening import entity_types, policy_duties
+from ragward.outputs import Outputs, OutputsPorts
+from ragward.parts import Parts
+from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
+from ragward.provisioning import Provisioning, ProvisioningPorts
+from ragward.relabelling import Relabelling, RelabellingPorts
+from ragward.rescanning import Rescanning, RescanningPorts
+from ragward.rescreening import Rescreening, RescreeningPorts
+from ragward.retrieval import Retrieval, RetrievalPorts
+from ragward.reviewing import Reviewing, ReviewingPorts
+from ragward.rotation import Rotation, RotationPorts
+from ragward.shredding import Shredding, ShreddingPorts
+from ragward.stewardship import Stewardship, StewardshipPorts
+
+_MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flows:
+    """Everything an installation does."""
+
+    retrieval: Retrieval
+    ingestion: Ingestion
+    stewardship: Stewardship
+    relabelling: Relabelling
+    reviewing: Reviewing
+    learning: Learning
+    rescanning: Rescanning
+    rescreening: Rescreening
+    rotation: Rotation
+    shredding: Shredding
+    evaluation: Evaluation
+    outputs: Outputs
+    explainer: Explainer
+    policy_administration: PolicyAdministration
+    provisioning: Provisioning
+
+
+def wired(parts: Parts) -> Flows:
+    """All of them."""
+    retrieval, rotation, relabelling = _retrieval(parts), _rotation(parts), _relabelling(parts)
+    return Flows(
+        retrieval=retrieval,
+        ingestion=_ingestion(parts),
+        stewardship=_stewardship(parts),
+        relabelling=relabelling,
+        reviewing=_reviewing(parts, relabelling),
+        learning=_learning(parts),
+        rescanning=_rescanning(parts),
+        rescreening=_rescreening(parts),
+        rotation=rotation,
+        shredding=_shredding(parts, rotation),
+        evaluation=_evaluation(parts),
+        outputs=_outputs(parts),
+        explainer=_explainer(parts, retrieval),
+        policy_administration=_policy_administration(parts),
+        provisioning=_provisioning(parts),
+    )
+
+
+def _retrieval(parts: Parts) -> Retrieval:
+    from ragward.adapters.trust_toml import load_trust
+
+    opened = parts.opened
+    return Retrieval(
+        RetrievalPorts(
+            identity=opened.identity,
+            limiter=opened.held.limiter,
+            screener=opened.screener,
+            trust=load_trust(opened.policies / "trust.toml"),
+            pdp=opened.pdp,
+            scopes=parts.scopes,
+            index=parts.index,
+            catalog=opened.catalog,
+            protection=parts.protection,
+            disclosure=parts.disclosure,
+            recorder=parts.recorder,
+            epoch_tokens=parts.epoch_tokens,
+            clock=opened.clock,
+        )
+    )
+
+
+def _ingestion(parts: Parts) -> Ingestion:
+    opened = parts.opened
+    return Ingestion(
+        IngestionPorts(
+            extractor=opened.extractor,
+            chunker=opened.chunker,
+            finder=opened.finder,
+            screener=opened.screener,
+            labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
+            pdp=opened.pdp,
+            catalog=opened.catalog,
+            protection=parts.protection_with(KeyUse.WRAP),
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _stewardship(parts: Parts) -> Stewardship:
+    from ragward.adapters.identity_keys import new_api_key
+
+    opened = parts.opened
+    return Stewardship(
+        StewardshipPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            keyring=opened.keys(),
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            audit=opened.held.audit,
+            clock=opened.clock,
+            new_key=new_api_key,
+        )
+    )
+
+
+def _relabelling(parts: Parts) -> Relabelling:
+    opened = parts.opened
+    return Relabelling(
+        RelabellingPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            protection=parts.protection_with(*_MOVING),
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _reviewing(parts: Parts, relabelling: Relabelling) -> Reviewing:
+    opened = parts.opened
+    return Reviewing(
+        ReviewingPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            relabelling=relabelling,
+            keyring=opened.keys(),
+            recorder=parts.recorder,
+            clock=opened.clock,
+            four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _learning(parts: Parts) -> Learning:
+    from ragward.adapters.classifier_training import ScikitLearnTrainer
+
+    opened = parts.opened
+    return Learning(
+        LearningPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            protection=parts.protection,
+            trainer=ScikitLearnTrainer(opened.embedder.model_digest, opened.thresholds),
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _rescanning(parts: Parts) -> Rescanning:
+    opened = parts.opened
+    return Rescanning(
+        RescanningPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            finder=opened.finder,
+            classifier=opened.classifier,
+            protection=parts.protection_with(*_MOVING),
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _rescreening(parts: Parts) -> Rescreening:
+    opened = parts.opened
+    return Rescreening(
+        RescreeningPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            screener=opened.screener,
+            protection=parts.protection,
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _rotation(parts: Parts) -> Rotation:
+    opened = parts.opened
+    return Rotation(
+        RotationPorts(
+            keyring=opened.keys(KeyUse.REWRAP, KeyUse.ADMINISTER),
+            ledger=opened.ledger,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            rotate_after_days=opened.settings.rotate_after_days,
+            grace_seconds=opened.settings.request_seconds,
+        )
+    )
+
+
+def _shredding(parts: Parts, rotation: Rotation) -> Shredding:
+    opened = parts.opened
+    return Shredding(
+        ShreddingPorts(
+            catalog=opened.catalog,
+            ledger=opened.ledger,
+            keyring=opened.keys(KeyUse.ADMINISTER),
+            rotation=rotation,
+            index_sync=parts.index_sync,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            audit=opened.held.audit,
+            clock=opened.clock,
+            handling=parts.protection.handling,
+            indexed_in_clear=frozenset(Classification) - parts.sealed_levels,
+        )
+    )
+
+
+def _evaluation(parts: Parts) -> Evaluation:
+    opened = parts.opened
+    return Evaluation(
+        EvaluationPorts(
+            limiter=opened.held.limiter,
+            pdp=opened.pdp,
+            catalog=opened.catalog,
+            keyring=opened.keys(KeyUse.UNWRAP),
+            epoch_tokens=parts.epoch_tokens,
+            handling=parts.protection.handling,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            entity_types=entity_types(),
+        )
+    )
+
+
+def _outputs(parts: Parts) -> Outputs:
+    opened = parts.opened
+    return Outputs(
+        OutputsPorts(
+            pdp=opened.pdp,
+            catalog=opened.catalog,
+            finder=opened.finder,
+            screener=opened.screener,
+            protection=parts.protection,
+            disclosure=parts.disclosure,
+            audit=opened.held.audit,
+            limiter=opened.held.limiter,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _explainer(parts: Parts, retrieval: Retrieval) -> Explainer:
+    opened = parts.opened
+    return Explainer(
+        ExplainerPorts(
+            pdp=opened.pdp,
+            catalog=opened.catalog,
+            index=parts.index,
+            retrieval=retrieval,
+            keyring=opened.keys(KeyUse.UNWRAP),
+            limiter=opened.held.limiter,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _policy_administration(parts: Parts) -> PolicyAdministration:
+    opened = parts.opened
+    return PolicyAdministration(
+        PolicyAdministrationPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            duties=policy_duties(opened.settings.policies_dir),
+            four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _provisioning(parts: Parts) -> Provisioning:
+    opened = parts.opened
+    return Provisioning(
+        ProvisioningPorts(
+            directory=opened.catalog, pdp=opened.pdp, recorder=parts.recorder, clock=opened.clock
+        )
+    )
