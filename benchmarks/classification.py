@@ -1,6 +1,6 @@
 """How well documents are classified that nobody trained on: accuracy, confusion, what is sent to a person, what stays too low.
 
-    python benchmarks/classification.py [--documents 1200] [--json FILE]
+    python -m benchmarks.classification [--documents 1200] [--json FILE]
 
 The classifier is trained on documents of one set of templates and judged on documents of another without a sentence in common
 (`classification_texts.py`). Labels are those of the shipped rules and the classifier together; no source claims anything, so
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -98,15 +99,18 @@ def embedded(texts: list[Labelled], embedder, chunker) -> list[list[list[float]]
     return [[next(flat) for _ in document] for document in pieces]
 
 
-def measure(training: int, held_out: int) -> dict[str, object]:
+def measure(training: int, held_out: int, fresh: int = 0) -> dict[str, object]:
     """Trains, judges, reports."""
-    directory = find_installed_model()
-    embedder = SentenceTransformersEmbedder.load(directory, ModelManifest.shipped(), threads=2)
-    chunker = SemchunkChunker(directory / "tokenizer.json")
+    home = find_installed_model()
+    embedder = SentenceTransformersEmbedder.load(home, ModelManifest.shipped(), threads=2)
+    chunker = SemchunkChunker(home / "tokenizer.json")
     rules = RuleClassifier.from_file(RULES)
     started = time.perf_counter()
     seen, unseen = documents("training", training, 1), documents("held_out", held_out, 2)
-    seen_vectors, unseen_vectors = (embedded(each, embedder, chunker) for each in (seen, unseen))
+    newest = documents("fresh", fresh, 3)
+    seen_vectors, unseen_vectors, newest_vectors = (
+        embedded(each, embedder, chunker) for each in (seen, unseen, newest)
+    )
     embedding = time.perf_counter() - started
     examples = [
         Example(group=d.family, level=d.level, vectors=rows)
@@ -115,14 +119,16 @@ def measure(training: int, held_out: int) -> dict[str, object]:
     started = time.perf_counter()
     made = ScikitLearnTrainer(embedder.model_digest, rules.thresholds).train("benchmark", examples)
     trained = time.perf_counter() - started
-    path = Path("/tmp") / f"classifier-{made.sha256[:12]}.json"
-    path.write_bytes(made.artefact)
-    model = LinearClassifier.load(path, made.sha256, model_digest=embedder.model_digest)
-    path.unlink()
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "classifier.json"
+        path.write_bytes(made.artefact)
+        model = LinearClassifier.load(path, made.sha256, model_digest=embedder.model_digest)
     started = time.perf_counter()
     found = outcomes(unseen, unseen_vectors, model, rules)
     judged = time.perf_counter() - started
+    of_fresh = outcomes(newest, newest_vectors, model, rules)
     return figures(found) | {
+        "fresh": figures(of_fresh) if fresh else None,
         "calibration_error": calibration(unseen, unseen_vectors, model),
         "training_documents": training,
         "training_said": {
@@ -140,9 +146,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--training", type=int, default=1600)
     parser.add_argument("--documents", type=int, default=1200)
+    parser.add_argument("--fresh", type=int, default=600)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    report = measure(given.training, given.documents)
+    report = measure(given.training, given.documents, given.fresh)
     print(json.dumps(report, indent=2))
     if given.json:
         given.json.write_text(json.dumps(report, indent=2))

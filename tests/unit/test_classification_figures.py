@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -13,13 +14,14 @@ from tests.conftest import PROVE
 
 
 def test_no_sentence_is_in_both_sets():
-    (seen, seen_neutral), (unseen, unseen_neutral) = families("training"), families("held_out")
-    learnt = {s for f in seen for s in (*f.sentences, f.title)} | set(seen_neutral)
-    judged = {s for f in unseen for s in (*f.sentences, f.title)} | set(unseen_neutral)
-    assert len(judged) > 120
-    assert not learnt & judged
-    for found in (seen, unseen):
-        assert set(Counter(f.level for f in found)) == set(Classification)
+    sentences = {}
+    for name in ("training", "held_out", "fresh"):
+        found, neutral = families(name)
+        assert {f.level for f in found} == set(Classification)
+        sentences[name] = {s for f in found for s in (*f.sentences, f.title)} | set(neutral)
+    assert min(map(len, sentences.values())) > 80
+    for one, other in itertools.combinations(sentences.values(), 2):
+        assert not one & other
 
 
 def test_documents_are_always_the_same_and_of_every_level():

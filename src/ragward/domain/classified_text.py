@@ -44,11 +44,11 @@ def normalised(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A short line, its number from 1, and what stands in its parts."""
+    """A short line, its number from 1, and what stands in its parts, in lower case."""
 
     number: int
     text: str
-    parts: tuple[str, ...]
+    parts: frozenset[str]
 
 
 def short_lines(text: str) -> Iterator[Line]:
@@ -56,21 +56,21 @@ def short_lines(text: str) -> Iterator[Line]:
     for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip(_DECORATION + "\r\f\v")
         if stripped and len(stripped) <= _MAX_LINE:
-            parts = (part.strip(_DECORATION) for part in (stripped, *_PARTS.split(stripped)))
-            yield Line(number, stripped, tuple(dict.fromkeys(part for part in parts if part)))
+            yield Line(number, stripped, frozenset(_parts(stripped)))
+
+
+def _parts(line: str) -> Iterator[str]:
+    """The line and its parts, and of `Classification: …` what it is."""
+    for part in (line, *_PARTS.split(line)):
+        lowered = " ".join(part.strip(_DECORATION).lower().split())
+        yield lowered
+        if named := _NAMED.fullmatch(lowered):
+            yield named[1].strip(_DECORATION)
 
 
 def banner(lines: Iterable[Line], words: frozenset[str]) -> int | None:
     """The number of the first line with one of these marks (lower case) for a whole part, or named as `Classification: …`."""
-    for line in lines:
-        for part in line.parts:
-            lowered = " ".join(part.lower().split())
-            if lowered in words:
-                return line.number
-            named = _NAMED.fullmatch(lowered)
-            if named is not None and named[1].strip(_DECORATION) in words:
-                return line.number
-    return None
+    return next((line.number for line in lines if not words.isdisjoint(line.parts)), None)
 
 
 def tlp(lines: Iterable[Line], wanted: frozenset[str]) -> int | None:
@@ -81,7 +81,7 @@ def tlp(lines: Iterable[Line], wanted: frozenset[str]) -> int | None:
             name = found[1].replace(" ", "").replace("WHITE", "CLEAR")
             if name in wanted and (found.start() == 0 or found.end() == len(text)):
                 return line.number
-            if name in wanted and any(part.upper() == found[0] for part in line.parts):
+            if name in wanted and found[0].lower() in line.parts:
                 return line.number
     return None
 
@@ -89,8 +89,8 @@ def tlp(lines: Iterable[Line], wanted: frozenset[str]) -> int | None:
 def cui(lines: Iterable[Line]) -> int | None:
     """The number of the first line that is a CUI banner, or begins with the portion mark (CUI)."""
     for line in lines:
-        marked = any(_CUI.fullmatch(part.upper()) for part in (line.text, *line.parts[:1]))
-        if marked or line.text.startswith(("CUI)", "CUI//")):
+        whole = _CUI.fullmatch(line.text.upper()) is not None
+        if whole or line.text.startswith(("CUI)", "CUI//")):
             return line.number
     return None
 

@@ -62,7 +62,7 @@ class ExtractedText:
     hidden: tuple[str, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What the file says of itself: custom properties, mail headers."""
+    """What the file says of itself beside its text, such as labels of Purview (`MSIP_Label_*`): for rules, not for answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

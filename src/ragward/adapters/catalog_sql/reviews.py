@@ -98,6 +98,8 @@ def add_item(connection: Connection, item: ReviewItem) -> None:
 
 def decide(connection: Connection, tenant: str, decision: ReviewDecision, at: int) -> None:
     """Closes an open question. Raises `access.not_found`, and `review.closed` unless it is open: of two people, one decides."""
+    if not is_storable(decision.item_id):
+        raise NotFoundError
     closed = connection.execute(
         update(reviews)
         .where(reviews.c.tenant == tenant, reviews.c.item_id == decision.item_id, _IS_OPEN)
