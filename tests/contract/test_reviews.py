@@ -1,4 +1,4 @@
-"""What waits for a person, as the catalog keeps it, on SQLite and PostgreSQL."""
+"""What waits for a person, as the catalog keeps it: in memory, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ from ragward.domain.review import Doubt, ReviewDecision, ReviewItem, ReviewKind,
 from tests.contract.catalog_contract import NOW
 from tests.contract.catalog_examples import label, next_version, rewrapped, version
 from tests.contract.conftest import MIGRATIONS
+from tests.fakes.catalog_sql import FakeCatalog
 
 DOUBT = Doubt(kind=ReviewKind.DOUBT, proposed=Classification.INTERNAL, confidence=0.6124)
 
 
-@pytest.fixture
-def catalog(database_url):
-    made = SQLCatalog.open(database_url, now=lambda: NOW)
+@pytest.fixture(params=["fake", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def catalog(request, tmp_path):
+    if request.param == "fake":
+        yield FakeCatalog(now=lambda: NOW)
+        return
+    url = f"sqlite:///{tmp_path}/catalog.db"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_databases")()
+    else:
+        SQLCatalog.migrate(url, migrations_dir=MIGRATIONS)
+    made = SQLCatalog.open(url, now=lambda: NOW)
     yield made
     made.close()
 
