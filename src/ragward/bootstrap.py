@@ -21,6 +21,7 @@ from ragward.evaluation import Evaluation
 from ragward.explanation import Explainer
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion
+from ragward.learning import Learning
 from ragward.opening import Doubles, model_files
 from ragward.outputs import Outputs
 from ragward.parts import open_parts
@@ -43,6 +44,7 @@ from ragward.relabelling import Relabelling
 from ragward.rescanning import Rescanning
 from ragward.rescreening import Rescreening
 from ragward.retrieval import Retrieval
+from ragward.reviewing import Reviewing
 from ragward.rotation import Rotation
 from ragward.settings import Settings
 from ragward.shredding import Shredding
@@ -62,6 +64,8 @@ class Ragward:
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
+    reviewing: Reviewing
+    learning: Learning
     rotation: Rotation
     shredding: Shredding
     evaluation: Evaluation
@@ -114,6 +118,8 @@ class Ragward:
                 ingestion=flows.ingestion,
                 stewardship=flows.stewardship,
                 relabelling=flows.relabelling,
+                reviewing=flows.reviewing,
+                learning=flows.learning,
                 rescanning=flows.rescanning,
                 rescreening=flows.rescreening,
                 rotation=flows.rotation,

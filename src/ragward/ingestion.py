@@ -29,6 +29,7 @@ from typing import Final
 from ragward.acts import Acts
 from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
+from ragward.domain.classification import Example
 from ragward.domain.corpus import (
     ArchiveMember,
     Chunk,
@@ -49,13 +50,13 @@ from ragward.domain.errors import (
 )
 from ragward.domain.findings import Span, Verdict
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, JobState
-from ragward.domain.labels import AccessLabel, Classification, join, narrowed_by
+from ragward.domain.labels import AccessLabel, Classification
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
+from ragward.labelling import Labelled, Labelling, Opinion
 from ragward.ports import (
     Catalog,
     Chunker,
-    Classifier,
     Clock,
     Finder,
     PolicyDecisionPoint,
@@ -65,10 +66,8 @@ from ragward.ports import (
 from ragward.protection import Protection
 
 MAX_CHUNKS: Final = 5_000
-_STEWARD: Final = "steward: "
 #: A sensitivity label of Microsoft Purview in a file: its id, and what is said of it.
 _MSIP_LABEL: Final = re.compile(r"MSIP_Label_[0-9A-Fa-f-]{36}_[A-Za-z]{1,20}")
-_RELEASED: Final = f"{_STEWARD}released: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ class IngestionPorts:
     chunker: Chunker
     finder: Finder
     screener: Screener
-    classifier: Classifier
+    labelling: Labelling
     pdp: PolicyDecisionPoint
     catalog: Catalog
     protection: Protection
@@ -163,10 +162,10 @@ class Ingestion:
         extracted = self._ports.extractor.extract(
             source.filename, source.data, tenant=subject.tenant
         )
-        scanned, vectors = self._scanned(extracted)
-        counts = Counter(span.entity_type for item in scanned for span in item.spans)
-        label, evidence = self._label(source, before, extracted, scanned, counts)
-        told = label if known else self._label(source, None, extracted, scanned, counts)[0]
+        scanned, vectors, counts, opinion = self._judged(source, extracted)
+        labelled = self._labelled(source, opinion, extracted, scanned, counts, before)
+        label = labelled.label
+        told = label if known else Labelling.label(source, opinion).label
         needed = [told, label]
         if before is not None and before.state is not DocumentState.DELETED:
             needed.append(before.label)  # it is theirs to replace
@@ -179,13 +178,39 @@ class Ingestion:
             extracted,
             scanned,
             vectors,
-            label,
-            evidence,
+            labelled,
             digest,
             job_id,
         )
         staged = make() if same else self._committed(subject, make, counts)
         return _result(source, staged, told, counts, updated=known)
+
+    def assess(self, subject: Subject, source: SourceDocument) -> Labelled:
+        """What a new document would be labelled as, and why; nothing is stored. The subject must be permitted to ingest under
+        the label that it claims. Raises as `ingest` does."""
+        require_bounded(source)
+        self._acts.require(subject, Action.DOCUMENT_INGEST, source.label)
+        extracted = self._ports.extractor.extract(
+            source.filename, source.data, tenant=subject.tenant
+        )
+        scanned, _, counts, opinion = self._judged(source, extracted)
+        return self._labelled(source, opinion, extracted, scanned, counts)
+
+    def example(self, subject: Subject, source: SourceDocument) -> Example:
+        """What a document teaches a classifier whose claimed classification somebody vouches for; nothing is stored.
+
+        Raises as `assess`."""
+        require_bounded(source)
+        self._acts.require(subject, Action.DOCUMENT_INGEST, source.label)
+        extracted = self._ports.extractor.extract(
+            source.filename, source.data, tenant=subject.tenant
+        )
+        texts = [chunk.text for chunk in self._ports.chunker.chunk(extracted.text)]
+        return Example(
+            group=f"{source.label.corpus}:{source.source.rpartition('/')[0]}",
+            level=source.label.classification,
+            vectors=self._ports.protection.embedder.embed(texts) if texts else [],
+        )
 
     def _committed(
         self, subject: Subject, make: Callable[[], StagedVersion], counts: Mapping[str, int]
@@ -267,34 +292,29 @@ class Ingestion:
         ]
         return scanned, scan.vectors
 
-    def _label(
+    def _judged(
+        self, source: SourceDocument, extracted: ExtractedText
+    ) -> tuple[list[ScannedChunk], Sequence[Vector] | None, Mapping[str, int], Opinion]:
+        """(chunks with their findings, their vectors where those are made by now, counts by type, the machines' opinion)."""
+        scanned, vectors = self._scanned(extracted)
+        counts = Counter(span.entity_type for item in scanned for span in item.spans)
+        labelling = self._ports.labelling
+        if vectors is None and labelling.needs_vectors(source.label.tenant):
+            vectors = self._ports.protection.embedder.embed([item.chunk.text for item in scanned])
+        return scanned, vectors, counts, labelling.opinion(source, extracted, counts, vectors)
+
+    def _labelled(
         self,
         source: SourceDocument,
-        before: DocumentRecord | None,
+        opinion: Opinion,
         extracted: ExtractedText,
         scanned: Sequence[ScannedChunk],
         counts: Mapping[str, int],
-    ) -> tuple[AccessLabel, tuple[str, ...]]:
-        """The join of every opinion, and the evidence for it. A steward's own label survives a new version; what the source
-        takes away meanwhile is taken away from it, too."""
-        by_rules, evidence = self._ports.classifier.classify(
-            source.source,
-            extracted.title,
-            extracted.text,
-            {**extracted.properties, **source.attributes},
-            counts,
-        )
-        claimed = source.label
-        levels = [claimed.classification, by_rules]
-        lines = [f"source: {claimed.classification.name}", *evidence]
-        if before is not None:
-            levels.append(before.label.classification)
-            lines.append(f"before: {before.label.classification.name}")
-            if decisions := [line for line in before.evidence if _is_relabelling(line)]:
-                claimed = narrowed_by(before.label, before.claimed or source.label, source.label)
-                lines += decisions
-                if before.claimed not in (None, source.label):
-                    lines.append("source: another claim; it narrows the steward's label only")
+        before: DocumentRecord | None = None,
+    ) -> Labelled:
+        """The label, and with the evidence for it what else was noticed."""
+        labelled = self._ports.labelling.label(source, opinion, before)
+        lines = list(labelled.evidence)
         if source.notes:
             lines.append(f"source access: {len(source.notes)} remarks in the job")
         if extracted.loader:
@@ -307,7 +327,7 @@ class Ingestion:
             lines.append(f"injection: {', '.join(rules)}")
         lines += [f"warning: {warning}" for warning in extracted.warnings[:20]]
         lines += [f"found: {name} x{count}" for name, count in sorted(counts.items())]
-        return dataclasses.replace(claimed, classification=join(levels)), tuple(lines)
+        return dataclasses.replace(labelled, evidence=tuple(lines))
 
     def _require_permission(self, subject: Subject, label: AccessLabel) -> None:
         if not self._acts.may(subject, Action.DOCUMENT_INGEST, label):
@@ -320,13 +340,12 @@ class Ingestion:
         extracted: ExtractedText,
         scanned: Sequence[ScannedChunk],
         vectors: Sequence[Vector] | None,
-        label: AccessLabel,
-        evidence: tuple[str, ...],
+        labelled: Labelled,
         digest: bytes,
         job_id: str | None,
     ) -> StagedVersion:
         """The whole version, encrypted, in memory."""
-        ports = self._ports
+        ports, label = self._ports, labelled.label
         document_id = before.document_id if before else str(uuid.uuid4())
         version = before.version + 1 if before else 1
         encryption = ports.protection.new_version(document_id, version, label)
@@ -354,7 +373,8 @@ class Ingestion:
             kek_version=encryption.key.kek_version,
             wrapped_dek=encryption.key.wrapped_dek,
             attributes=dict(source.attributes),
-            evidence=evidence,
+            evidence=labelled.evidence,
+            doubts=labelled.doubts,
             model_digest=ports.protection.embedder.model_digest,
             job_id=job_id,
             chunks=encryption.staged_chunks(scanned, ports.finder.version, vectors),
@@ -405,11 +425,6 @@ def _refuse(error: Exception) -> SourceDocument:
 def _labelling(properties: Mapping[str, str]) -> list[str]:
     """The file properties that are somebody's label, by name; what they say is left to the rules."""
     return [name for name in sorted(properties) if _MSIP_LABEL.fullmatch(name)]
-
-
-def _is_relabelling(evidence: str) -> bool:
-    """Whether a person gave the document its label. A release is about the text that was read, not about who may read it."""
-    return evidence.startswith(_STEWARD) and not evidence.startswith(_RELEASED)
 
 
 def require_bounded(source: SourceDocument) -> None:

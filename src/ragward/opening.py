@@ -18,6 +18,7 @@ from ragward.domain.disclosure import DisclosureRules
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.jobs import JobItem, SourceRequest
 from ragward.domain.keys import USES_OF, KeyRole
+from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy_review import SeparatedDuties
 from ragward.evidence import Recorder
 from ragward.ports import (
@@ -35,6 +36,7 @@ from ragward.ports import (
     Limiter,
     PolicyDecisionPoint,
     TextExtractor,
+    TrainedClassifier,
 )
 from ragward.settings import Settings, outgoing_hosts
 
@@ -209,6 +211,16 @@ def hold_source(settings: Settings, location: str) -> None:
         hold_to_allowed_hosts(settings)
 
 
+def file_items(
+    paths: Sequence[Path], tenant: str, *, corpus: str, classification: Classification
+) -> list[JobItem]:
+    """Single files, readable by nobody, claimed to be of this classification."""
+    from ragward.adapters import source_directory
+
+    label = AccessLabel(tenant=tenant, corpus=corpus, classification=classification)
+    return [source_directory.file_item(path, label) for path in paths]
+
+
 def closing(part: Closeable, stack: ExitStack | None) -> Closeable:
     """The part, closed with the stack."""
     if stack is not None:
@@ -265,6 +277,19 @@ def hold_to_allowed_hosts(settings: Settings) -> None:
     from ragward.adapters.egress import Egress
 
     Egress(outgoing_hosts(settings)).install()
+
+
+def open_classifiers(settings: Settings, embedder: Embedder) -> dict[str, TrainedClassifier]:
+    """Trained classifiers by tenant. Raises `integrity.model`, `config.*`."""
+    from ragward.adapters.classifier_trained import LinearClassifier
+
+    found: dict[str, TrainedClassifier] = {}
+    for item in settings.classifiers:
+        made = LinearClassifier.load(item.path, item.sha256, model_digest=embedder.model_digest)
+        if made.tenant in found:
+            raise ConfigurationError(f"there are two classifiers for tenant {made.tenant!r}")
+        found[made.tenant] = made
+    return found
 
 
 def open_chunker(settings: Settings) -> Chunker:

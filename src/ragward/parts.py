@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ragward.canary import require_accepted
 from ragward.disclosure import Disclosure
+from ragward.domain.classification import Thresholds
 from ragward.domain.handling import sealed_levels
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
@@ -19,9 +21,11 @@ from ragward.opening import (
     Doubles,
     closing,
     disclosure_rules,
+    entity_types,
     open_audit,
     open_catalog,
     open_chunker,
+    open_classifiers,
     open_embedder,
     open_extractor,
     open_finder,
@@ -53,6 +57,7 @@ from ragward.ports import (
     ScopeDirectory,
     Screener,
     TextExtractor,
+    TrainedClassifier,
 )
 from ragward.protection import Protection
 from ragward.settings import Settings
@@ -93,6 +98,9 @@ class Opened:
     cipher: Cipher
     finder: Finder
     classifier: Classifier
+    thresholds: Thresholds
+    trained: Mapping[str, TrainedClassifier]
+    """by tenant"""
     screener: Screener
     pdp: PolicyDecisionPoint
     identity: IdentityVerifier
@@ -183,6 +191,7 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
     held = _held(settings, given, keyring, embedder, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
+    rules = RuleClassifier.from_file(policies / "classification.yaml", entity_types())
     return Opened(
         settings=settings,
         policies=policies,
@@ -194,7 +203,9 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
         held=held,
         cipher=AESGCMCipher(),
         finder=given.finder or open_finder(settings, embedder, disclosure_rules(policies)),
-        classifier=RuleClassifier.from_file(policies / "classification.yaml"),
+        classifier=rules,
+        thresholds=rules.thresholds,
+        trained=open_classifiers(settings, embedder),
         screener=RuleScreener.from_file(policies / "injection.yaml"),
         pdp=given.pdp or open_pdp(catalog, policies),
         identity=given.identity or open_identity(settings, catalog, clock),

@@ -19,6 +19,7 @@ from ragward.domain.access import (
     TenantHead,
 )
 from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
+from ragward.domain.classification import Prediction
 from ragward.domain.corpus import (
     ArchiveMember,
     CatalogSnapshot,
@@ -64,6 +65,7 @@ from ragward.domain.passages import Candidate, RedactedText
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyProposal, PolicyVersion
 from ragward.domain.pseudonyms import FoundToken, Payload, VaultedPseudonym
+from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.scans import Scan
 from ragward.domain.shredding import ShredReceipt, Traces
@@ -456,6 +458,35 @@ class JobStore(Protocol):
         """Raises `access.not_found`."""
 
 
+class ReviewStore(Protocol):
+    """What waits for a person. Questions about labels and quarantines open and close with the versions they are about."""
+
+    def reviews(
+        self,
+        tenant: str,
+        *,
+        states: Collection[ReviewState] = (),
+        kinds: Collection[ReviewKind] = (),
+        document_id: str | None = None,
+        after: tuple[int, str] | None = None,
+        limit: int,
+    ) -> Sequence[ReviewItem]:
+        """Oldest first, from after a (time, id) on; of any state, kind or document where none is named."""
+
+    def review(self, tenant: str, item_id: str) -> ReviewItem:
+        """Raises `access.not_found`."""
+
+    def add_review(self, item: ReviewItem) -> None:
+        """Raises `access.not_found`, and `catalog.exists` for a second open one of its kind about a document, or when that was
+        changed meanwhile."""
+
+    def decide_review(self, tenant: str, decision: ReviewDecision) -> None:
+        """Closes one that needs nothing else done. Raises `access.not_found`, `review.closed`."""
+
+    def reviewed_levels(self, tenant: str) -> Mapping[str, tuple[int, Classification]]:
+        """Document id -> (version, classification) of the last decision about its label."""
+
+
 class PseudonymStore(Protocol):
     """Random pseudonyms and what they stand for, encrypted. One per (tenant, tag)."""
 
@@ -485,6 +516,7 @@ class Catalog(
     Outbox,
     VectorStore,
     JobStore,
+    ReviewStore,
     PseudonymStore,
     Protocol,
 ):
@@ -752,8 +784,21 @@ class Classifier(Protocol):
         text: str,
         attributes: Mapping[str, object],
         entity_counts: Mapping[str, int],
+        properties: Mapping[str, object] | None = None,
     ) -> tuple[Classification, tuple[str, ...]]:
-        """The highest classification any rule demands (PUBLIC if none) and the evidence."""
+        """The highest classification any rule demands (PUBLIC if none) and the evidence; `attributes` are the source's words,
+        `properties` the file's own."""
+
+
+class TrainedClassifier(Protocol):
+    """What was learnt from labels that people reviewed."""
+
+    @property
+    def version(self) -> str:
+        """The beginning of the artefact's digest."""
+
+    def predict(self, vectors: Sequence[Vector]) -> Prediction:
+        """Of a document, by the vectors of its chunks."""
 
 
 class Cipher(Protocol):

@@ -11,7 +11,7 @@ An access change or a lower classification wraps the same DEK for the new label;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ragward.acts import Acts, require_reason
@@ -32,6 +32,7 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.errors import (
     ConflictError,
+    DeniedError,
     IntegrityError,
     InvalidRequestError,
     NotFoundError,
@@ -40,6 +41,12 @@ from ragward.domain.errors import (
 from ragward.domain.findings import RELEASED, Screening, Span, Verdict
 from ragward.domain.keys import Reading
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
+from ragward.domain.review import (
+    ReviewDecision,
+    ReviewKind,
+    ReviewState,
+    needs_second_person,
+)
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.ports import Catalog, Clock, PolicyDecisionPoint
@@ -60,6 +67,8 @@ class RelabellingPorts:
     index_sync: IndexSync
     recorder: Recorder
     clock: Clock
+    four_eyes: bool = True
+    """Without it one person alone may lower RESTRICTED, and the log says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,19 +94,28 @@ class Relabelling:
         self._record = ports.recorder.record
 
     def relabel(
-        self, subject: Subject, document_id: str, label: AccessLabel, reason: str
+        self,
+        subject: Subject,
+        document_id: str,
+        label: AccessLabel,
+        reason: str,
+        *,
+        decided: ReviewDecision | None = None,
     ) -> DocumentRecord:
         """Gives a document another label. Needs the permission under the old label and under the new one, and a reason.
 
-        Raises `access.not_found`, `access.denied`, `label.invalid`, `request.invalid`, and `catalog.exists` when it changed
-        meanwhile.
+        `decided` is the review that this comes from, which saw to the second person. Raises `access.not_found`,
+        `access.denied`, `review.second_person`, `label.invalid`, `request.invalid`, `review.closed`, and `catalog.exists` when
+        it changed meanwhile.
         """
         record = self._known(subject, document_id)
         require_reason(reason)
         if label.tenant != record.tenant or label.corpus != record.corpus:
             raise InvalidRequestError("a relabelling keeps tenant and corpus", code="label.invalid")
         self._require(subject, [(record, label)])
-        self._apply(subject, [(record, label)], reason)
+        if decided is None:
+            self._require_one_is_enough(subject, [(record, label)])
+        self._apply(subject, [(record, label)], reason, decided)
         return self._ports.catalog.get_document(subject.tenant, document_id)
 
     def relabel_folder(
@@ -119,6 +137,7 @@ class Relabelling:
         records = self._below(subject, corpus, prefix)
         pairs = [(record, change.of(record.label)) for record in records]
         self._require(subject, pairs)
+        self._require_one_is_enough(subject, pairs)
         pairs = [(record, label) for record, label in pairs if label != record.label]
         pending = 0 if dry_run or not pairs else self._apply(subject, pairs, reason)
         counts: dict[tuple[str, str], int] = {}
@@ -133,7 +152,14 @@ class Relabelling:
             classifications=tuple((*names, count) for names, count in sorted(counts.items())),
         )
 
-    def release(self, subject: Subject, document_id: str, reason: str) -> int:
+    def release(
+        self,
+        subject: Subject,
+        document_id: str,
+        reason: str,
+        *,
+        decided: ReviewDecision | None = None,
+    ) -> int:
         """Lets a quarantined document be answered from. Returns the epoch."""
         record = self._known(subject, document_id)
         self._acts.require(subject, Action.DOCUMENT_RELABEL, record.label)
@@ -143,7 +169,10 @@ class Relabelling:
         details = {"act": "release", "target": document_id, "reason": reason}
         self._record(EventType.ADMIN_ACT, subject, "permit", details, durable=True)
         note = f"steward: released: {reason}"
-        released = self._restaged(record, note, _as(subject), release=True)
+        released = replace(
+            self._restaged(record, note, _as(subject), release=True),
+            decided=decided or self._open_quarantine(subject, record, reason),
+        )
         epoch = self._ports.catalog.commit_version(released)
         self._ports.index_sync.run()
         return epoch
@@ -202,13 +231,52 @@ class Relabelling:
         for label in {label for record, after in pairs for label in (record.label, after)}:
             self._acts.require(subject, Action.DOCUMENT_RELABEL, label)
 
+    def _require_one_is_enough(
+        self, subject: Subject, pairs: Sequence[tuple[DocumentRecord, AccessLabel]]
+    ) -> None:
+        """Raises `review.second_person`, recorded, where RESTRICTED would be lowered."""
+        lowers = any(
+            needs_second_person(record.label.classification, label.classification)
+            for record, label in pairs
+        )
+        if lowers and self._ports.four_eyes:
+            error = DeniedError(code="review.second_person")
+            raise self._acts.refused(subject, Action.DOCUMENT_RELABEL, error)
+
+    def _open_quarantine(
+        self, subject: Subject, record: DocumentRecord, reason: str
+    ) -> ReviewDecision | None:
+        """The question that a release answers, however it is asked for."""
+        for item in self._ports.catalog.reviews(
+            record.tenant,
+            states=(ReviewState.OPEN,),
+            kinds=(ReviewKind.QUARANTINE,),
+            document_id=record.document_id,
+            limit=1,
+        ):
+            return ReviewDecision(
+                item_id=item.item_id,
+                state=ReviewState.ACCEPTED,
+                decided_by=subject.principal,
+                reason=reason,
+                level=record.label.classification,
+            )
+        return None
+
     # Applying. ------------------------------------------------------------------------------------------------------
 
     def _apply(
-        self, subject: Subject, pairs: Sequence[tuple[DocumentRecord, AccessLabel]], reason: str
+        self,
+        subject: Subject,
+        pairs: Sequence[tuple[DocumentRecord, AccessLabel]],
+        reason: str,
+        decided: ReviewDecision | None = None,
     ) -> int:
         """Records, commits, follows up; returns how many wait for their key."""
-        moves = [self._move(subject, record, label, reason) for record, label in pairs]
+        moves = [
+            replace(self._move(subject, record, label, reason), decided=decided)
+            for record, label in pairs
+        ]
         last = len(pairs) - 1
         for position, (record, label) in enumerate(pairs):
             details = {
@@ -217,6 +285,7 @@ class Relabelling:
                 "to": label.digest().hex(),
                 "classification": [record.label.classification.name, label.classification.name],
                 "reason": reason,
+                "review": decided.item_id if decided else None,
             }
             self._record(
                 EventType.DOCUMENT_RELABELLED,
@@ -254,6 +323,8 @@ class Relabelling:
             key=key,
             note=f"steward: {label.classification.name}: {reason}",
             pending=pending,
+            by=subject.principal,
+            reclassifies=label.classification is not record.label.classification,
         )
 
     def _rewrapped(

@@ -54,6 +54,17 @@ class IssuerSettings(BaseModel):
     )
 
 
+class ClassifierSettings(BaseModel):
+    """A trained classifier; it says itself whose documents it is for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = Field(description="What `ragward classifier train` wrote.")
+    sha256: str = Field(
+        pattern=r"^[0-9a-fA-F]{64}$", description="Its digest, as that command printed it."
+    )
+
+
 class Settings(BaseSettings):
     """What an installation can choose."""
 
@@ -100,12 +111,17 @@ class Settings(BaseSettings):
         None,
         description="Directory with model.conf, handling.toml, duties.toml, redaction.toml, classification.yaml, injection.yaml, trust.toml; empty means the shipped ones.",
     )
+    classifiers: tuple[ClassifierSettings, ...] = Field(
+        (),
+        description="Trained classifiers, one per tenant at most; without one, rules alone (docs/classification.md).",
+    )
     names_engine: Path | None = Field(
         None,
         description="presidio's analyzer configuration, for names by spaCy, transformers or GLiNER; empty means the trained detector.",
     )
     four_eyes: bool = Field(
-        True, description="A policy change that touches RESTRICTED waits for a second person."
+        True,
+        description="A policy change that touches RESTRICTED, and a lower classification than RESTRICTED, wait for a second person.",
     )
     audience: str = Field(DEVELOPMENT_AUDIENCE, description="The `aud` tokens must carry.")
     issuers: tuple[IssuerSettings, ...] = Field((), description="Trusted token issuers.")

@@ -10,6 +10,8 @@ from ragward.domain.labels import Classification
 from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.explanation import Explainer, ExplainerPorts
 from ragward.ingestion import Ingestion, IngestionPorts
+from ragward.labelling import Labelling
+from ragward.learning import Learning, LearningPorts
 from ragward.opening import entity_types, policy_duties
 from ragward.outputs import Outputs, OutputsPorts
 from ragward.parts import Parts
@@ -19,6 +21,7 @@ from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.rescreening import Rescreening, RescreeningPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
+from ragward.reviewing import Reviewing, ReviewingPorts
 from ragward.rotation import Rotation, RotationPorts
 from ragward.shredding import Shredding, ShreddingPorts
 from ragward.stewardship import Stewardship, StewardshipPorts
@@ -34,6 +37,8 @@ class Flows:
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
+    reviewing: Reviewing
+    learning: Learning
     rescanning: Rescanning
     rescreening: Rescreening
     rotation: Rotation
@@ -47,12 +52,14 @@ class Flows:
 
 def wired(parts: Parts) -> Flows:
     """All of them."""
-    retrieval, rotation = _retrieval(parts), _rotation(parts)
+    retrieval, rotation, relabelling = _retrieval(parts), _rotation(parts), _relabelling(parts)
     return Flows(
         retrieval=retrieval,
         ingestion=_ingestion(parts),
         stewardship=_stewardship(parts),
-        relabelling=_relabelling(parts),
+        relabelling=relabelling,
+        reviewing=_reviewing(parts, relabelling),
+        learning=_learning(parts),
         rescanning=_rescanning(parts),
         rescreening=_rescreening(parts),
         rotation=rotation,
@@ -96,7 +103,7 @@ def _ingestion(parts: Parts) -> Ingestion:
             chunker=opened.chunker,
             finder=opened.finder,
             screener=opened.screener,
-            classifier=opened.classifier,
+            labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,
             catalog=opened.catalog,
             protection=parts.protection_with(KeyUse.WRAP),
@@ -133,6 +140,38 @@ def _relabelling(parts: Parts) -> Relabelling:
             pdp=opened.pdp,
             protection=parts.protection_with(*_MOVING),
             index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _reviewing(parts: Parts, relabelling: Relabelling) -> Reviewing:
+    opened = parts.opened
+    return Reviewing(
+        ReviewingPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            relabelling=relabelling,
+            keyring=opened.keys(),
+            recorder=parts.recorder,
+            clock=opened.clock,
+            four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _learning(parts: Parts) -> Learning:
+    from ragward.adapters.classifier_training import ScikitLearnTrainer
+
+    opened = parts.opened
+    return Learning(
+        LearningPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            protection=parts.protection,
+            trainer=ScikitLearnTrainer(opened.embedder.model_digest, opened.thresholds),
             recorder=parts.recorder,
             clock=opened.clock,
         )

@@ -107,9 +107,10 @@ def test_raising_seals_and_lowering_opens_at_once_and_nothing_is_lost(world, pau
     ragward = world.ragward
     sync = ragward.index_sync
     check_all(world)  # segments are in memory
+    ports = dataclasses.replace(ragward.relabelling._ports, four_eyes=False)
     if paused:
-        ports = dataclasses.replace(ragward.relabelling._ports, index_sync=_Paused())
-        ragward.relabelling._ports = ports
+        ports = dataclasses.replace(ports, index_sync=_Paused())
+    ragward.relabelling._ports = ports
     raised = records(ragward, Classification.PUBLIC, Classification.INTERNAL)[:6]
     lowered = records(ragward, Classification.CONFIDENTIAL, Classification.RESTRICTED)[:6]
     seen = [v for record in raised for v in vectors_of(ragward, record)]

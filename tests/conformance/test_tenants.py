@@ -815,7 +815,7 @@ def _any_document(half, number):
 def _relabel(half, number):
     document = _any_document(half, number)
     before = half.world.ragward.catalog.get_document(half.tenant, document).label
-    level = Classification(number % 4)
+    level = max(Classification(number % 4), before.classification)  # lower takes two people
     label = dataclasses.replace(before, classification=level, denied=frozenset())
     half.world.ragward.relabelling.relabel(half.subject(), document, label, REASON)
 

@@ -210,7 +210,9 @@ def test_hybrid_is_both_lists_joined_by_rank(world):
 def test_after_relabels_with_the_outbox_paused_words_are_counted_where_the_catalog_has_them(world):
     ragward, relabelling = world.ragward, world.ragward.relabelling
     sync = relabelling._ports.index_sync
-    relabelling._ports = dataclasses.replace(relabelling._ports, index_sync=_Paused())
+    relabelling._ports = dataclasses.replace(
+        relabelling._ports, index_sync=_Paused(), four_eyes=False
+    )
     try:
         for at, record in enumerate(ragward.catalog.documents("acme", limit=10_000)[:16]):
             levels = {"classification": list(Classification)[at % 4]}

@@ -136,6 +136,27 @@ ASKED = {
         204,
         404,
     ),
+    "classify_document": Asked(_new_document),
+    "list_reviews": Asked(lambda of: {"params": {"limit": 1000}}, twins=False),
+    "get_review": Asked(_id("review"), foreign=404),
+    "decide_review": Asked(
+        lambda of: {
+            "path": {"review_id": of.review()},
+            "json": {"decision": "accept", "reason": REASON},
+        },
+        foreign=404,
+    ),
+    "decide_reviews": Asked(
+        lambda of: _json(review_ids=[of.review()], decision="accept", reason=REASON)
+    ),  # what the other's ids give: tests/abuse/test_reviews.py
+    "request_downgrade": Asked(
+        lambda of: {
+            "path": {"document_id": of.document()},
+            "json": {"classification": "INTERNAL", "reason": REASON},
+        },
+        202,
+        404,
+    ),
     "create_job": Asked(lambda of: _json(root="inbox", manifest="m.jsonl"), 202),
     "get_job": Asked(_id("job"), foreign=404),
     "cancel_job": Asked(lambda of: {"path": {"job_id": of.open_job()}}, 202, 404),

@@ -26,7 +26,9 @@ from ragward.domain.corpus import DocumentState, NewScreening, Pending, PendingV
 from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile, UserProfile
 from ragward.domain.errors import RagwardError
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobState
+from ragward.domain.labels import Classification
 from ragward.domain.policy import Membership, PolicyRow
+from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.shredding import ShredKind, ShredReceipt
 from tests.contract.catalog_contract import NOW
 from tests.contract.catalog_examples import (
@@ -59,6 +61,30 @@ class Half:
     ids: set[str] = field(default_factory=set)
 
 
+def review(tenant, staged):
+    """Somebody's request about the tenant's document."""
+    return ReviewItem(
+        item_id=f"r-{tenant}",
+        tenant=tenant,
+        document_id=staged.document_id,
+        version=staged.version,
+        kind=ReviewKind.DOWNGRADE,
+        requested_by=f"user:{tenant}/ann",
+        created_at=NOW,
+    )
+
+
+def decision(other):
+    """On the other's."""
+    return ReviewDecision(
+        item_id=f"r-{other.tenant}",
+        state=ReviewState.REJECTED,
+        decided_by="x",
+        reason="x",
+        level=Classification.PUBLIC,
+    )
+
+
 def rows_of(tenant):
     return [
         PolicyRow(f"group:{tenant}/staff", "corpus:retrieve", f"{tenant}/*", "PUBLIC", "*", "allow")
@@ -89,6 +115,7 @@ def filled(catalog, tenant) -> Half:
             base_version=catalog.policy(tenant).version,
         )
     )
+    catalog.add_review(review(tenant, staged))
     _fill_ledger(catalog, tenant)
     catalog.add_pseudonyms(tenant, [pseudonym(tenant, b"tag", "[[PERSON:0.x]]")])
     [label_id] = catalog.labels(tenant)
@@ -98,6 +125,7 @@ def filled(catalog, tenant) -> Half:
         *points(staged),
         *(chunk.chunk_id for chunk in staged.chunks),
         job.job_id,
+        f"r-{tenant}",
         user.user_id,
         group.group_id,
         tenant,
@@ -397,6 +425,9 @@ def reads(half):
             "policy_versions": lambda: catalog.policy_versions(tenant),
             "proposal": lambda: catalog.proposal(tenant, f"p-{other.tenant}"),
             "proposals": lambda: catalog.proposals(tenant),
+            "review": lambda: catalog.review(tenant, f"r-{other.tenant}"),
+            "reviewed_levels": lambda: catalog.reviewed_levels(tenant),
+            "reviews": lambda: catalog.reviews(tenant, limit=100),
             "scopes": lambda: catalog.scopes(tenant),
             "stored_chunks": lambda: catalog.stored_chunks(tenant, point_ids),
         }
@@ -433,6 +464,12 @@ def writes(half):
                     base_version=catalog.policy(tenant).version,
                 )
             ),
+            "add_review": lambda: catalog.add_review(
+                dataclasses.replace(
+                    review(tenant, other.staged), item_id="r-new", kind=ReviewKind.DOUBT
+                )
+            ),
+            "decide_review": lambda: catalog.decide_review(tenant, decision(other)),
             "approve_proposal": lambda: catalog.approve_proposal(
                 tenant, f"p-{other.tenant}", decided_by="x", reason="x"
             ),

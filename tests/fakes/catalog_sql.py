@@ -32,6 +32,7 @@ from ragward.domain.jobs import ItemOutcome, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
 from ragward.domain.policy_change import PolicyEdit, PolicyVersion, ProposalState
+from tests.fakes.reviews import FakeReviews
 
 _FINAL = {JobState.CANCELED, JobState.FAILED, JobState.COMPLETED_WITH_ERRORS, JobState.SUCCESS}
 _NO_KEY = KeyReference(dek_id="", kek_id="", kek_version=0, wrapped_dek=b"")
@@ -58,7 +59,7 @@ class _Job:
     items: list = field(default_factory=list)
 
 
-class FakeCatalog:
+class FakeCatalog(FakeReviews):
     """`ragward.ports.Catalog` in dictionaries, one lock over all. `now` is Unix seconds."""
 
     def __init__(self, now=lambda: 1_700_000_000):
@@ -81,6 +82,7 @@ class FakeCatalog:
         self._tenant_marks = {}
         self._jobs = {}
         self._pseudonyms = {}  # (tenant, tag) -> the row
+        self._reviews = {}
         self._meta = {}
 
     def check_ready(self):
@@ -305,6 +307,7 @@ class FakeCatalog:
             types_to_text(chunk.entity_types)
         new = [(point.point_id, chunk, point) for chunk in staged.chunks for point in chunk.points]
         with self._lock:
+            self._require_open(staged.tenant, staged.decided)
             before = self._predecessor(staged)
             if any(point_id in self._points for point_id, _, _ in new):
                 raise ConflictError
@@ -317,6 +320,7 @@ class FakeCatalog:
                 self._points[point_id] = _Point(document, chunk, point)
             if staged.state is DocumentState.ACTIVE:
                 self._queue(document, "upsert")
+            self._follow_version(staged)
             was_active = before is not None and before.record.state is DocumentState.ACTIVE
             if was_active and (
                 before.record.label_id != label_id or staged.state is not DocumentState.ACTIVE
@@ -327,6 +331,8 @@ class FakeCatalog:
     def relabel(self, tenant, moves):
         with self._lock:
             found = [self._movable(tenant, move) for move in moves]
+            for move in moves:
+                self._require_open(tenant, move.decided)
             for document, move in zip(found, moves, strict=True):
                 record = document.record
                 label_id = self._intern(move.label, document.chunks)
@@ -345,6 +351,7 @@ class FakeCatalog:
                     title="" if nameless else record.title,
                     evidence=(*record.evidence, move.note),
                 )
+                self._follow_label(tenant, move)
             return self._move(tenant)
 
     def _movable(self, tenant, move):
@@ -412,6 +419,7 @@ class FakeCatalog:
             else:
                 document.record = replace(document.record, state=state)
                 self._queue(document, "upsert" if state is DocumentState.ACTIVE else "delete")
+            self._follow_state(document.record, document.record.version, state)
             return self._move(tenant)
 
     def rescreen(self, tenant, found):

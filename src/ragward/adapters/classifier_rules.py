@@ -1,47 +1,64 @@
-"""A steward's classification rules, from `policies/classification.yaml`."""
+"""A steward's classification rules and review thresholds, from `policies/classification.yaml`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from ragward.adapters.classifier_conditions import CONDITIONS, ENTITY_CONDITIONS, Condition, Facts
+from ragward.domain.classification import Thresholds
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.labels import Classification
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    source: str
-    text: str
-    attributes: Mapping[str, object]
-    counts: Mapping[str, int]
+_MAX_RULES: Final = 500
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
-_Condition = Callable[[_Facts], bool]
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    name: str
+    level: Classification
+    conditions: tuple[Condition, ...]
+
+    def held(self, facts: Facts) -> str | None:
+        """Where, condition by condition; None unless all of them hold."""
+        places: list[str] = []
+        for condition in self.conditions:
+            place = condition(facts)
+            if place is None:
+                return None
+            places.append(place)
+        return ", ".join(dict.fromkeys(places))
 
 
 class RuleClassifier:
     """`ports.Classifier`: all conditions of a rule are needed, the highest level of all rules that hold counts."""
 
-    def __init__(self, rules: list[tuple[str, Classification, list[_Condition]]]) -> None:
-        self._rules = rules
+    def __init__(self, rules: list[_Rule], thresholds: Thresholds) -> None:
+        self._rules, self.thresholds = rules, thresholds
 
     @classmethod
-    def from_file(cls, path: Path) -> RuleClassifier:
-        """Raises `config.invalid` naming the rule."""
+    def from_file(cls, path: Path, entity_types: Collection[str] | None = None) -> RuleClassifier:
+        """Raises `config.invalid` naming the rule: unknown and repeated names, wrong types, levels, patterns and, where
+        `entity_types` are given, types that nothing finds, are refused."""
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return cls([_rule(item) for item in document["rules"]])
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"{path.name} cannot be read: {type(error).__name__}"
-            ) from error
+            document = yaml.load(path.read_bytes().decode(), Loader=_OnceEach)  # noqa: S506 - derived from the safe loader
+            if not isinstance(document, dict) or not isinstance(document["rules"], list):
+                raise TypeError
+            if document.keys() - {"rules", "review"} or len(document["rules"]) > _MAX_RULES:
+                raise ValueError
+            rules = [_rule(item, entity_types) for item in document["rules"]]
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"{path.name} cannot be read: {_reason(error)}") from error
+        names = [rule.name for rule in rules]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ConfigurationError(f"classification rule {min(repeated)}: there are two of it")
+        return cls(rules, _thresholds(document.get("review", {})))
 
     def classify(
         self,
@@ -50,89 +67,78 @@ class RuleClassifier:
         text: str,
         attributes: Mapping[str, object],
         entity_counts: Mapping[str, int],
+        properties: Mapping[str, object] | None = None,
     ) -> tuple[Classification, tuple[str, ...]]:
-        """(highest level any rule demands, evidence); PUBLIC if none does."""
-        facts = _Facts(
-            source=source, text=f"{title}\n{text}", attributes=attributes, counts=entity_counts
+        """(highest level any rule demands, evidence: which rules held, and where); PUBLIC if none does."""
+        facts = Facts(
+            source=source,
+            title=title.replace("\n", " "),
+            text=text,
+            attributes=attributes,
+            properties=properties or {},
+            counts=entity_counts,
         )
-        held = [
-            (rule_id, level)
-            for rule_id, level, conditions in self._rules
-            if all(condition(facts) for condition in conditions)
-        ]
-        level = max((level for _, level in held), default=Classification.PUBLIC)
-        return level, tuple(f"rule {rule_id}: {level.name}" for rule_id, level in held)
+        held = [(rule, place) for rule in self._rules if (place := rule.held(facts)) is not None]
+        level = max((rule.level for rule, _ in held), default=Classification.PUBLIC)
+        return level, tuple(
+            f"rule {rule.name}: {rule.level.name} ({place})" for rule, place in held
+        )
 
 
-def _rule(item: Any) -> tuple[str, Classification, list[_Condition]]:
+class _OnceEach(yaml.SafeLoader):
+    """The safe loader; of two equal keys it refuses the second instead of forgetting the first."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if len({str(key) for key in keys}) != len(keys):
+            raise yaml.constructor.ConstructorError(None, None, "a key is there twice", None)
+        return super().construct_mapping(node, deep)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        return f"{error.problem}{line}"
+    return type(error).__name__
+
+
+def _rule(item: Any, entity_types: Collection[str] | None) -> _Rule:
     if not isinstance(item, dict):
         raise TypeError("a rule is a mapping")
     name = str(item.get("id", "?"))
-    if (
-        set(item) != {"id", "level", "when"}
-        or not isinstance(item["when"], dict)
-        or not item["when"]
-    ):
+    when = item.get("when")
+    if set(item) != {"id", "level", "when"} or not isinstance(when, dict) or not when:
         raise ConfigurationError(
-            f"classification rule {name}: needs id, level and a non-empty when"
+            f"classification rule {name}: needs id, level and a non-empty when, and nothing else"
         )
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(f"classification rule {name[:64]!r}: must match {_NAME.pattern}")
     try:
         level = Classification.parse(item["level"])
-        conditions = [_CONDITIONS[kind](value) for kind, value in item["when"].items()]
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        re.error,
-        InvalidRequestError,
-    ) as error:
+        conditions = tuple(_condition(kind, value, entity_types) for kind, value in when.items())
+    except (TypeError, ValueError, AttributeError, InvalidRequestError) as error:
         raise ConfigurationError(f"classification rule {name}: {error}") from error
-    return name, level, conditions
+    return _Rule(name, level, conditions)
 
 
-def _path_glob(value: str) -> _Condition:
-    pattern = str(value)
-    return lambda facts: fnmatchcase(facts.source, pattern)
+def _condition(kind: Any, value: Any, entity_types: Collection[str] | None) -> Condition:
+    make = CONDITIONS.get(kind)
+    if make is None:
+        raise ValueError(f"{kind!r} is not one of {', '.join(CONDITIONS)}")
+    made = make(value)
+    if kind in ENTITY_CONDITIONS and entity_types is not None and set(value) - set(entity_types):
+        unknown = ", ".join(sorted(set(value) - set(entity_types)))
+        raise ValueError(f"{unknown}: nothing finds this type of personal data")
+    return made
 
 
-def _keyword_any(values: list[str]) -> _Condition:
-    words = [word.lower() for word in _listed(values)]
-    return lambda facts: any(word in facts.text.lower() for word in words)
-
-
-def _listed(values: list[str]) -> list[str]:
-    """The values of a list: a lone word would be taken for its letters."""
-    if not isinstance(values, list):
-        raise TypeError("a list is needed")
-    return [str(value) for value in values]
-
-
-def _regex(value: str) -> _Condition:
-    pattern = re.compile(value)
-    return lambda facts: pattern.search(facts.text) is not None
-
-
-def _attribute(values: Mapping[str, object]) -> _Condition:
-    wanted = dict(values)
-    return lambda facts: all(facts.attributes.get(key) == value for key, value in wanted.items())
-
-
-def _entity_any(values: list[str]) -> _Condition:
-    kinds = _listed(values)
-    return lambda facts: any(facts.counts.get(kind, 0) for kind in kinds)
-
-
-def _entity_count(values: Mapping[str, int]) -> _Condition:
-    least = {str(kind): int(count) for kind, count in values.items()}
-    return lambda facts: all(facts.counts.get(kind, 0) >= count for kind, count in least.items())
-
-
-_CONDITIONS: Final[Mapping[str, Callable[[Any], _Condition]]] = {
-    "path_glob": _path_glob,
-    "keyword_any": _keyword_any,
-    "regex": _regex,
-    "attribute": _attribute,
-    "entity_any": _entity_any,
-    "entity_count_at_least": _entity_count,
-}
+def _thresholds(given: Any) -> Thresholds:
+    fields = {"confidence", "risk"}
+    if not isinstance(given, dict) or given.keys() - fields:
+        raise ConfigurationError("review of classification.yaml knows confidence and risk only")
+    if not all(type(value) in (int, float) for value in given.values()):
+        raise ConfigurationError("review of classification.yaml: confidence and risk are numbers")
+    try:
+        return Thresholds(**given)
+    except ValueError as error:
+        raise ConfigurationError(f"review of classification.yaml: {error}") from error

@@ -20,8 +20,10 @@ from ragward.adapters.source_items import (
     folder_items_of,
     manifest_items_of,
 )
+from ragward.domain.corpus import SourceDocument
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.jobs import JobItem
+from ragward.domain.labels import AccessLabel
 from ragward.domain.source_acl import PosixStep
 
 _ACL: Final = "system.posix_acl_access"
@@ -44,6 +46,16 @@ def directory_items(
     """Every regular file below a directory; a link out of it is an item that fails."""
     place = LocalDirectory(directory)
     return folder_items_of(place, tenant, corpus=corpus, granted=granted, rules=rules)
+
+
+def file_item(path: Path, label: AccessLabel) -> JobItem:
+    """One file, by its path as it was given."""
+
+    def load() -> SourceDocument:
+        data = LocalDirectory(path.parent).read(path.name)
+        return SourceDocument(source=path.as_posix(), filename=path.name, data=data, label=label)
+
+    return JobItem(source=path.as_posix(), load=load)
 
 
 def numbered(principals: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from ragward.api import (
     routes_personal,
     routes_policy,
     routes_retrieval,
+    routes_reviews,
     routes_scim,
     routes_screening,
 )
@@ -79,6 +80,7 @@ def _application(lifespan: Any) -> FastAPI:
         routes_retrieval,
         routes_outputs,
         routes_documents,
+        routes_reviews,
         routes_policy,
         routes_admin,
         routes_keys,

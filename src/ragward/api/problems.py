@@ -29,6 +29,7 @@ _BY_PREFIX: Final = {
     "label": 422,
     "principal": 422,
     "policy": 422,
+    "review": 422,
     "manifest": 422,
     "source": 422,
     "pseudonym": 422,
@@ -54,6 +55,8 @@ _BY_CODE: Final = {
     "limit.time": 503,
     "policy.conflict": 409,
     "policy.second_person": 403,
+    "review.closed": 409,
+    "review.second_person": 403,
 }
 #: For what the framework itself refuses; its 400 for a body it cannot read is our 422.
 _OF_STATUS: Final = {404: "access.not_found", 413: "request.too_large"}

@@ -39,14 +39,7 @@ Id = Annotated[str, Path(min_length=1, max_length=100)]
 )
 def ingest(body: DocumentRequest, parts: Parts, subject: Asker, response: Response) -> ItemModel:
     """Classifies, labels, scans, encrypts and indexes one document."""
-    source = SourceDocument(
-        source=body.source,
-        filename=body.filename,
-        data=_data(body),
-        label=body.label(subject.tenant, body.corpus, Classification.CONFIDENTIAL),
-        attributes=body.attributes,
-    )
-    item = parts.ragward.ingestion.ingest(subject, source)
+    item = parts.ragward.ingestion.ingest(subject, source_of(body, subject))
     stamp(response, parts, subject)
     response.headers["Location"] = f"/v1/documents/{item.document_id}"
     return ItemModel.of(item)
@@ -190,6 +183,17 @@ def _may(parts: Parts, subject: Subject, action: Action) -> bool:
 def _require(parts: Parts, subject: Subject, action: Action) -> None:
     if not _may(parts, subject, action):
         raise DeniedError
+
+
+def source_of(body: DocumentRequest, subject: Subject) -> SourceDocument:
+    """The document of a request. Raises `request.invalid`, `label.*`, `principal.invalid`."""
+    return SourceDocument(
+        source=body.source,
+        filename=body.filename,
+        data=_data(body),
+        label=body.label(subject.tenant, body.corpus, Classification.CONFIDENTIAL),
+        attributes=body.attributes,
+    )
 
 
 def _data(body: DocumentRequest) -> bytes:

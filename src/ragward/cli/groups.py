@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from ragward.cli.access import access_app
+from ragward.cli.classifying import classifier_app, classify
 from ragward.cli.keys_group import keys_app, shred_app
 from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 from ragward.cli.personal import pii_app, pseudonym_app
 from ragward.cli.policy_group import policy_app
+from ragward.cli.reviewing import review_app
 from ragward.cli.screening import rescreen
 
 audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
@@ -32,6 +34,8 @@ def add_to(app: typer.Typer) -> None:
     """Hangs every group into the command line."""
     for name, group in (
         ("document", document_app),
+        ("review", review_app),
+        ("classifier", classifier_app),
         ("policy", policy_app),
         ("access", access_app),
         ("application", application_app),
@@ -48,6 +52,7 @@ def add_to(app: typer.Typer) -> None:
     ):
         app.add_typer(group, name=name)
     app.command("rescreen")(rescreen)
+    app.command("classify")(classify)
 
 
 @document_app.command("list")

@@ -25,6 +25,7 @@ class EventType(StrEnum):
     ACCESS_EVALUATED = "access.evaluated"
     ACCESS_EXPLAINED = "access.explained"
     ADMIN_ACT = "admin.act"
+    CLASSIFIER_TRAINED = "classifier.trained"
     CONTENT_SHREDDED = "content.shredded"
     DIRECTORY_GROUP_CHANGED = "directory.group_changed"
     DIRECTORY_GROUP_CREATED = "directory.group_created"
@@ -59,6 +60,8 @@ class EventType(StrEnum):
     REQUEST_REFUSED = "request.refused"
     RETRIEVAL_ANSWERED = "retrieval.answered"
     RETRIEVAL_DENIED = "retrieval.denied"
+    REVIEW_DECIDED = "review.decided"
+    REVIEW_REQUESTED = "review.requested"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

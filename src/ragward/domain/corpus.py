@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from ragward.domain.envelope import EncryptionContext, Kind, WrappingContext
 from ragward.domain.findings import Screening, Span
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.review import Doubt, ReviewDecision
 
 
 class DocumentState(StrEnum):
@@ -154,6 +155,10 @@ class StagedVersion:
     model_digest: str
     job_id: str | None
     chunks: tuple[StagedChunk, ...] = field(repr=False)
+    doubts: tuple[Doubt, ...] | None = None
+    """What a person is asked about its label; None leaves open questions as they are, because the text is the same."""
+    decided: ReviewDecision | None = None
+    """The review that this version comes from, closed with it."""
 
 
 class Pending(StrEnum):
@@ -325,6 +330,12 @@ class LabelMove:
     key: KeyReference
     note: str
     pending: Pending = Pending.NOTHING
+    decided: ReviewDecision | None = None
+    """The review that this comes from, closed with it."""
+    by: str = ""
+    """Whose decision it is."""
+    reclassifies: bool = False
+    """The classification is another one: that answers every open question about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,8 @@ CODES: Final[dict[str, str]] = {
     "policy.conflict": "The policy, or the proposal, is no longer the one this was based on.",
     "policy.second_person": "A second person has to decide on this proposal, in person.",
     "source.invalid": "The source is not a folder, manifest or URL that can be read.",
+    "review.closed": "The review was decided already, or the document changed since.",
+    "review.second_person": "A second person has to lower this classification, in person.",
     "manifest.invalid": "A manifest line is malformed.",
     # documents and jobs
     "document.unreadable": "The file could not be parsed.",
@@ -179,6 +181,8 @@ _BY_CODE: Final[dict[str, type[RagwardError]]] = {
     "catalog.exists": ConflictError,
     "job.not_cancellable": ConflictError,
     "key.state": ConflictError,
+    "review.closed": ConflictError,
+    "review.second_person": DeniedError,
 }
 
 

@@ -19,6 +19,7 @@ from ragward.adapters.catalog_sql import (
     outbox,
     pseudonyms,
     relabelling,
+    reviews,
     row_security,
     screenings,
     stored_chunks,
@@ -54,11 +55,12 @@ from ragward.domain.corpus import (
     StoredChunk,
     StoredVector,
 )
-from ragward.domain.errors import ConfigurationError
+from ragward.domain.errors import ConfigurationError, ConflictError
 from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.jobs import ItemResult, JobRecord, JobState
-from ragward.domain.labels import AccessLabel
+from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.pseudonyms import VaultedPseudonym
+from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 
 _DOCUMENTS_PER_REQUEUE: Final = 50
 
@@ -220,7 +222,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
                 lock_tenant(connection, staged.tenant)
                 token = versions.begin(connection, staged, self._now())
                 versions.add_chunks(connection, staged, token, staged.chunks)
-                epoch = versions.activate(connection, staged, token)
+                epoch = versions.activate(connection, staged, token, self._now())
         else:
             epoch = self._commit_in_slices(staged)
         self._remove_content(staged.tenant, staged.document_id, staged.version - 1)
@@ -236,7 +238,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
                 versions.add_chunks(connection, staged, token, part)
         with self._database.write(staged.tenant) as connection:
             lock_tenant(connection, staged.tenant)
-            return versions.activate(connection, staged, token)
+            return versions.activate(connection, staged, token, self._now())
 
     def _remove_content(self, tenant: str, document_id: str, version: int) -> None:
         """What was too much for the transaction that retired it; `recover` does it if we are killed here."""
@@ -251,7 +253,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         """Raises `access.not_found`, `label.invalid`, and `catalog.exists` when a version, label or key is not the current one."""
         with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
-            return relabelling.relabel(connection, tenant, moves)
+            return relabelling.relabel(connection, tenant, moves, self._now())
 
     def finish_rewrap(self, done: PendingVersion, key: KeyReference, then: Pending) -> bool:
         with self._database.write(done.tenant) as connection:
@@ -270,7 +272,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
         """Raises `access.not_found`, also for a document that is deleted already."""
         with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
-            version, epoch = versions.set_state(connection, tenant, document_id, state)
+            version, epoch = versions.set_state(connection, tenant, document_id, state, self._now())
         if state is DocumentState.DELETED:
             self._remove_content(tenant, document_id, version)
         return epoch
@@ -278,7 +280,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
     def rescreen(self, tenant: str, found: NewScreening) -> int:
         with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
-            return screenings.rescreen(connection, tenant, found)
+            return screenings.rescreen(connection, tenant, found, self._now())
 
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
         return stored_chunks.read_stored_chunks(self._database, tenant, point_ids)
@@ -402,6 +404,50 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
                     for document_id, version in batch:
                         queued += outbox.queue(connection, document_id, version, outbox.UPSERT)
         return queued
+
+    # Reviews
+
+    def reviews(
+        self,
+        tenant: str,
+        *,
+        states: Collection[ReviewState] = (),
+        kinds: Collection[ReviewKind] = (),
+        document_id: str | None = None,
+        after: tuple[int, str] | None = None,
+        limit: int,
+    ) -> Sequence[ReviewItem]:
+        with self._database.read(tenant) as connection:
+            return reviews.list_items(
+                connection,
+                tenant,
+                states=states,
+                kinds=kinds,
+                document_id=document_id,
+                after=after,
+                limit=limit,
+            )
+
+    def review(self, tenant: str, item_id: str) -> ReviewItem:
+        with self._database.read(tenant) as connection:
+            return reviews.get_item(connection, tenant, item_id)
+
+    def add_review(self, item: ReviewItem) -> None:
+        with self._database.write(item.tenant) as connection:
+            lock_tenant(connection, item.tenant)
+            record = documents.get_document(connection, item.tenant, item.document_id)
+            if record.version != item.version:
+                raise ConflictError("the document was changed meanwhile")
+            reviews.add_item(connection, item)
+
+    def decide_review(self, tenant: str, decision: ReviewDecision) -> None:
+        with self._database.write(tenant) as connection:
+            lock_tenant(connection, tenant)
+            reviews.decide(connection, tenant, decision, self._now())
+
+    def reviewed_levels(self, tenant: str) -> Mapping[str, tuple[int, Classification]]:
+        with self._database.read(tenant) as connection:
+            return reviews.decided_levels(connection, tenant)
 
     # Pseudonyms
 

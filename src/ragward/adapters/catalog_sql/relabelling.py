@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 
-from ragward.adapters.catalog_sql import outbox
+from ragward.adapters.catalog_sql import outbox, reviews
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.labels import intern_label, intern_scopes, label_of
@@ -46,10 +46,11 @@ _MOVE: Final = (
 )
 
 
-def relabel(connection: Connection, tenant: str, moves: Sequence[LabelMove]) -> int:
+def relabel(connection: Connection, tenant: str, moves: Sequence[LabelMove], now: int) -> int:
     """All moves or none; returns the new epoch. The tenant is locked.
 
-    Raises `access.not_found`, `label.invalid`, and `catalog.exists` for a version, label or key that is not the current one.
+    Raises `access.not_found`, `label.invalid`, `review.closed`, and `catalog.exists` for a version, label or key that is not
+    the current one.
     """
     require_in_use(connection, {(move.key.kek_id, move.key.kek_version) for move in moves})
     ids: dict[AccessLabel, int] = {}
@@ -65,6 +66,8 @@ def relabel(connection: Connection, tenant: str, moves: Sequence[LabelMove]) -> 
             if rows[move.document_id].state == DocumentState.ACTIVE.value:
                 outbox.queue(connection, move.document_id, move.version, outbox.UPSERT)
         connection.execute(_MOVE, [_values(m, rows[m.document_id], ids[m.label]) for m in batch])
+        for move in batch:
+            reviews.follow_label(connection, tenant, move, now)
     return move_epoch(connection, tenant)
 
 

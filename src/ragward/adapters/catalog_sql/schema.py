@@ -24,9 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The Alembic revision this code reads and writes."""
-OLDER_REVISIONS: Final[tuple[str, ...]] = ("0001", "0002")
+OLDER_REVISIONS: Final[tuple[str, ...]] = ("0001", "0002", "0003")
 """Revisions this code can upgrade from."""
 
 # Ordered by bytes on both databases, whatever the server's locale.
@@ -352,4 +352,27 @@ shreddings: Final = Table(
     Column("at", BigInteger, nullable=False),
     Column("body", _TEXT, nullable=False),
     Index("shreddings_tenant", "tenant", "at"),
+)
+
+# No foreign key: a question outlives the version it was about. `confidence` is in thousandths.
+reviews: Final = Table(
+    "reviews",
+    metadata,
+    Column("item_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("document_id", _TEXT, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("kind", _TEXT, nullable=False),
+    Column("state", _TEXT, nullable=False),
+    Column("proposed", Integer),
+    Column("confidence", Integer),
+    Column("requested_by", _TEXT),
+    Column("request_reason", _TEXT, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("decided_by", _TEXT),
+    Column("decided_at", BigInteger),
+    Column("decided", Integer),
+    Column("decision_reason", _TEXT, nullable=False),
+    Index("reviews_tenant", "tenant", "state", "created_at", "item_id"),
+    Index("reviews_document", "document_id", "state"),
 )

@@ -15,7 +15,7 @@ from ragward.domain.corpus import NewScreening
 from ragward.domain.errors import ConflictError
 
 
-def rescreen(connection: Connection, tenant: str, found: NewScreening) -> int:
+def rescreen(connection: Connection, tenant: str, found: NewScreening, now: int) -> int:
     """Verdicts, evidence and state together; returns the epoch. The tenant is locked.
 
     Raises `access.not_found`, `catalog.exists`."""
@@ -57,4 +57,4 @@ def rescreen(connection: Connection, tenant: str, found: NewScreening) -> int:
         )
     if found.state is record.state:
         return read_epoch(connection, tenant)
-    return versions.set_state(connection, tenant, found.document_id, found.state)[1]
+    return versions.set_state(connection, tenant, found.document_id, found.state, now)[1]

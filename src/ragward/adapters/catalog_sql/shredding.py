@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from ragward.adapters.catalog_sql import outbox
+from ragward.adapters.catalog_sql import outbox, reviews
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches
 from ragward.adapters.catalog_sql.labels import label_of
 from ragward.adapters.catalog_sql.schema import (
@@ -22,6 +22,7 @@ from ragward.adapters.catalog_sql.schema import (
     versions,
 )
 from ragward.adapters.catalog_sql.schema import outbox as owed
+from ragward.adapters.catalog_sql.schema import reviews as asked
 from ragward.adapters.catalog_sql.tenants import move_epoch
 from ragward.adapters.catalog_sql.versions import SLICE
 from ragward.domain.corpus import DocumentState
@@ -30,7 +31,7 @@ from ragward.domain.shredding import Traces
 
 AT_ONCE: Final = 100
 """Documents whose keys go in one transaction."""
-TABLES: Final = (versions, chunks, fingerprints, points, owed, documents, job_items)
+TABLES: Final = (versions, chunks, fingerprints, points, owed, documents, job_items, asked)
 """Where something of a shredded document was."""
 
 
@@ -96,6 +97,7 @@ def drop_keys(connection: Connection, tenant: str, document_ids: Sequence[str]) 
         .where(job_items.c.tenant == tenant, job_items.c.document_id.in_(document_ids))
         .values(source="shredded", entity_counts="{}", detail="")
     )
+    reviews.forget(connection, tenant, document_ids)
     move_epoch(connection, tenant)
 
 

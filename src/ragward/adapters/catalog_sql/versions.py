@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, insert, select, update
 
-from ragward.adapters.catalog_sql import outbox
+from ragward.adapters.catalog_sql import outbox, reviews
 from ragward.adapters.catalog_sql.connection import batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.labels import (
@@ -151,7 +151,7 @@ def add_chunks(
     )
 
 
-def activate(connection: Connection, staged: StagedVersion, token: str) -> int:
+def activate(connection: Connection, staged: StagedVersion, token: str, now: int) -> int:
     """Makes the staged version the current one and supersedes the one before; returns the epoch.
 
     The epoch moves only when something that was readable may no longer be (ADR 2): another label, or quarantine.
@@ -195,6 +195,7 @@ def activate(connection: Connection, staged: StagedVersion, token: str) -> int:
     )
     if staged.state is DocumentState.ACTIVE:
         outbox.queue(connection, staged.document_id, staged.version, outbox.UPSERT)
+    reviews.follow_version(connection, staged, now)
     remove_content(connection, staged.document_id, previous, if_at_most=SLICE)
     if narrows:
         return move_epoch(connection, staged.tenant)
@@ -202,7 +203,7 @@ def activate(connection: Connection, staged: StagedVersion, token: str) -> int:
 
 
 def set_state(
-    connection: Connection, tenant: str, document_id: str, state: DocumentState
+    connection: Connection, tenant: str, document_id: str, state: DocumentState, now: int
 ) -> tuple[int, int]:
     """Deletes, quarantines or releases the current version; returns it and the epoch, which stays if nothing changes."""
     if state in {DocumentState.STAGED, DocumentState.SUPERSEDED}:
@@ -217,6 +218,7 @@ def set_state(
         # What is left is that there was a document of this name; its digest would prove what was in it.
         values |= {"wrapped_dek": None, "source_digest": b"", "title": "", "attributes": "{}"}
     connection.execute(update(versions).where(*_is(document_id, row.version)).values(**values))
+    reviews.follow_state(connection, tenant, document_id, row.version, state, now)
     if state is DocumentState.DELETED:
         remove_content(connection, document_id, row.version, if_at_most=SLICE)
     return row.version, move_epoch(connection, tenant)
