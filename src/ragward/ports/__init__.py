@@ -1,0 +1,92 @@
+"""Every door between the flows and the outside. Adapters implement these; `tests/fakes` too.
+
+    asking    who asks, what they may do, how often, the record of it
+    policy    policies, labels, applications, people
+    catalog   documents, the index's due, jobs, reviews, pseudonyms
+    index     vectors and words, to be searched
+    content   reading, cutting, embedding, scanning, judging, redacting
+    keys      keys and ciphers
+
+Nothing an adapter's library raises passes through a port: adapters raise the errors of `domain.errors`.
+"""
+
+from __future__ import annotations
+
+from ragward.ports.asking import (
+    AuditLog,
+    Clock,
+    EpochTokens,
+    IdentityVerifier,
+    Limiter,
+    PolicyDecisionPoint,
+)
+from ragward.ports.catalog import (
+    Catalog,
+    DocumentStore,
+    JobStore,
+    KeyLedger,
+    Outbox,
+    PseudonymStore,
+    ReviewStore,
+    VectorStore,
+)
+from ragward.ports.content import (
+    Chunker,
+    Classifier,
+    Embedder,
+    Finder,
+    Loader,
+    PseudonymTokens,
+    Redactor,
+    Screener,
+    TextExtractor,
+    TrainedClassifier,
+)
+from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
+from ragward.ports.keys import Cipher, Keyring
+from ragward.ports.policy import (
+    ApplicationsAndDirectory,
+    ApplicationStore,
+    DirectoryStore,
+    LabelStore,
+    PolicyHistory,
+    PolicyStore,
+)
+
+__all__ = [
+    "ApplicationStore",
+    "ApplicationsAndDirectory",
+    "AuditLog",
+    "Catalog",
+    "ChunkIndex",
+    "ChunkSearch",
+    "Chunker",
+    "Cipher",
+    "Classifier",
+    "Clock",
+    "DirectoryStore",
+    "DocumentStore",
+    "Embedder",
+    "EpochTokens",
+    "Finder",
+    "IdentityVerifier",
+    "JobStore",
+    "KeyLedger",
+    "Keyring",
+    "LabelStore",
+    "Limiter",
+    "Loader",
+    "Outbox",
+    "PolicyDecisionPoint",
+    "PolicyHistory",
+    "PolicyStore",
+    "PseudonymStore",
+    "PseudonymTokens",
+    "Redactor",
+    "ReviewStore",
+    "ScopeDirectory",
+    "Screener",
+    "TextExtractor",
+    "TrainedClassifier",
+    "VectorStore",
+]
