@@ -93,7 +93,13 @@ class LocalDirectory:
     def names(self) -> Iterable[Found]:
         """By path; names that begin with a dot are left out, and links to what is listed by its own name."""
         found: list[Found] = []
-        for folder, folders, files in os.walk(self._root):
+
+        def unlisted(error: OSError) -> None:
+            """What lies in a folder that cannot be listed is not known: it must not go missing without a word."""
+            name = os.path.relpath(error.filename, self._root)
+            found.append(Found(name, _unreadable()))
+
+        for folder, folders, files in os.walk(self._root, onerror=unlisted):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in [*files, *folders]:
                 path = Path(folder, name)

@@ -155,6 +155,22 @@ def test_a_directory_as_it_lies(tmp_path):
     )
 
 
+def test_a_folder_that_cannot_be_listed_is_an_item_that_fails(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "one.txt").write_text("1")
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    closed, one = directory_items(tmp_path, "acme", corpus="hr", granted=["group:acme/all"])
+    assert (closed.source, refusal(closed).code) == ("closed", "document.unreadable")
+    assert one.load().data == b"1"
+
+
 def test_links_out_of_a_directory_are_items_that_fail(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
