@@ -291,10 +291,10 @@ class Reviewing:
         reason: str,
     ) -> None:
         item, record = found.item, found.document
-        lowers = after is not record.label.classification
+        changes = after is not record.label.classification
         states = {
             Choice.ACCEPT: ReviewState.ACCEPTED,
-            Choice.CHANGE: ReviewState.CHANGED if lowers else ReviewState.ACCEPTED,
+            Choice.CHANGE: ReviewState.CHANGED if changes else ReviewState.ACCEPTED,
             Choice.REJECT: ReviewState.REJECTED,
         }
         decision = ReviewDecision(

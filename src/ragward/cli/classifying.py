@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ragward.labelling import Labelled
 
 classifier_app = typer.Typer(no_args_is_help=True, help="The trained classifier.")
-_FOLDER_OF_FILES = "files"
 
 
 def classify(
@@ -36,7 +35,7 @@ def classify(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="What `ragward ingest` would make of all of it.")
     ] = False,
-    corpus: Annotated[str, typer.Option(help="The corpus they would go to.")] = _FOLDER_OF_FILES,
+    corpus: Annotated[str, typer.Option(help="The corpus they would go to.")] = "files",
     claim: Annotated[
         str, typer.Option(help="What the source claims of files: the lowest that comes out.")
     ] = "PUBLIC",
