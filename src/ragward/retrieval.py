@@ -15,13 +15,12 @@ What the index returns is a candidate, never an answer: it may be stale, tampere
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from ragward.answers import Answers, Tally
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Context, Credentials, Deny, Permit, Subject
 from ragward.domain.admission import (
@@ -32,7 +31,7 @@ from ragward.domain.admission import (
     joined,
     passage,
 )
-from ragward.domain.audit import AuditEntry, EventType, query_tag
+from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     CatalogSnapshot,
     StoredChunk,
@@ -50,7 +49,6 @@ from ragward.domain.explanation import AskedAbout
 from ragward.domain.findings import Span, Verdict, verdict_now
 from ragward.domain.funnel import Fate, Trace
 from ragward.domain.keys import Reading
-from ragward.domain.labels import Classification
 from ragward.domain.marking import SourceTrust
 from ragward.domain.minimization import LeftOut, Shown, minimize
 from ragward.domain.passages import (
@@ -58,7 +56,6 @@ from ragward.domain.passages import (
     AuthorizedChunk,
     Candidate,
     Passage,
-    Receipt,
     RetrievalRequest,
     SearchMode,
 )
@@ -106,37 +103,6 @@ class RetrievalPorts:
     clock: Clock
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What happened on the way to one answer: for the log, never for the asker."""
-
-    clock: Clock
-    dropped: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    searches: int = 0
-    purpose: str = ""
-    search: str = SearchMode.VECTOR.value
-    shown: dict[str, dict[str, int]] = field(default_factory=dict)
-    """chunk id -> personal data of each type that was shown as it is"""
-
-    trace: Trace = field(default_factory=Trace)
-
-    def drop(self, point_id: str, fate: Fate) -> None:
-        """What the re-check or the decryption refuses is counted in the log, once however it was found."""
-        before = self.trace.ended.get(point_id)
-        if before is None or before.fate is not fate:
-            self.dropped[fate.value] = self.dropped.get(fate.value, 0) + 1
-        self.trace.end(point_id, fate)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        begin = self.clock.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + self.clock.monotonic() - begin
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """What an answer to somebody would have been, and what became of every candidate. Without a permit nothing was looked at."""
@@ -153,6 +119,11 @@ class Retrieval:
     def __init__(self, ports: RetrievalPorts) -> None:
         self._ports = ports
         self._record = ports.recorder.record
+        self._answers = Answers(
+            protection=ports.protection,
+            recorder=ports.recorder,
+            epoch_tokens=ports.epoch_tokens,
+        )
 
     def retrieve(self, credentials: Credentials, request: RetrievalRequest) -> Answer:
         """The passages `credentials` may see, best first, with a receipt.
@@ -160,7 +131,7 @@ class Retrieval:
         Raises every `RequestRefusedError`, `UnavailableError` and, when a stored key or the model is damaged as a whole,
         `IntegrityError`. Damage to single chunks is recorded and the chunk left out.
         """
-        tally = _Tally(self._ports.clock)
+        tally = Tally(self._ports.clock)
         with tally.stage("identity"):
             subject = self.identify(credentials)
         with tally.stage("limits"):
@@ -196,7 +167,7 @@ class Retrieval:
     ) -> Rehearsal:
         """The same flow for somebody else, as a steward's question: nothing is answered, counted or limited, and only labels
         that `narrow` leaves are looked at. Raises as `retrieve`."""
-        tally = _Tally(self._ports.clock)
+        tally = Tally(self._ports.clock)
         query = checked_query(request.query)
         check_bounds(request)
         vector = self._ports.protection.embedder.embed([query])[0]
@@ -228,7 +199,7 @@ class Retrieval:
         steward and gone look the same."""
         request = RetrievalRequest(query="", corpora=(corpus,), limit=1)
         any_direction = [1.0, *[0.0] * (self._ports.protection.embedder.dimension - 1)]
-        tally = _Tally(self._ports.clock)
+        tally = Tally(self._ports.clock)
         for _ in range(1 + _REDECISIONS):
             permit = self._decided(subject)
             if isinstance(permit, Deny):
@@ -245,7 +216,7 @@ class Retrieval:
 
     # The flow. ------------------------------------------------------------------------------------------------------
 
-    def _answer(self, subject: Subject, request: RetrievalRequest, tally: _Tally) -> Answer:
+    def _answer(self, subject: Subject, request: RetrievalRequest, tally: Tally) -> Answer:
         with tally.stage("check"):
             query = checked_query(request.query)
             check_bounds(request)
@@ -263,7 +234,7 @@ class Retrieval:
                 permit = self._decided(subject, tally.purpose)
             if isinstance(permit, Deny):
                 self._filtered(subject, request, permit)
-                return self._empty(subject, query, permit, flags, tally)
+                return self._answers.empty(subject, query, permit, flags, tally)
             chunks = self._authorized(subject, request, permit, question, tally)
             if chunks is None:
                 continue  # permissions moved under the answer: decide again
@@ -271,7 +242,9 @@ class Retrieval:
                 chunks = self._ports.disclosure.with_tokens(subject.tenant, tally.purpose, chunks)
             passages, left_out = self._passages(query, request, chunks, tally)
             if self._still_current(subject, permit, passages):
-                return self._receipted(subject, query, permit, passages, flags, left_out, tally)
+                return self._answers.receipted(
+                    subject, query, permit, passages, flags, left_out, tally
+                )
         raise UnavailableError(code="unavailable.consistency")
 
     def _decided(self, subject: Subject, purpose: str = "") -> Permit | Deny:
@@ -296,7 +269,7 @@ class Retrieval:
         request: RetrievalRequest,
         permit: Permit,
         question: Question,
-        tally: _Tally,
+        tally: Tally,
     ) -> list[AuthorizedChunk] | None:
         """The best chunks the permit admits; None when the epoch moved."""
         with tally.stage("search"):
@@ -317,7 +290,7 @@ class Retrieval:
         request: RetrievalRequest,
         question: Question,
         rankings: Sequence[list[AuthorizedChunk]],
-        tally: _Tally,
+        tally: Tally,
     ) -> list[AuthorizedChunk]:
         """By rank; what only words found gets its similarity, by which its sentences are chosen."""
         chunks = joined(rankings, request.limit * 2 + _SLACK)
@@ -341,7 +314,7 @@ class Retrieval:
         permit: Permit,
         search: Search,
         only: Collection[str] | None,
-        tally: _Tally,
+        tally: Tally,
     ) -> list[AuthorizedChunk] | None:
         """The best of one search that the permit admits; None when the epoch moved.
 
@@ -427,7 +400,7 @@ class Retrieval:
         permit: Permit,
         candidates: Sequence[Candidate],
         snapshot: CatalogSnapshot,
-        tally: _Tally,
+        tally: Tally,
     ) -> Iterator[AuthorizedChunk]:
         """Re-decides every candidate on its authoritative label, then decrypts and verifies; the rest is dropped and counted."""
         disclosure = self._ports.disclosure
@@ -467,7 +440,7 @@ class Retrieval:
                 )
 
     def _refused(
-        self, subject: Subject, stored: StoredChunk, why: RagwardError, tally: _Tally
+        self, subject: Subject, stored: StoredChunk, why: RagwardError, tally: Tally
     ) -> None:
         """What does not verify, or a key broker does not open to this subject, is dropped; a key that is away ends the answer."""
         if isinstance(why, IntegrityError):
@@ -488,7 +461,7 @@ class Retrieval:
         return verdict is Verdict.QUARANTINE
 
     def _passages(
-        self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: _Tally
+        self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: Tally
     ) -> tuple[tuple[Passage, ...], Counter[Fate]]:
         """Redacts, then minimizes what is left; both near-duplicates and budgets are judged on the redacted text."""
         handling = self._ports.protection.handling
@@ -542,92 +515,6 @@ class Retrieval:
         if any(self._ports.protection.handling[p.classification].recheck_epoch for p in passages):
             return self._ports.catalog.epoch(subject.tenant) == permit.epoch
         return True
-
-    # Evidence. ------------------------------------------------------------------------------------------------------
-
-    def _receipted(
-        self,
-        subject: Subject,
-        query: str,
-        permit: Permit,
-        passages: tuple[Passage, ...],
-        flags: tuple[str, ...],
-        left_out: Counter[Fate],
-        tally: _Tally,
-    ) -> Answer:
-        durable = any(
-            self._ports.protection.handling[p.classification].durable_audit for p in passages
-        )
-        details = {
-            "query_tag": self._query_tag(subject, query),
-            "query_flags": list(flags),
-            "epoch": permit.epoch,
-            "policy": permit.policy_digest,
-            "model": self._ports.protection.embedder.model_digest,
-            "dropped": tally.dropped,
-            "searches": tally.searches,
-            "purpose": tally.purpose,
-            "search": tally.search,
-            "near_duplicates": left_out[Fate.NEAR_DUPLICATE],
-            "not_answering": left_out[Fate.NOT_ANSWERING],
-            "passages": [
-                {
-                    "document": p.document_id,
-                    "chunk": p.chunk_id,
-                    "classification": p.classification.name,
-                    "sha256": hashlib.sha256(p.text.encode()).hexdigest(),
-                    "removed": dict(p.removed),
-                    "altered": dict(p.altered),
-                    "shown": tally.shown.get(p.chunk_id, {}),
-                }
-                for p in passages
-            ],
-        }
-        with tally.stage("audit"):
-            receipt_id, entry = self._record(
-                EventType.RETRIEVAL_ANSWERED, subject, "permit", details, durable=durable
-            )
-        return Answer(
-            passages=passages,
-            receipt=self._receipt(subject, receipt_id, entry, permit.epoch),
-            classification=max((p.classification for p in passages), default=Classification.PUBLIC),
-            near_duplicates_removed=left_out[Fate.NEAR_DUPLICATE],
-            not_answering_removed=left_out[Fate.NOT_ANSWERING],
-            query_flags=flags,
-            stage_seconds=tally.seconds,
-        )
-
-    def _empty(
-        self, subject: Subject, query: str, deny: Deny, flags: tuple[str, ...], tally: _Tally
-    ) -> Answer:
-        """Nothing is permitted: the same shape as nothing found."""
-        details = {
-            "query_tag": self._query_tag(subject, query),
-            "reason": deny.reason,
-            "epoch": deny.epoch,
-            "purpose": tally.purpose,
-        }
-        with tally.stage("audit"):
-            receipt_id, entry = self._record(EventType.RETRIEVAL_DENIED, subject, "deny", details)
-        return Answer(
-            passages=(),
-            receipt=self._receipt(subject, receipt_id, entry, deny.epoch),
-            classification=Classification.PUBLIC,
-            near_duplicates_removed=0,
-            query_flags=flags,
-            stage_seconds=tally.seconds,
-        )
-
-    def _query_tag(self, subject: Subject, query: str) -> str:
-        return query_tag(self._ports.protection.keyring.mac_key("query-tag"), subject.tenant, query)
-
-    def _receipt(self, subject: Subject, receipt_id: str, entry: AuditEntry, epoch: int) -> Receipt:
-        return Receipt(
-            receipt_id=receipt_id,
-            recorded_at=entry.at,
-            audit_hash=entry.chain_hash.hex(),
-            epoch_token=self._ports.epoch_tokens.issue(subject.tenant, epoch),
-        )
 
 
 def _points(chunks: Sequence[AuthorizedChunk]) -> list[str]:

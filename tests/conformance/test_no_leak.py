@@ -139,9 +139,9 @@ def check(world, asker, query, k):
 
 
 def _tally(world):
-    from ragward.retrieval import _Tally
+    from ragward.answers import Tally
 
-    return _Tally(world.ragward.clock)
+    return Tally(world.ragward.clock)
 
 
 @settings(max_examples=COUNT, suppress_health_check=[HealthCheck.function_scoped_fixture])

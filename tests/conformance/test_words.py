@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ragward.answers import Tally
 from ragward.domain.corpus import DocumentState, SourceDocument, View
 from ragward.domain.errors import UnavailableError
 from ragward.domain.handling import Mode
@@ -22,7 +23,6 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest, SearchMode
 from ragward.installation import Policy, initialise
 from ragward.opening import resource
-from ragward.retrieval import _Tally
 from tests import company
 from tests.conformance.test_no_leak import ASKERS, World, _Paused
 from tests.conftest import PROVE
@@ -111,9 +111,7 @@ def ranked(world, asker, query, mode=LEXICAL, k=10):
     request = RetrievalRequest(query=query, limit=k, search=mode)
     permit = ragward.pdp.decide_labels(subject, ragward.clock.context())
     question = ragward.retrieval._question(subject, query, request)
-    chunks = ragward.retrieval._authorized(
-        subject, request, permit, question, _Tally(ragward.clock)
-    )
+    chunks = ragward.retrieval._authorized(subject, request, permit, question, Tally(ragward.clock))
     return [(chunk.stored.point_id, chunk.score) for chunk in chunks]
 
 

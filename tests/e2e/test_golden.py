@@ -16,6 +16,7 @@ import pytest
 
 from ragward import installation
 from ragward.adapters.index_edge import EdgeChunkIndex
+from ragward.answers import Tally
 from ragward.bootstrap import Ragward
 from ragward.cli.demo import Company
 from ragward.domain.access import Context, Credentials
@@ -25,7 +26,6 @@ from ragward.domain.findings import Verdict
 from ragward.domain.handling import Mode
 from ragward.domain.passages import RetrievalRequest
 from ragward.opening import Doubles, development_token, manifest_items
-from ragward.retrieval import _Tally
 from ragward.searching import Question
 from ragward.settings import Settings
 from tests.conftest import PROVE
@@ -199,7 +199,7 @@ def check(installed, world, tenant, name, readable, questions, seed):
         request = RetrievalRequest(
             query=query, limit=limit, max_passages_per_document=limit, minimize=Mode.OFF
         )
-        answer = ragward.retrieval._answer(subject, request, _Tally(ragward.clock))
+        answer = ragward.retrieval._answer(subject, request, Tally(ragward.clock))
         assert {p.source for p in answer.passages} <= readable
         installed.checked += 1
         if not mine:
@@ -207,7 +207,7 @@ def check(installed, world, tenant, name, readable, questions, seed):
             continue
         vector = FakeEmbedder().embed([query])[0]
         chunks = ragward.retrieval._authorized(
-            subject, request, permit, Question(vector=vector), _Tally(ragward.clock)
+            subject, request, permit, Question(vector=vector), Tally(ragward.clock)
         )
         expected = np.sort(matrix[mine] @ np.array(vector))[::-1][:limit]
         assert [c.score for c in chunks[:limit]] == pytest.approx(list(expected), abs=2e-5)
@@ -252,7 +252,7 @@ def _answer(installed, tenant, name, query):
     subject = installed.subject(tenant, name)
     request = RetrievalRequest(query=query, limit=50)
     return installed.ragward.retrieval._answer(
-        subject, request, _Tally(installed.ragward.clock)
+        subject, request, Tally(installed.ragward.clock)
     ).passages
 
 
