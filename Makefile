@@ -18,7 +18,7 @@ demo: setup  ## ingest two sample companies, ask as five people, check the answe
 	$(BIN)/ragward demo
 
 test: setup softhsm  ## all tests; minutes
-	$(BIN)/python -m pytest -m "not prove" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m "not prove" -n 3 --dist loadfile --no-loadscope-reorder
 
 prove: setup softhsm  ## the full kill, fuzz and generation counts
 	RAGWARD_PROVE=1 $(BIN)/python -m pytest --timeout 3600

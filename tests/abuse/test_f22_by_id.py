@@ -12,12 +12,13 @@ from starlette.testclient import TestClient
 
 from ragward.api.app import create_app, openapi_document
 from ragward.domain.directory import GroupProfile, UserProfile
+from ragward.domain.labels import Classification
 from ragward.domain.policy import Membership
 from ragward.domain.policy_change import PolicyEdit
 from ragward.domain.shredding import ShredKind, ShredRequest
 from ragward.opening import development_token
 from tests import company
-from tests.abuse.others import RESTRICTED, STEWARD, document, installation, label, put
+from tests.abuse.others import STEWARD, document, installation, label, put
 from tests.conformance.test_provisioning import idp
 from tests.e2e import scim
 from tests.e2e.conftest import ROOT_ROWS
@@ -31,6 +32,8 @@ BODIES = {
     "search_vector_store": {"query": "voltage"},
     "approve_policy_proposal": {"reason": WHY},
     "reject_policy_proposal": {"reason": WHY},
+    "decide_review": {"decision": "accept", "reason": WHY},
+    "request_downgrade": {"classification": "PUBLIC", "reason": WHY},
     "finish_shredding": {"reason": WHY, "roll": False},
     "scim_replace_user": scim.user("x"),
     "scim_patch_user": scim.patch(("replace", "displayName", "x")),
@@ -78,6 +81,9 @@ def world(tmp_path_factory):
                 ),
             ).receipt_id,
             "version": str(ragward.catalog.policy("acme").version),
+            "review_id": ragward.reviewing.request_downgrade(
+                STEWARD, hidden, Classification.PUBLIC, WHY
+            ).item.item_id,
             "user_id": ragward.provisioning.create_user(idp(), UserProfile(user_name="u")).user_id,
             "group_id": ragward.provisioning.create_group(
                 idp(), GroupProfile(display_name="g")
@@ -183,7 +189,9 @@ def test_f21_a_change_of_one_field_keeps_the_others(world):
         return ragward.catalog.get_document("acme", document_id).label
 
     assert patched() == whole
-    assert patched(classification="RESTRICTED") == replace(whole, classification=RESTRICTED)
+    assert patched(classification="CONFIDENTIAL") == replace(
+        whole, classification=Classification.CONFIDENTIAL
+    )
     assert patched(classification="INTERNAL", granted=["group:acme/hr"]) == replace(
         whole, granted=frozenset({"group:acme/hr"})
     )

@@ -21,6 +21,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.pseudonyms import TypedValue
 from ragward.domain.shredding import Copies, Obstacle, ShredKind, ShredLevel, ShredRequest
+from ragward.relabelling import Relabelling
 from tests import company
 from tests.abuse.test_rotation import stranger_of
 from tests.copies import found_in
@@ -392,7 +393,8 @@ def test_every_version_that_wrapped_a_key_has_to_go_not_only_the_last(ragward):
 def test_a_document_that_was_lowered_is_under_two_keks_in_backups(ragward):
     record = ragward.catalog.get_document("acme", id_of(ragward, 0))
     lower = dataclasses.replace(record.label, classification=Classification.INTERNAL)
-    ragward.relabelling.relabel(STEWARD, record.document_id, lower, WHY)
+    alone = Relabelling(dataclasses.replace(ragward.relabelling._ports, four_eyes=False))
+    alone.relabel(STEWARD, record.document_id, lower, WHY)
     receipt = shred(ragward, "document", record.document_id).receipt
     levels = {kek.classification for kek in receipt.keks}
     assert levels == {Classification.INTERNAL, RESTRICTED}
