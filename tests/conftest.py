@@ -13,8 +13,13 @@ from ragward.adapters import keyring_file
 
 pytest_plugins = ["tests.contract.key_providers"]
 
+PROVE = os.environ.get("RAGWARD_PROVE") == "1"
+
 settings.register_profile(
-    "test", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    "test",
+    deadline=None,
+    max_examples=100 if PROVE else 60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile(  # for tests/conformance/mutants.py: whether it fails, not the smallest way to
     "mutant",
@@ -58,6 +63,3 @@ def _only_this_machine():
     socket.socket.connect = guarded
     yield
     socket.socket.connect = connect
-
-
-PROVE = os.environ.get("RAGWARD_PROVE") == "1"

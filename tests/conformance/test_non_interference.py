@@ -84,7 +84,7 @@ words = st.lists(
     min_size=1,
     max_size=5,
 ).map(" ".join)
-COUNT = 400 if PROVE else 25
+COUNT = 400 if PROVE else 16
 
 
 @settings(max_examples=COUNT, suppress_health_check=[HealthCheck.function_scoped_fixture])

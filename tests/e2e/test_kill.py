@@ -23,7 +23,7 @@ from tests.copies import found_in
 from tests.installation import asked_by, doubles, initialised, settings_in
 
 KILLS = 20 if PROVE else 2
-DOCUMENTS = 40 if PROVE else 24
+DOCUMENTS = 40 if PROVE else 16
 SENTENCES = [
     f"Restricted sentence {n}: the {company.WORDS[n % len(company.WORDS)]} plan of site {n} is void."
     for n in range(50)
