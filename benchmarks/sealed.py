@@ -1,6 +1,6 @@
 """Sealed vectors: exact search in memory under permissions of 0.1 to 100 %, loading, and the leak test beside a secret rotation.
 
-`python benchmarks/sealed.py [--points 100000] [--queries 30] [--json FILE]`
+`python -m benchmarks.sealed [--points 100000] [--queries 30] [--json FILE]`
 
 Vectors are clustered by topic; recall is against a float64 scan of everything permitted. Blobs are made and opened by the real
 cipher, and read from memory instead of a catalog: `load` lacks the database's part. One process; medians.
