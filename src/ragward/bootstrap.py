@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from ragward.adapters.model_manifest import ModelFiles
+from ragward.auditing import Auditing
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import RagwardError, UnavailableError
@@ -62,6 +63,7 @@ class Ragward:
     rescanning: Rescanning
     rescreening: Rescreening
     ingestion: Ingestion
+    auditing: Auditing
     stewardship: Stewardship
     relabelling: Relabelling
     reviewing: Reviewing
@@ -116,6 +118,7 @@ class Ragward:
                 model_files=ModelFiles(*model_files(settings, given)),
                 retrieval=flows.retrieval,
                 ingestion=flows.ingestion,
+                auditing=flows.auditing,
                 stewardship=flows.stewardship,
                 relabelling=flows.relabelling,
                 reviewing=flows.reviewing,

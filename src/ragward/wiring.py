@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragward.analysis import Analysis
+from ragward.auditing import Auditing, AuditingPorts
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
 from ragward.evaluation import Evaluation, EvaluationPorts
@@ -36,6 +37,7 @@ class Flows:
 
     retrieval: Retrieval
     ingestion: Ingestion
+    auditing: Auditing
     stewardship: Stewardship
     relabelling: Relabelling
     reviewing: Reviewing
@@ -57,6 +59,7 @@ def wired(parts: Parts) -> Flows:
     return Flows(
         retrieval=retrieval,
         ingestion=_ingestion(parts),
+        auditing=_auditing(parts),
         stewardship=_stewardship(parts),
         relabelling=relabelling,
         reviewing=_reviewing(parts, relabelling),
@@ -131,9 +134,20 @@ def _stewardship(parts: Parts) -> Stewardship:
             keyring=opened.keys(),
             index_sync=parts.index_sync,
             recorder=parts.recorder,
-            audit=opened.held.audit,
             clock=opened.clock,
             new_key=new_api_key,
+        )
+    )
+
+
+def _auditing(parts: Parts) -> Auditing:
+    opened = parts.opened
+    return Auditing(
+        AuditingPorts(
+            audit=opened.held.audit,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 

@@ -297,7 +297,7 @@ class TestIdentity:
 
     def test_the_others_receipt_proves_nothing_here(self, half):
         theirs = half.other.receipt()
-        assert half.other.send("verify_audit", json=theirs).json()["complete"]
+        assert half.other.send("verify_audit", json=theirs).json()["consistent"]
         found = half.send("verify_audit", json=theirs).json()
         assert (found["consistent"], found["complete"]) == (False, False)
 
@@ -462,7 +462,8 @@ def test_the_flows_check_the_tenant_themselves(half):
         lambda: ragward.explainer.document(steward, asked, DocumentId(document)),
         lambda: ragward.explainer.readers(steward, DocumentId(document)),
         lambda: ragward.explainer.access(steward, f"user:{theirs.tenant}/ben"),
-        lambda: stewardship.audit_entry(steward, theirs.event()),
+        lambda: ragward.auditing.entry(steward, theirs.event()),
+        lambda: ragward.auditing.proof(steward, theirs.event()),
         lambda: policy.proposal(steward, theirs.proposal()),
         lambda: policy.approve(half.subject("second"), theirs.proposal(), reason=REASON),
         lambda: policy.reject(steward, theirs.proposal(), reason=REASON),
@@ -684,7 +685,7 @@ def test_another_process_keeps_them_apart_too(world):
             assert world.index.asked
             assert set().union(*world.index.asked) <= half.scopes()
             assert set(world.index.given) <= half.points()
-            entries = worker.stewardship.audit_entries(half.subject(), **_tail(world))
+            entries = worker.auditing.entries(half.subject(), **_tail(world))
             assert entries
             assert {json.loads(entry.data)["tenant"] for entry in entries} == {half.tenant}
 

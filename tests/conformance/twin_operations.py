@@ -224,6 +224,11 @@ ASKED = {
     "get_own_access": Asked(lambda of: {"by": "ben"}),
     "get_audit_entry": Asked(lambda of: {"path": {"event_id": of.event()}}, foreign=404),
     "get_audit_entries": Asked(lambda of: {"params": {"limit": 1000}}, twins=False),
+    "prove_audit_entry": Asked(
+        lambda of: {"path": {"event_id": of.event()}}, foreign=404, twins=False
+    ),
+    "get_audit_checkpoint": Asked(lambda of: {}, twins=False),
+    "prove_audit_consistency": Asked(lambda of: {"params": {"first": 1, "second": 2}}),
     "verify_audit": Asked(lambda of: _json(**of.receipt()), foreign=200),
     "evaluate_access": Asked(lambda of: _asking(of, "subject", "action", "resource"), foreign=200),
     "evaluate_accesses": Asked(_evaluations, foreign=200),

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from ragward.api import (
     problems,
     routes_admin,
+    routes_audit,
     routes_authzen,
     routes_documents,
     routes_explain,
@@ -83,6 +84,7 @@ def _application(lifespan: Any) -> FastAPI:
         routes_reviews,
         routes_policy,
         routes_admin,
+        routes_audit,
         routes_keys,
         routes_explain,
         routes_personal,

@@ -486,34 +486,6 @@ class TermModel(BaseModel):
         return cls(who=term.who, term=term.term, holds=term.holds, because=term.because)
 
 
-class VerifyRequest(Strict):
-    """What was kept elsewhere: an anchor, or the receipt of an answer."""
-
-    anchor_index: Whole | None = Field(None, ge=0)
-    anchor_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    receipt_id: str | None = Field(None, min_length=1, max_length=100)
-    audit_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-
-
-class VerifyResponse(BaseModel):
-    """The state of the log."""
-
-    consistent: bool
-    complete: bool
-    entries: int
-    head: str
-    problem: str
-    first_bad_index: int | None
-
-
-class EntryModel(BaseModel):
-    """A log entry."""
-
-    index: int
-    hash: str
-    event: dict[str, Any]
-
-
 def level_of(level: Classification) -> Level:
     """A classification as it goes over the wire."""
     names: dict[Classification, Level] = {

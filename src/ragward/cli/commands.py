@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import stat
@@ -19,11 +18,8 @@ from ragward.bootstrap import Ragward
 from ragward.cli import render
 from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
-from ragward.domain.audit import AuditEntry
 from ragward.domain.errors import (
     ConfigurationError,
-    InvalidRequestError,
-    NotFoundError,
     RagwardError,
 )
 from ragward.domain.handling import plainer_than_usual
@@ -32,13 +28,9 @@ from ragward.domain.passages import RetrievalRequest
 from ragward.opening import (
     development_token,
     hold_source,
-    open_audit_reader,
-    open_keyring,
     source_items,
 )
-from ragward.ports import AuditLog
 from ragward.settings import Settings
-from ragward.stewardship import verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,91 +268,3 @@ def index_rebuild(settings: Settings, *, as_json: bool) -> None:
     with Ragward.open(settings) as ragward:
         points = ragward.index_sync.rebuild()
     render.result({"points": points}, f"{points} points written from the catalog", as_json=as_json)
-
-
-@contextmanager
-def _log(settings: Settings, *, of_broker: bool = False) -> Iterator[AuditLog]:
-    """The log, for reading beside whoever writes it."""
-    log = open_audit_reader(settings, open_keyring(settings), of_broker=of_broker)
-    try:
-        yield log
-    finally:
-        log.close()
-
-
-def audit_verify(
-    settings: Settings,
-    anchor: str | None,
-    receipt: str | None,
-    *,
-    of_broker: bool = False,
-    as_json: bool,
-) -> int:
-    """`ragward audit verify`."""
-    if anchor is not None and receipt is not None:
-        raise InvalidRequestError("give an anchor or a receipt")
-    with _log(settings, of_broker=of_broker) as log:
-        outcome = verified(log, anchor=_anchor(anchor), receipt=_receipt(receipt))
-    kept = "anchor" if receipt is None else "receipt"
-    verdict = f"complete up to the {kept}" if outcome.complete else outcome.problem
-    render.result(
-        dataclasses.asdict(outcome),
-        f"{outcome.entries} entries, head {outcome.head[:16]}…: "
-        + (
-            f"consistent; {verdict}"
-            if outcome.consistent
-            else f"NOT CONSISTENT at {outcome.first_bad_index}: {verdict}"
-        ),
-        as_json=as_json,
-    )
-    return 0 if outcome.consistent else 1
-
-
-def audit_show(
-    settings: Settings, last: int, event: str | None, *, of_broker: bool = False, as_json: bool
-) -> None:
-    """`ragward audit show`."""
-    with _log(settings, of_broker=of_broker) as log:
-        if event is not None:
-            found = log.find(event.partition(":")[0])
-            if found is None:
-                raise NotFoundError
-            entries: Sequence[AuditEntry] = [found]
-        else:
-            count = log.verify().entries
-            entries = log.entries(start=max(0, count - last), limit=last)
-    render.entries(entries, as_json=as_json)
-
-
-def audit_export(settings: Settings, file: Path, *, as_json: bool) -> None:
-    """`ragward audit export`."""
-    with _log(settings) as log, file.open("w", encoding="utf-8") as out:
-        start = 0
-        while batch := log.entries(start=start, limit=1000):
-            for entry in batch:
-                line = {
-                    "index": entry.index,
-                    "hash": entry.chain_hash.hex(),
-                    "event": json.loads(entry.data),
-                }
-                out.write(json.dumps(line, sort_keys=True) + "\n")
-            start = batch[-1].index + 1
-    render.result({"entries": start}, f"{start} entries", as_json=as_json)
-
-
-def _anchor(text: str | None) -> tuple[int, str] | None:
-    if text is None:
-        return None
-    index, _, digest = text.partition(":")
-    if not index.isdigit() or len(digest) != 64:
-        raise InvalidRequestError("an anchor is INDEX:HASH")
-    return int(index), digest
-
-
-def _receipt(text: str | None) -> tuple[str, str] | None:
-    if text is None:
-        return None
-    receipt_id, _, digest = text.partition(":")
-    if not receipt_id or len(digest) != 64:
-        raise InvalidRequestError("a receipt is RECEIPT_ID:AUDIT_HASH")
-    return receipt_id, digest

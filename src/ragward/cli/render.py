@@ -267,7 +267,7 @@ def entries(found: Sequence[AuditEntry], *, as_json: bool) -> None:
     table = Table("", "at", "type", "who", "decision")
     for entry in found:
         event = json.loads(entry.data)
-        at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds")
+        at = datetime.fromtimestamp(event["ts"] / 1000, UTC).isoformat(timespec="seconds")
         table.add_row(
             str(entry.index),
             at,
