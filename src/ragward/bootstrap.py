@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from ragward.access_sync import AccessSync
 from ragward.adapters.model_manifest import ModelFiles
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
@@ -64,6 +65,7 @@ class Ragward:
     ingestion: Ingestion
     stewardship: Stewardship
     relabelling: Relabelling
+    access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
     rotation: Rotation
@@ -118,6 +120,7 @@ class Ragward:
                 ingestion=flows.ingestion,
                 stewardship=flows.stewardship,
                 relabelling=flows.relabelling,
+                access_sync=flows.access_sync,
                 reviewing=flows.reviewing,
                 learning=flows.learning,
                 rescanning=flows.rescanning,

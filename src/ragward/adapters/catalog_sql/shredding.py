@@ -90,7 +90,7 @@ def drop_keys(connection: Connection, tenant: str, document_ids: Sequence[str]) 
         connection.execute(
             update(documents)
             .where(documents.c.tenant == tenant, documents.c.document_id == document_id)
-            .values(source=f"shredded/{document_id}")
+            .values(source=f"shredded/{document_id}", origin=None, gone_since=None)
         )
     connection.execute(
         update(job_items)
