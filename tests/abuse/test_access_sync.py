@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from ragward.domain.directory import UserProfile
-from ragward.domain.errors import DeniedError
+from ragward.domain.errors import DeniedError, InvalidRequestError
 from ragward.domain.jobs import JobItem, JobState, SourceRequest
 from ragward.domain.labels import Classification
 from ragward.opening import source_items
@@ -143,11 +143,11 @@ def test_nothing_is_lowered_by_a_source(manifest):
     manifest.put("a.txt", classification="PUBLIC", granted=["user:acme/dot"]).sync()
     label = manifest.record("a.txt").label
     assert (label.classification, label.granted) == (Classification.RESTRICTED, {"user:acme/dot"})
-    with pytest.raises(Exception, match=r"label\.invalid"):
-        lower = replace(label, classification=Classification.PUBLIC)
-        manifest.ragward.relabelling.follow_source(
-            STEWARD, [(manifest.record("a.txt"), lower, lower)]
-        )
+    lower = replace(label, classification=Classification.PUBLIC)
+    moves = [(manifest.record("a.txt"), lower, lower)]
+    with pytest.raises(InvalidRequestError) as refused:
+        manifest.ragward.relabelling.follow_source(STEWARD, moves)
+    assert refused.value.code == "label.invalid"
 
 
 def test_it_is_no_decision_of_a_person(manifest):

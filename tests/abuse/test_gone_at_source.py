@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import replace
 
 import fsspec
@@ -422,7 +423,7 @@ def test_members_of_an_archive(ragward, tmp_path):
     assert run() == dict.fromkeys(names, False) | {"all.zip!/a.txt": True}
 
 
-@pytest.mark.parametrize("step", range(1, 9))
+@pytest.mark.parametrize("step", range(1, 7))
 def test_killed_at_any_step_the_next_run_ends_as_if_nothing_had_been(
     ragward, place, monkeypatch, step
 ):
@@ -453,10 +454,9 @@ def test_killed_at_any_step_the_next_run_ends_as_if_nothing_had_been(
             (type(ragward.catalog), "set_state"),
         ):
             patched.setattr(owner, name, breaking(getattr(owner, name)))
-        try:
+        with suppress(KeyboardInterrupt):
             place.run()
-        except KeyboardInterrupt:
-            pass
+        assert seen >= step, "there are fewer steps"
     place.run()
     assert place.marked() == ["x.txt", "y.txt"]
     states = {name: place.record(name).state.value for name in ("back.txt", "due.txt", "x.txt")}

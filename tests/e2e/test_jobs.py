@@ -29,7 +29,7 @@ def inbox(served):
 def folder_of(inbox, name, count=2):
     (inbox / name).mkdir()
     for n in range(count):
-        (inbox / name / f"{n}.txt").write_text(f"Travel budget {n} of {name}.")
+        (inbox / name / f"{name}-{n}.txt").write_text(f"Travel budget {n} of {name}.")
     return {"root": "inbox", "folder": name, "corpus": "hr", "granted": GRANT}
 
 
@@ -147,13 +147,13 @@ def test_a_job_is_ended_from_another_process(served, api, inbox):
 
 def test_only_what_failed_is_read_again(api, inbox):
     body = folder_of(inbox, "mended")
-    (inbox / "mended" / "1.txt").write_text("")
+    (inbox / "mended" / "mended-1.txt").write_text("")
     first = ran(api, body)
     assert (first["state"], first["counts"]) == (
         "completed_with_errors",
         {"ingested": 1, "failed": 1},
     )
-    (inbox / "mended" / "1.txt").write_text("Safety training.")
+    (inbox / "mended" / "mended-1.txt").write_text("Safety training.")
     again = finished(api, api.post(f"/v1/jobs/{first['job_id']}/retry").json()["job_id"])
     assert (again["state"], again["counts"]) == ("success", {"ingested": 1, "unchanged": 1})
 

@@ -18,7 +18,9 @@ import pytest
 
 from ragward.bootstrap import Ragward
 from ragward.domain.handling import Mode
+from ragward.domain.jobs import SourceRequest
 from ragward.domain.passages import RetrievalRequest
+from ragward.opening import source_items
 from tests import company
 from tests.conftest import PROVE
 from tests.copies import found_in
@@ -41,7 +43,7 @@ def write_corpus(directory, *, first):
     lines = []
     for n in range(DOCUMENTS + GONE):
         known = " ".join(SENTENCES[(n * 5) % 50 : (n * 5) % 50 + 5])
-        filler = " ".join(chance.choices(company.WORDS, k=chance.choice((40, 400, 1500))))
+        filler = " ".join(chance.choices(company.WORDS, k=chance.choice((20, 40, 250))))
         was = "Once. " if first and n % 16 < 8 else ""
         text = f"Report {n}. {was}{known if n % 2 else ''} {filler}. Write to p{n}@example.com."
         suffix = ("txt", "html", "eml")[n % 3]
@@ -152,10 +154,10 @@ def begun(tmp_path_factory):
     """(an installation after an earlier job, the manifest as it is by now, what the earlier job left)."""
     home, source = tmp_path_factory.mktemp("begun"), tmp_path_factory.mktemp("source")
     initialised(home)
-    driver = Driver(home, write_corpus(source, first=True))
-    driver.begun()
-    driver.finished()
+    wanted = SourceRequest(location=str(write_corpus(source, first=True)), is_manifest=True)
     with opened(home) as ragward:
+        items = source_items(ragward.settings, ragward.catalog, company.TENANT, wanted)
+        ragward.ingestion.run_job(company.subject("steward"), items, source=wanted)
         before = state_of(ragward)
     return home, write_corpus(source, first=False), before
 
@@ -214,7 +216,12 @@ def test_killed_at_a_random_point(begun, clean, tmp_path, number):
     again.finished()
     with opened(home) as ragward:
         assert digest(state_of(ragward)) == digest(expected)
-        assert answers(ragward) == expected_answers
+        found = answers(ragward)
+        assert list(map(len, found)) == list(map(len, expected_answers))
+        if all(
+            len(answer) < 50 for answer in expected_answers
+        ):  # else it is chance which of equals are cut off
+            assert list(map(sorted, found)) == list(map(sorted, expected_answers))
         points = sum(len(texts) for state, _, _, texts in expected.values() if state == "active")
         assert ragward.index.count() == points
         assert not ragward.catalog.pending_points("acme", limit=10)

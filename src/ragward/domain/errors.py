@@ -47,7 +47,7 @@ CODES: Final[dict[str, str]] = {
     "source.invalid": "The source is not a folder, manifest or URL that can be read.",
     "review.closed": "The review was decided already, or the document changed since.",
     "review.second_person": "A second person has to lower this classification, in person.",
-    "source.many_gone": "So many documents are no longer at the source that somebody has to confirm it.",
+    "source.many_gone": "So many documents are no longer at the source that somebody has to look, and confirm it (`gone`: `confirm`).",
     "manifest.invalid": "A manifest line is malformed.",
     # documents and jobs
     "document.unreadable": "The file could not be parsed.",

@@ -95,7 +95,7 @@ def drop_keys(connection: Connection, tenant: str, document_ids: Sequence[str]) 
     connection.execute(
         update(job_items)
         .where(job_items.c.tenant == tenant, job_items.c.document_id.in_(document_ids))
-        .values(source="shredded", entity_counts="{}", detail="")
+        .values(source="shredded", entity_counts="{}", detail="", confidence=None)
     )
     reviews.forget(connection, tenant, document_ids)
     move_epoch(connection, tenant)
