@@ -7,12 +7,13 @@ Machines raise. The classifier lowers nothing; while it is not sure, the documen
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ragward.domain.analysis import Analysed
 from ragward.domain.classification import Judgement, Thresholds
-from ragward.domain.corpus import DocumentRecord, ExtractedText, SourceDocument, Vector
+from ragward.domain.corpus import DocumentRecord, SourceDocument
 from ragward.domain.labels import AccessLabel, Classification, join, narrowed_by
 from ragward.domain.review import Doubt, ReviewKind
 from ragward.ports import Classifier, TrainedClassifier
@@ -51,30 +52,21 @@ class Labelling:
     ) -> None:
         self._rules, self._thresholds, self._trained = rules, thresholds, dict(trained or {})
 
-    def needs_vectors(self, tenant: str) -> bool:
-        """Whether this tenant's documents are judged by their vectors."""
-        return tenant in self._trained
-
-    def opinion(
-        self,
-        source: SourceDocument,
-        extracted: ExtractedText,
-        counts: Mapping[str, int],
-        vectors: Sequence[Vector] | None,
-    ) -> Opinion:
-        """The machines' opinion; `vectors` are the chunks', where `needs_vectors`."""
+    def opinion(self, source: SourceDocument, analysed: Analysed) -> Opinion:
+        """The machines' opinion."""
+        extracted = analysed.extracted
         level, evidence = self._rules.classify(
             source.source,
             extracted.title,
             extracted.text,
             source.attributes,
-            counts,
+            analysed.counts,
             extracted.properties,
         )
         trained = self._trained.get(source.label.tenant)
-        if trained is None or not vectors:
+        if trained is None:
             return Opinion(by_rules=level, evidence=evidence)
-        judgement = Judgement.of(trained.predict(vectors), self._thresholds)
+        judgement = Judgement.of(trained.predict(analysed.full_vectors), self._thresholds)
         return Opinion(
             by_rules=level, evidence=evidence, judgement=judgement, version=trained.version
         )

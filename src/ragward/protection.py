@@ -170,6 +170,14 @@ class Protection:
             return damaged
 
 
+def views(item: ScannedChunk, redactor: Redactor) -> list[tuple[View, str]]:
+    """The texts of a chunk to embed: its own, and where it has personal data, the one without."""
+    made = [(View.FULL, item.chunk.text)]
+    if item.spans:
+        made.append((View.REDACTED, redactor.redact(item.chunk.text, item.spans, frozenset()).text))
+    return made
+
+
 def contents(opened: Iterable[ChunkContent | RagwardError]) -> list[ChunkContent]:
     """All of them. Raises the first error among them."""
     out = []
@@ -195,20 +203,15 @@ class VersionEncryption:
         self,
         scanned: Sequence[ScannedChunk],
         detector_version: str,
-        full: Sequence[Vector] | None = None,
         kept: Mapping[tuple[int, View], Vector] | None = None,
     ) -> tuple[StagedChunk, ...]:
-        """Embeds in one batch all views of all chunks whose vectors are not given; encrypts contents and vectors.
-
-        `full` has one for the full view of each chunk, `kept` those of (ordinal, view)."""
-        views = [self._views(item) for item in scanned]
+        """Embeds in one batch all views of all chunks but those of the (ordinal, view) in `kept`; encrypts contents and vectors."""
+        redactor = self.protection.redactor
+        texts = [views(item, redactor) for item in scanned]
         given = dict(kept or {})
-        if full is not None:
-            for item, vector in zip(scanned, full, strict=True):
-                given[item.chunk.ordinal, View.FULL] = vector
         wanted = [
             (item.chunk.ordinal, view, text)
-            for item, chunk_views in zip(scanned, views, strict=True)
+            for item, chunk_views in zip(scanned, texts, strict=True)
             for view, text in chunk_views
             if (item.chunk.ordinal, view) not in given
         ]
@@ -218,7 +221,7 @@ class VersionEncryption:
         key = self.protection.fingerprint_key(self.label.tenant)
         words_key = self.protection.words_key(self.label.tenant)
         chunks = []
-        for item, chunk_views in zip(scanned, views, strict=True):
+        for item, chunk_views in zip(scanned, texts, strict=True):
             name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
             chunk_id = str(uuid.uuid5(_NAMESPACE, name))
             points = tuple(
@@ -245,14 +248,6 @@ class VersionEncryption:
                 )
             )
         return tuple(chunks)
-
-    def _views(self, item: ScannedChunk) -> list[tuple[View, str]]:
-        """The texts to embed: the chunk's own, and where it has personal data, the one without."""
-        views = [(View.FULL, item.chunk.text)]
-        if item.spans:
-            redacted = self.protection.redactor.redact(item.chunk.text, item.spans, frozenset())
-            views.append((View.REDACTED, redacted.text))
-        return views
 
     def _point(
         self, chunk_id: str, view: View, vector: list[float], words: Mapping[int, float]

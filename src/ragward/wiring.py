@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragward.access_sync import AccessSync, AccessSyncPorts
+from ragward.analysis import Analysis
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
 from ragward.evaluation import Evaluation, EvaluationPorts
@@ -106,9 +107,14 @@ def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
     return Ingestion(
         IngestionPorts(
             extractor=opened.extractor,
-            chunker=opened.chunker,
-            finder=opened.finder,
-            screener=opened.screener,
+            analyser=Analysis(
+                extractor=opened.extractor,
+                chunker=opened.chunker,
+                finder=opened.finder,
+                screener=opened.screener,
+                embedder=opened.embedder,
+                redactor=parts.protection.redactor,
+            ),
             labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,
             catalog=opened.catalog,

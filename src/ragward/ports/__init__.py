@@ -31,6 +31,7 @@ from ragward.ports.catalog import (
     VectorStore,
 )
 from ragward.ports.content import (
+    Analyser,
     Chunker,
     Classifier,
     Embedder,
@@ -54,6 +55,7 @@ from ragward.ports.policy import (
 )
 
 __all__ = [
+    "Analyser",
     "ApplicationStore",
     "ApplicationsAndDirectory",
     "AuditLog",
