@@ -73,6 +73,8 @@ def retry(
         source = repeatable(ragward.stewardship.job(subject, job_id))
         if source.root is None:
             hold_source(settings, source.location)
+        # A stored path is only as good as the database: whoever runs it again sees what is read.
+        typer.echo(f"reading {source.root or ''} {source.location}", err=True)
         source = replace(source, gone=gone_of(source, gone))
         return _shown(ragward, subject, source, report, as_json=as_json)
 
