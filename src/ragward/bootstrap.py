@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from ragward.access_sync import AccessSync
 from ragward.adapters.model_manifest import ModelFiles
 from ragward.auditing import Auditing
 from ragward.disclosure import Disclosure
@@ -66,6 +67,7 @@ class Ragward:
     auditing: Auditing
     stewardship: Stewardship
     relabelling: Relabelling
+    access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
     rotation: Rotation
@@ -121,6 +123,7 @@ class Ragward:
                 auditing=flows.auditing,
                 stewardship=flows.stewardship,
                 relabelling=flows.relabelling,
+                access_sync=flows.access_sync,
                 reviewing=flows.reviewing,
                 learning=flows.learning,
                 rescanning=flows.rescanning,

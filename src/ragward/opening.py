@@ -217,9 +217,10 @@ def source_items(
     settings: Settings, directory: DirectoryStore, tenant: str, request: SourceRequest
 ) -> list[JobItem]:
     """What a steward's source holds; names of its access lists are looked up in the tenant's directory."""
-    from ragward.adapters import source_directory, source_items, sources
+    from ragward.adapters import source_directory, source_items, source_roots, sources
     from ragward.adapters.directory_names import DirectoryNames
 
+    request = source_roots.located(request, tenant, settings.ingest_roots, settings.ingest_urls)
     rules = source_items.AccessRules(
         lookup=DirectoryNames(directory, tenant),
         everybody=settings.everybody.get(tenant),

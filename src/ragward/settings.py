@@ -181,6 +181,18 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="uid:N, gid:N, user:NAME or group:NAME of this machine = principal, for sources whose owners and modes say who may read.",
     )
+    gone_grace_days: int = Field(
+        7,
+        ge=0,
+        le=3650,
+        description="Days after which a document that its source no longer has is deleted by the next job that misses it; 0 is at once.",
+    )
+    gone_ask_above_percent: int = Field(
+        20,
+        ge=0,
+        le=100,
+        description="More of a source than this missing at once, and more than five documents, is `source.many_gone` until confirmed.",
+    )
     sealed_memory_mb: int = Field(
         1024, ge=16, le=2**20, description="Memory for decrypted vectors of sealed classifications."
     )

@@ -21,7 +21,9 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.errors import InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import digest_of
+from ragward.domain.jobs import JobRecord
 from ragward.domain.labels import (
+    administrative,
     require_principal,
     tenant_of,
 )
@@ -103,6 +105,20 @@ class Stewardship:
         self._ports.index_sync.run()
         return epoch
 
+    # Jobs. ----------------------------------------------------------------------------------------------------------
+
+    def job(self, subject: Subject, job_id: str) -> JobRecord:
+        """A job of one's own or, for whoever may read jobs, of anybody. Raises `access.not_found`."""
+        job = self._ports.catalog.get_job(subject.tenant, job_id)
+        if job.requested_by != subject.principal and not self._may_read_jobs(subject):
+            raise NotFoundError
+        return job
+
+    def jobs(self, subject: Subject, *, limit: int) -> Sequence[JobRecord]:
+        """The newest of those."""
+        mine = None if self._may_read_jobs(subject) else subject.principal
+        return self._ports.catalog.jobs(subject.tenant, requested_by=mine, limit=limit)
+
     # Applications. --------------------------------------------------------------------------------------------------
 
     def register_application(
@@ -152,6 +168,9 @@ class Stewardship:
                 if known[kind] and state in (None, record.state):
                     yield record
             after = (page[-1].corpus, page[-1].source)
+
+    def _may_read_jobs(self, subject: Subject) -> bool:
+        return self._acts.may(subject, Action.JOB_READ, administrative(subject.tenant))
 
     def _record_act(self, subject: Subject, act: str, target: str, reason: str = "") -> None:
         details = {"act": act, "target": target, "reason": reason}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ragward.access_sync import AccessSync, AccessSyncPorts
 from ragward.analysis import Analysis
 from ragward.auditing import Auditing, AuditingPorts
 from ragward.domain.keys import KeyUse
@@ -18,6 +19,7 @@ from ragward.opening import entity_types, policy_duties
 from ragward.outputs import Outputs, OutputsPorts
 from ragward.parts import Parts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
+from ragward.presence import Presence, PresencePorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
@@ -29,6 +31,7 @@ from ragward.shredding import Shredding, ShreddingPorts
 from ragward.stewardship import Stewardship, StewardshipPorts
 
 _MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
+_DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class Flows:
     auditing: Auditing
     stewardship: Stewardship
     relabelling: Relabelling
+    access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
     rescanning: Rescanning
@@ -56,12 +60,14 @@ class Flows:
 def wired(parts: Parts) -> Flows:
     """All of them."""
     retrieval, rotation, relabelling = _retrieval(parts), _rotation(parts), _relabelling(parts)
+    stewardship = _stewardship(parts)
     return Flows(
         retrieval=retrieval,
-        ingestion=_ingestion(parts),
+        ingestion=_ingestion(parts, _presence(parts, stewardship)),
         auditing=_auditing(parts),
-        stewardship=_stewardship(parts),
+        stewardship=stewardship,
         relabelling=relabelling,
+        access_sync=_access_sync(parts, relabelling),
         reviewing=_reviewing(parts, relabelling),
         learning=_learning(parts),
         rescanning=_rescanning(parts),
@@ -99,7 +105,7 @@ def _retrieval(parts: Parts) -> Retrieval:
     )
 
 
-def _ingestion(parts: Parts) -> Ingestion:
+def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
     opened = parts.opened
     return Ingestion(
         IngestionPorts(
@@ -117,8 +123,26 @@ def _ingestion(parts: Parts) -> Ingestion:
             catalog=opened.catalog,
             protection=parts.protection_with(KeyUse.WRAP),
             index_sync=parts.index_sync,
+            presence=presence,
             recorder=parts.recorder,
             clock=opened.clock,
+        )
+    )
+
+
+def _presence(parts: Parts, stewardship: Stewardship) -> Presence:
+    opened, settings = parts.opened, parts.opened.settings
+    return Presence(
+        PresencePorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            handling=parts.protection.handling,
+            delete=stewardship.delete,
+            grace_seconds=settings.gone_grace_days * _DAY,
+            ask_above=settings.gone_ask_above_percent,
         )
     )
 
@@ -163,6 +187,19 @@ def _relabelling(parts: Parts) -> Relabelling:
             recorder=parts.recorder,
             clock=opened.clock,
             four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _access_sync(parts: Parts, relabelling: Relabelling) -> AccessSync:
+    opened = parts.opened
+    return AccessSync(
+        AccessSyncPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            relabelling=relabelling,
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 

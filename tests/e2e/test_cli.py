@@ -754,3 +754,38 @@ def test_a_classifier_is_trained_and_pinned(home, ragward):
     assert (without["classification"], without["reviews"]) == ("PUBLIC", [])
     target.write_text(target.read_text().replace("acme", "acmf"))
     assert ragward(*asked, settings="with.toml") == (1, "integrity.model")
+
+
+def test_jobs(home, ragward):
+    """Ingest a folder, lose a file, be asked, run again, sync access lists, look at the report."""
+    folder = home / "folder"
+    folder.mkdir()
+    for n in range(8):
+        (folder / f"folder-{n}.txt").write_text(f"Travel budget of site {n}.")
+    source = [folder, "--corpus", "hr", "--as", "steward"]
+    report = home / "report.html"
+    first = parsed(ragward("ingest", *source, "--grant", GRANT, "--report", report, "--json"))
+    assert first["outcomes"] == {"ingested": 8}
+    assert first["job_id"] in report.read_text()
+    moved = parsed(ragward("sync-acl", *source, "--grant", "user:acme/dot", "--json"))
+    assert moved["outcomes"] == {"relabelled": 8}
+    for n in range(7):
+        (folder / f"folder-{n}.txt").unlink()
+    as_before = [*source, "--grant", "user:acme/dot"]
+    assert ragward("ingest", *as_before) == (1, "source.many_gone")
+    kept = parsed(ragward("ingest", *as_before, "--gone", "keep", "--json"))
+    assert kept["outcomes"] == {"unchanged": 1}
+    retry = ["job", "retry", kept["job_id"], "--as", "steward"]
+    assert parsed(ragward(*retry, "--json"))["outcomes"] == {"unchanged": 1}, "kept, as before"
+    code, shown = ragward(*retry, "--gone", "confirm")
+    assert code == 0
+    assert "gone 7  unchanged 1" in shown
+    listed = parsed(ragward("job", "list", "--as", "steward", "--json"))["jobs"]
+    assert [job["counts"] for job in listed][:1] == [{"gone": 7, "unchanged": 1}]
+    newest = listed[0]["job_id"]
+    assert parsed(ragward("job", "show", newest, "--as", "steward", "--json"))["total"] == 8
+    assert ragward("job", "show", newest, "--as", "ben") == (3, "access.not_found")
+    assert ragward("job", "cancel", newest, "--as", "steward") == (1, "job.not_cancellable")
+    written = ["job", "report", newest, "--output", report, "--as", "steward"]
+    assert ragward(*written)[0] == 0
+    assert newest in report.read_text()

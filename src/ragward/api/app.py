@@ -17,6 +17,7 @@ from ragward.api import (
     routes_documents,
     routes_explain,
     routes_health,
+    routes_jobs,
     routes_keys,
     routes_outputs,
     routes_personal,
@@ -27,6 +28,7 @@ from ragward.api import (
     routes_screening,
 )
 from ragward.api.context import ApiParts
+from ragward.api.job_events import Streams
 from ragward.api.jobs import JobRunner
 from ragward.api.maintenance import Maintenance
 from ragward.api.metrics import Metrics
@@ -44,7 +46,11 @@ def create_app(ragward: Ragward) -> FastAPI:
         jobs = JobRunner(ragward)
         maintenance = Maintenance(ragward)
         app.state.parts = ApiParts(
-            ragward=ragward, jobs=jobs, metrics=metrics, maintenance=maintenance
+            ragward=ragward,
+            jobs=jobs,
+            streams=Streams(ragward.settings.concurrent_requests),
+            metrics=metrics,
+            maintenance=maintenance,
         )
         try:
             yield
@@ -81,6 +87,7 @@ def _application(lifespan: Any) -> FastAPI:
         routes_retrieval,
         routes_outputs,
         routes_documents,
+        routes_jobs,
         routes_reviews,
         routes_policy,
         routes_admin,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ragward import installation
 from ragward.bootstrap import Ragward
@@ -23,12 +22,9 @@ from ragward.domain.errors import (
     RagwardError,
 )
 from ragward.domain.handling import plainer_than_usual
-from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState, SourceRequest
 from ragward.domain.passages import RetrievalRequest
 from ragward.opening import (
     development_token,
-    hold_source,
-    source_items,
 )
 from ragward.settings import Settings
 
@@ -103,62 +99,6 @@ def config(settings: Settings, *, as_json: bool) -> None:
     values = settings.model_dump(mode="json")  # secrets are masked by their type
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
     render.result(values, lines, as_json=as_json)
-
-
-def source_request(
-    location: str, corpus: str | None, granted: Sequence[str], *, posix: bool
-) -> SourceRequest:
-    """A source as a command names it: what ends in .jsonl is a manifest, as is any other file."""
-    is_manifest = location.endswith(".jsonl") or Path(location).is_file()
-    return SourceRequest(
-        location=location, is_manifest=is_manifest, corpus=corpus, granted=granted, posix=posix
-    )
-
-
-def ingest(
-    settings: Settings,
-    source: SourceRequest,
-    caller: Caller,
-    *,
-    as_json: bool,
-) -> int:
-    """`ragward ingest`."""
-    hold_source(settings, source.location)
-    with Ragward.open(settings) as ragward:
-        subject = ragward.identify(caller.credentials(settings))
-        items = source_items(settings, ragward.catalog, subject.tenant, source)
-        job, results = ingest_with_progress(ragward, subject, items, quiet=as_json)
-    if as_json:
-        typer.echo(json.dumps(render.job_json(job, results)))
-    else:
-        render.job(job, results)
-    return 1 if job.state in (JobState.FAILED, JobState.INTERRUPTED) else 0
-
-
-def ingest_with_progress(
-    ragward: Ragward, subject: Subject, items: Sequence[JobItem], *, quiet: bool = False
-) -> tuple[JobRecord, list[ItemResult]]:
-    """Runs a job under a progress bar."""
-    results: list[ItemResult] = []
-    with Progress(
-        TextColumn("[bold]ingest"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        console=render.console(stderr=True),
-        disable=quiet,
-    ) as progress:
-        task = progress.add_task("loading the model", total=len(items))
-
-        def advance(_job: JobRecord, item: ItemResult) -> None:
-            results.append(item)
-            level = item.classification or item.code or ""
-            progress.update(task, advance=1, description=f"{item.source[-48:]} {level}")
-
-        job = ragward.ingestion.run_job(subject, items, progress=advance)
-        progress.update(task, description="done")
-    return job, results
 
 
 def query(

@@ -10,6 +10,7 @@ import typer
 from ragward.cli.access import access_app
 from ragward.cli.audit_group import audit_app
 from ragward.cli.classifying import classifier_app, classify
+from ragward.cli.jobs_group import ingest, job_app, sync_acl
 from ragward.cli.keys_group import keys_app, shred_app
 from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
@@ -34,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
     """Hangs every group into the command line."""
     for name, group in (
         ("document", document_app),
+        ("job", job_app),
         ("review", review_app),
         ("classifier", classifier_app),
         ("policy", policy_app),
@@ -51,6 +53,8 @@ def add_to(app: typer.Typer) -> None:
         ("pseudonym", pseudonym_app),
     ):
         app.add_typer(group, name=name)
+    app.command("ingest")(ingest)
+    app.command("sync-acl")(sync_acl)
     app.command("rescreen")(rescreen)
     app.command("classify")(classify)
 
