@@ -16,7 +16,6 @@ A document is complete or absent: nothing of it shows before `commit_version`, a
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +45,7 @@ from ragward.domain.errors import (
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, SourceRequest
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.presence import Listing
+from ragward.domain.reading import ReadSource, content_sha256, source_digest
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.labelling import Labelled, Labelling, Opinion
@@ -58,6 +58,7 @@ from ragward.ports import (
 )
 from ragward.presence import Presence
 from ragward.protection import Protection
+from ragward.reading_ahead import ReadAhead
 from ragward.running import More, Progress, never, nobody_looks, run_job
 
 #: A sensitivity label of Microsoft Purview in a file: its id, and what is said of it.
@@ -76,6 +77,7 @@ class IngestionPorts:
     protection: Protection
     index_sync: IndexSync
     presence: Presence
+    read_ahead: ReadAhead
     recorder: Recorder
     clock: Clock
 
@@ -121,7 +123,7 @@ class Ingestion:
         source: SourceRequest | None,
     ) -> Iterator[ItemResult | More]:
         listing = Listing(items)
-        for item in items:
+        for item in self._ports.read_ahead.over(subject, items):
             documents = self._documents(subject, item)
             if len(documents) > 1:
                 yield More(len(documents) - 1)
@@ -245,16 +247,12 @@ class Ingestion:
     def _source_digest(self, source: SourceDocument) -> bytes:
         """What "the same document" means: bytes, attributes, and everything that shapes the result; but for the claimed label,
         which may change without them."""
-        ports = self._ports
-        parts = (
-            hashlib.sha256(source.data).digest(),
-            json.dumps(dict(source.attributes), sort_keys=True).encode(),
-            ports.analyser.model_digest.encode(),
-            ports.analyser.detector.encode(),
-        )
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+        shape = self._ports.read_ahead.shape(source.attributes)
+        return source_digest(content_sha256(source), shape)
 
     def _analysed(self, source: SourceDocument) -> Analysed:
+        if isinstance(source, ReadSource) and source.read.analysed is not None:
+            return source.read.analysed
         return self._ports.analyser.analyse(
             source.filename, source.data, tenant=source.label.tenant
         )

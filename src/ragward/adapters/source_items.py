@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, Protocol
 
-from ragward.domain.corpus import SourceDocument
+from ragward.domain.corpus import SourceDocument, SourcePlace
 from ragward.domain.errors import InvalidRequestError, RagwardError
 from ragward.domain.jobs import JobItem, SourceClaim
 from ragward.domain.labels import AccessLabel, Classification
@@ -54,6 +54,10 @@ class Found:
 
 class Place(Protocol):
     """Where documents lie. Names are relative, with `/`; none leads out of it."""
+
+    @property
+    def location(self) -> str:
+        """Its URL, by which another process finds it."""
 
     def names(self) -> Iterable[Found]:
         """Every file, sorted; hidden ones are left out."""
@@ -127,7 +131,15 @@ def folder_items_of(
     return [
         _failing(found.name, found.error, corpus, unlisted=found.unlisted)
         if found.error is not None
-        else _reading(found.name, label, read, access, {})
+        else _reading(
+            found.name,
+            label,
+            read,
+            access,
+            {},
+            # Bytes and mode have to be of the very same file: nobody else reads it.
+            SourcePlace(location=place.location, name=found.name) if granted else None,
+        )
         for found in place.names()
     ]
 
@@ -161,7 +173,8 @@ def _item(
     def read(name: str) -> tuple[bytes, SourceAccess]:
         return place.read(name), access(name)
 
-    return _reading(entry["uri"], label, read, access, entry.get("metadata") or {})
+    at = SourcePlace(location=place.location, name=entry["uri"])
+    return _reading(entry["uri"], label, read, access, entry.get("metadata") or {}, at)
 
 
 def _entry(line: bytes) -> dict[str, Any]:
@@ -238,6 +251,7 @@ def _reading(
     read: Callable[[str], tuple[bytes, SourceAccess]],
     access: Callable[[str], SourceAccess],
     attributes: Mapping[str, Any],
+    place: SourcePlace | None,
 ) -> JobItem:
     """Reads the document and decides whom its access list means, both when it is its turn; or the access list alone."""
 
@@ -256,7 +270,14 @@ def _reading(
         found = access(source)
         return SourceClaim(label=_with_access(label, found), notes=found.notes)
 
-    return JobItem(source=source, load=load, claim=claim, corpus=label.corpus)
+    return JobItem(
+        source=source,
+        load=load,
+        claim=claim,
+        corpus=label.corpus,
+        attributes=dict(attributes),
+        place=place,
+    )
 
 
 def _with_access(label: AccessLabel, access: SourceAccess) -> AccessLabel:

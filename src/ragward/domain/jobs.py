@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from ragward.domain.corpus import SourceDocument
+from ragward.domain.corpus import AttributeValue, SourceDocument, SourcePlace
 from ragward.domain.labels import AccessLabel
 
 
@@ -137,6 +137,9 @@ class JobItem:
     claim: Callable[[], SourceClaim] | None = None
     corpus: str | None = None
     unlisted: bool = False
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    place: SourcePlace | None = None
+    """Where another process can read it, if that may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
