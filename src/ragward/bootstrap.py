@@ -19,6 +19,7 @@ from ragward.domain.handling import Handling
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.evaluation import Evaluation
 from ragward.explanation import Explainer
+from ragward.holding import Holding
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion
 from ragward.learning import Learning
@@ -43,6 +44,7 @@ from ragward.provisioning import Provisioning
 from ragward.relabelling import Relabelling
 from ragward.rescanning import Rescanning
 from ragward.rescreening import Rescreening
+from ragward.retention import Retention
 from ragward.retrieval import Retrieval
 from ragward.reviewing import Reviewing
 from ragward.rotation import Rotation
@@ -68,6 +70,8 @@ class Ragward:
     learning: Learning
     rotation: Rotation
     shredding: Shredding
+    holding: Holding
+    retention: Retention
     evaluation: Evaluation
     outputs: Outputs
     explainer: Explainer
@@ -124,6 +128,8 @@ class Ragward:
                 rescreening=flows.rescreening,
                 rotation=flows.rotation,
                 shredding=flows.shredding,
+                holding=flows.holding,
+                retention=flows.retention,
                 evaluation=flows.evaluation,
                 outputs=flows.outputs,
                 explainer=flows.explainer,

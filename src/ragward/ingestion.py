@@ -57,6 +57,7 @@ from ragward.ports import (
     TextExtractor,
 )
 from ragward.protection import Protection
+from ragward.standing import StandingHolds
 
 #: A sensitivity label of Microsoft Purview in a file: its id, and what is said of it.
 _MSIP_LABEL: Final = re.compile(r"MSIP_Label_[0-9A-Fa-f-]{36}_[A-Za-z]{1,20}")
@@ -71,6 +72,7 @@ class IngestionPorts:
     labelling: Labelling
     pdp: PolicyDecisionPoint
     catalog: Catalog
+    standing: StandingHolds
     protection: Protection
     index_sync: IndexSync
     recorder: Recorder
@@ -160,7 +162,13 @@ class Ingestion:
         for each in needed:
             self._require_permission(subject, each)
         make = partial(self._staged, source, before, analysed, labelled, digest, job_id)
-        staged = make() if same else self._committed(subject, make, analysed.counts)
+        if same:
+            staged = make()
+        else:
+            meet = partial(
+                self._ports.standing.meet, subject, source=source, scanned=analysed.chunks
+            )
+            staged = self._committed(subject, make, analysed.counts, meet)
         return _result(source, staged, told, analysed.counts, updated=known)
 
     def assess(self, subject: Subject, source: SourceDocument) -> Labelled:
@@ -184,10 +192,15 @@ class Ingestion:
         )
 
     def _committed(
-        self, subject: Subject, make: Callable[[], StagedVersion], counts: Mapping[str, int]
+        self,
+        subject: Subject,
+        make: Callable[[], StagedVersion],
+        counts: Mapping[str, int],
+        meet: Callable[[str], None],
     ) -> StagedVersion:
         """Recorded, stored and indexed; made once more where its KEK was rotated away meanwhile."""
         staged = make()
+        meet(staged.document_id)
         self._record(subject, staged, counts)
         try:
             self._ports.catalog.commit_version(staged)
@@ -195,6 +208,7 @@ class Ingestion:
             if error.code != "key.state":
                 raise
             staged = make()
+            meet(staged.document_id)
             self._record(subject, staged, counts)
             self._ports.catalog.commit_version(staged)
         self._ports.index_sync.run()

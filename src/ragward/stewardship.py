@@ -20,7 +20,7 @@ from ragward.domain.corpus import (
     DocumentRecord,
     DocumentState,
 )
-from ragward.domain.errors import InvalidRequestError, NotFoundError
+from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import digest_of
 from ragward.domain.labels import (
     require_principal,
@@ -96,9 +96,13 @@ class Stewardship:
         return found[:limit], PageToken(query=query, after=place, limit=limit).signed(key, bearer)
 
     def delete(self, subject: Subject, document_id: str) -> int:
-        """Deletes a document: no request begun after this returned sees it. Returns the epoch."""
+        """Deletes a document: no request begun after this returned sees it. Returns the epoch. Raises `hold.active`."""
         record = self.document(subject, document_id)
         self._acts.require(subject, Action.DOCUMENT_DELETE, record.label)
+        if self._ports.catalog.held(subject.tenant, [document_id]):
+            refused = {"action": Action.DOCUMENT_DELETE.value, "code": "hold.active"}
+            self._record(EventType.REQUEST_REFUSED, subject, "deny", refused)
+            raise ConflictError(code="hold.active")
         details = {"document": document_id, "version": record.version, "corpus": record.corpus}
         self._record(EventType.DOCUMENT_DELETED, subject, "permit", details, durable=True)
         epoch = self._ports.catalog.set_state(subject.tenant, document_id, DocumentState.DELETED)

@@ -10,6 +10,7 @@ from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
 from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.explanation import Explainer, ExplainerPorts
+from ragward.holding import Holding, HoldingPorts
 from ragward.ingestion import Ingestion, IngestionPorts
 from ragward.labelling import Labelling
 from ragward.learning import Learning, LearningPorts
@@ -21,11 +22,14 @@ from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.rescreening import Rescreening, RescreeningPorts
+from ragward.retention import Retention, RetentionPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.reviewing import Reviewing, ReviewingPorts
 from ragward.rotation import Rotation, RotationPorts
 from ragward.shredding import Shredding, ShreddingPorts
+from ragward.standing import StandingHolds
 from ragward.stewardship import Stewardship, StewardshipPorts
+from ragward.targets import Targets, TargetsPorts
 
 _MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
 
@@ -44,6 +48,8 @@ class Flows:
     rescreening: Rescreening
     rotation: Rotation
     shredding: Shredding
+    holding: Holding
+    retention: Retention
     evaluation: Evaluation
     outputs: Outputs
     explainer: Explainer
@@ -54,6 +60,8 @@ class Flows:
 def wired(parts: Parts) -> Flows:
     """All of them."""
     retrieval, rotation, relabelling = _retrieval(parts), _rotation(parts), _relabelling(parts)
+    targets = _targets(parts)
+    shredding = _shredding(parts, rotation, targets)
     return Flows(
         retrieval=retrieval,
         ingestion=_ingestion(parts),
@@ -64,7 +72,9 @@ def wired(parts: Parts) -> Flows:
         rescanning=_rescanning(parts),
         rescreening=_rescreening(parts),
         rotation=rotation,
-        shredding=_shredding(parts, rotation),
+        shredding=shredding,
+        holding=_holding(parts, targets),
+        retention=_retention(parts, shredding),
         evaluation=_evaluation(parts),
         outputs=_outputs(parts),
         explainer=_explainer(parts, retrieval),
@@ -112,6 +122,9 @@ def _ingestion(parts: Parts) -> Ingestion:
             labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,
             catalog=opened.catalog,
+            standing=StandingHolds(
+                store=opened.catalog, keyring=opened.keys(), recorder=parts.recorder
+            ),
             protection=parts.protection_with(KeyUse.WRAP),
             index_sync=parts.index_sync,
             recorder=parts.recorder,
@@ -230,13 +243,63 @@ def _rotation(parts: Parts) -> Rotation:
     )
 
 
-def _shredding(parts: Parts, rotation: Rotation) -> Shredding:
+def _targets(parts: Parts) -> Targets:
+    opened = parts.opened
+    return Targets(
+        TargetsPorts(
+            catalog=opened.catalog,
+            ledger=opened.ledger,
+            pdp=opened.pdp,
+            protection=parts.protection,
+            finder=opened.finder,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _holding(parts: Parts, targets: Targets) -> Holding:
+    opened = parts.opened
+    return Holding(
+        HoldingPorts(
+            catalog=opened.catalog,
+            ledger=opened.ledger,
+            pdp=opened.pdp,
+            targets=targets,
+            keyring=opened.keys(),
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _retention(parts: Parts, shredding: Shredding) -> Retention:
+    from ragward.adapters.retention_toml import load_retention
+
+    opened = parts.opened
+    return Retention(
+        RetentionPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            shredding=shredding,
+            rules=load_retention(opened.policies / "retention.toml"),
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _shredding(parts: Parts, rotation: Rotation, targets: Targets) -> Shredding:
     opened = parts.opened
     return Shredding(
         ShreddingPorts(
             catalog=opened.catalog,
             ledger=opened.ledger,
             keyring=opened.keys(KeyUse.ADMINISTER),
+            targets=targets,
+            vault=parts.disclosure.vault,
             rotation=rotation,
             index_sync=parts.index_sync,
             pdp=opened.pdp,

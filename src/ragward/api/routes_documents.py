@@ -77,10 +77,10 @@ def get(document_id: Id, parts: Parts, subject: Asker) -> DocumentModel:
     "/documents/{document_id}",
     status_code=204,
     operation_id="delete_document",
-    responses=responses(403, 404),
+    responses=responses(403, 404, 409),
 )
 def delete(document_id: Id, parts: Parts, subject: Asker, response: Response) -> None:
-    """Deletes a document; no request begun afterwards sees it."""
+    """Deletes a document; no request begun afterwards sees it. What a legal hold keeps is a 409."""
     parts.ragward.stewardship.delete(subject, document_id)
     stamp(response, parts, subject)
 

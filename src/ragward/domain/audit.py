@@ -40,6 +40,7 @@ class EventType(StrEnum):
     DOCUMENT_RELABELLED = "document.relabelled"
     DOCUMENT_RESCANNED = "document.rescanned"
     DOCUMENT_RESCREENED = "document.rescreened"
+    HOLD_CHANGED = "hold.changed"
     IDENTITY_REFUSED = "identity.refused"
     INGEST_REFUSED = "ingest.refused"
     INTEGRITY_FAILURE = "integrity.failure"
@@ -62,6 +63,7 @@ class EventType(StrEnum):
     RETRIEVAL_DENIED = "retrieval.denied"
     REVIEW_DECIDED = "review.decided"
     REVIEW_REQUESTED = "review.requested"
+    SUBJECT_SEARCHED = "subject.searched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,10 @@ CODES: Final[dict[str, str]] = {
     "job.not_cancellable": "The job has already ended.",
     "catalog.exists": "It already exists.",
     "key.state": "The key version is not in a state for this.",
+    # legal holds
+    "hold.active": "A legal hold keeps it.",
+    "hold.second_person": "A second person has to lift this hold, in person.",
+    "hold.state": "The hold is lifted already.",
     # directory
     "directory.immutable": "The attribute cannot be changed once it is set.",
     "directory.version": "It was changed since the version the request names.",
@@ -179,6 +183,9 @@ _BY_CODE: Final[dict[str, type[RagwardError]]] = {
     "access.epoch_not_reached": ConflictError,
     "access.not_found": NotFoundError,
     "catalog.exists": ConflictError,
+    "hold.active": ConflictError,
+    "hold.second_person": DeniedError,
+    "hold.state": ConflictError,
     "job.not_cancellable": ConflictError,
     "key.state": ConflictError,
     "review.closed": ConflictError,

@@ -43,6 +43,7 @@ from ragward.ports.content import (
     TextExtractor,
     TrainedClassifier,
 )
+from ragward.ports.holds import HoldStore
 from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
 from ragward.ports.keys import Cipher, Keyring
 from ragward.ports.policy import (
@@ -71,6 +72,7 @@ __all__ = [
     "Embedder",
     "EpochTokens",
     "Finder",
+    "HoldStore",
     "IdentityVerifier",
     "JobStore",
     "KeyLedger",
