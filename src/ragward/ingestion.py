@@ -26,6 +26,7 @@ from functools import partial
 from typing import Final
 
 from ragward.acts import Acts
+from ragward.defences import Defences
 from ragward.domain.access import Action, Subject
 from ragward.domain.analysis import Analysed
 from ragward.domain.audit import EventType
@@ -73,6 +74,7 @@ class IngestionPorts:
     pdp: PolicyDecisionPoint
     catalog: Catalog
     standing: StandingHolds
+    defences: Defences
     protection: Protection
     index_sync: IndexSync
     recorder: Recorder
@@ -138,6 +140,7 @@ class Ingestion:
         Who may not know of the document that has the source is told what they would be told if it were new.
         """
         require_bounded(source)
+        self._ports.defences.require_signed(source)
         digest = self._source_digest(source)
         before = self._ports.catalog.find_document(
             subject.tenant, source.label.corpus, source.source
@@ -199,19 +202,26 @@ class Ingestion:
         meet: Callable[[str], None],
     ) -> StagedVersion:
         """Recorded, stored and indexed; made once more where its KEK was rotated away meanwhile."""
-        staged = make()
-        meet(staged.document_id)
-        self._record(subject, staged, counts)
         try:
-            self._ports.catalog.commit_version(staged)
+            staged = self._stored(subject, make(), counts, meet)
         except ConflictError as error:
             if error.code != "key.state":
                 raise
-            staged = make()
-            meet(staged.document_id)
-            self._record(subject, staged, counts)
-            self._ports.catalog.commit_version(staged)
+            staged = self._stored(subject, make(), counts, meet)
         self._ports.index_sync.run()
+        return staged
+
+    def _stored(
+        self,
+        subject: Subject,
+        staged: StagedVersion,
+        counts: Mapping[str, int],
+        meet: Callable[[str], None],
+    ) -> StagedVersion:
+        staged = self._ports.defences.judged(subject, staged)
+        meet(staged.document_id)
+        self._record(subject, staged, counts)
+        self._ports.catalog.commit_version(staged)
         return staged
 
     # The flow. ------------------------------------------------------------------------------------------------------

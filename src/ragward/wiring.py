@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragward.analysis import Analysis
+from ragward.defences import Defences
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
 from ragward.evaluation import Evaluation, EvaluationPorts
@@ -122,6 +123,7 @@ def _ingestion(parts: Parts) -> Ingestion:
             labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,
             catalog=opened.catalog,
+            defences=_defences(parts),
             standing=StandingHolds(
                 store=opened.catalog, keyring=opened.keys(), recorder=parts.recorder
             ),
@@ -130,6 +132,21 @@ def _ingestion(parts: Parts) -> Ingestion:
             recorder=parts.recorder,
             clock=opened.clock,
         )
+    )
+
+
+def _defences(parts: Parts) -> Defences:
+    from ragward.adapters.signatures_ed25519 import Ed25519Verifier
+    from ragward.adapters.trust_toml import load_demands
+
+    opened = parts.opened
+    return Defences(
+        demands=load_demands(opened.policies / "trust.toml"),
+        verifier=Ed25519Verifier(),
+        catalog=opened.catalog,
+        pdp=opened.pdp,
+        recorder=parts.recorder,
+        clock=opened.clock,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +39,7 @@ _FIELDS: Final = frozenset(
         "valid_from",
         "valid_until",
         "metadata",
+        "signature",
     }
 )
 #: What a document is taken for when nobody says: a person can lower it.
@@ -133,6 +136,7 @@ def _item(
     try:
         entry = _entry(line)
         label = _label(entry, tenant)
+        signature = _signature(entry)
         place.require_inside(entry["uri"])
         if (label.corpus, entry["uri"]) in seen:
             raise InvalidRequestError(
@@ -149,7 +153,7 @@ def _item(
             access = rules.resolved(named(entry["acl"]), tenant)
         return place.read(name), access
 
-    load = _loader(entry["uri"], label, read, entry.get("metadata") or {})
+    load = _loader(entry["uri"], label, read, entry.get("metadata") or {}, signature)
     return JobItem(source=entry["uri"], load=load)
 
 
@@ -200,6 +204,13 @@ def _label(entry: Mapping[str, Any], tenant: str) -> AccessLabel:
     )
 
 
+def _signature(entry: Mapping[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(entry.get("signature") or "", validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise InvalidRequestError("signature is base64", code="manifest.invalid") from None
+
+
 def _names(entry: Mapping[str, Any], field_name: str) -> frozenset[str]:
     values = entry.get(field_name)
     if values is None:
@@ -226,6 +237,7 @@ def _loader(
     label: AccessLabel,
     read: Callable[[str], tuple[bytes, SourceAccess]],
     attributes: Mapping[str, Any],
+    signature: bytes = b"",
 ) -> Callable[[], SourceDocument]:
     """Reads the document and decides whom its access list means, both when it is its turn."""
 
@@ -238,6 +250,7 @@ def _loader(
             label=_with_access(label, access),
             attributes=dict(attributes),
             notes=access.notes,
+            signature=signature,
         )
 
     return load

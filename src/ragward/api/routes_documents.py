@@ -193,7 +193,15 @@ def source_of(body: DocumentRequest, subject: Subject) -> SourceDocument:
         data=_data(body),
         label=body.label(subject.tenant, body.corpus, Classification.CONFIDENTIAL),
         attributes=body.attributes,
+        signature=_signature(body),
     )
+
+
+def _signature(body: DocumentRequest) -> bytes:
+    try:
+        return base64.b64decode(body.signature_base64, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequestError("signature_base64 is not base64") from None
 
 
 def _data(body: DocumentRequest) -> bytes:

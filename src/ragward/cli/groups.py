@@ -17,6 +17,7 @@ from ragward.cli.personal import pii_app, pseudonym_app
 from ragward.cli.policy_group import policy_app
 from ragward.cli.reviewing import review_app
 from ragward.cli.screening import rescreen
+from ragward.cli.sources import source_app
 
 audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
 index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
@@ -45,6 +46,7 @@ def add_to(app: typer.Typer) -> None:
         ("keys", keys_app),
         ("shred", shred_app),
         ("hold", hold_app),
+        ("source", source_app),
         ("retention", retention_app),
         ("audit", audit_app),
         ("index", index_app),

@@ -59,6 +59,7 @@ CODES: Final[dict[str, str]] = {
     "document.path": "An archive's member has a path that leaves it, is not printable, is a link, or is there twice.",
     "document.loader": "The loader plug-in failed on the file.",
     "document.link": "The file is a link, or is reached through one: what it leads to is listed by its own name, or is outside.",
+    "document.signature": "Its source has to sign what it brings, and this is not signed by it.",
     "document.quarantined": "The document waits for a steward.",
     "document.failed": "The document could not be ingested; nothing of it was kept.",
     "job.not_cancellable": "The job has already ended.",

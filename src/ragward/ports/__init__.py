@@ -40,6 +40,7 @@ from ragward.ports.content import (
     PseudonymTokens,
     Redactor,
     Screener,
+    SignatureVerifier,
     TextExtractor,
     TrainedClassifier,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "ReviewStore",
     "ScopeDirectory",
     "Screener",
+    "SignatureVerifier",
     "TextExtractor",
     "TrainedClassifier",
     "VectorStore",

@@ -106,6 +106,9 @@ class DocumentStore(Protocol):
     def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
         """Chunks of current versions, active or quarantined, that have any of these fingerprints, by id."""
 
+    def count_evident(self, tenant: str, corpus: str, folder: str, line: str, *, since: int) -> int:
+        """How many documents of a folder have this line in the evidence of a current version that came at `since` or later."""
+
     def points_with_attributes(
         self,
         tenant: str,

@@ -304,6 +304,10 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds):
         with self._database.read(tenant) as connection:
             return fingerprints.chunks_sharing(connection, tenant, wanted)
 
+    def count_evident(self, tenant: str, corpus: str, folder: str, line: str, *, since: int) -> int:
+        with self._database.read(tenant) as connection:
+            return fingerprints.count_evident(connection, tenant, (corpus, folder), line, since)
+
     def points_with_attributes(
         self,
         tenant: str,
