@@ -26,6 +26,7 @@ from ragward.learning import Learning
 from ragward.opening import Doubles, model_files
 from ragward.outputs import Outputs
 from ragward.parts import open_parts
+from ragward.planting import Planting
 from ragward.policy_administration import PolicyAdministration
 from ragward.ports import (
     AuditLog,
@@ -71,6 +72,7 @@ class Ragward:
     rotation: Rotation
     shredding: Shredding
     holding: Holding
+    planting: Planting
     retention: Retention
     evaluation: Evaluation
     outputs: Outputs
@@ -129,6 +131,7 @@ class Ragward:
                 rotation=flows.rotation,
                 shredding=flows.shredding,
                 holding=flows.holding,
+                planting=flows.planting,
                 retention=flows.retention,
                 evaluation=flows.evaluation,
                 outputs=flows.outputs,

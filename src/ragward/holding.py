@@ -57,6 +57,7 @@ class Holding:
         target, complete, mentions = request.target, True, None
         if request.kind is HoldKind.DOCUMENT:
             record = self._ports.catalog.get_document(subject.tenant, target)
+            self._acts.noticed(subject, record, "hold")
             if not self._acts.may_know(subject, record):
                 raise NotFoundError
             self._acts.require(subject, Action.DOCUMENT_HOLD, record.label)

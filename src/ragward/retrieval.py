@@ -60,6 +60,7 @@ from ragward.domain.passages import (
     SearchMode,
 )
 from ragward.evidence import Recorder
+from ragward.honey import notice
 from ragward.ports import (
     Catalog,
     ChunkIndex,
@@ -416,6 +417,14 @@ class Retrieval:
             for candidate, stored, fate in zip(part, found, fates, strict=True):
                 if stored is None or fate:
                     tally.drop(candidate.point_id, fate or Fate.ABSENT)
+                    if stored is not None:
+                        notice(
+                            self._ports.recorder,
+                            subject,
+                            stored.label,
+                            stored.document_id,
+                            "search",
+                        )
                     continue
                 content = next(contents)
                 if isinstance(content, RagwardError):

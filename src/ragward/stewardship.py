@@ -61,6 +61,7 @@ class Stewardship:
     def document(self, subject: Subject, document_id: str) -> DocumentRecord:
         """The document, if the subject may read it or act on it. Raises `access.not_found` otherwise, absent or not."""
         record = self._ports.catalog.get_document(subject.tenant, document_id)
+        self._acts.noticed(subject, record, "document")
         if not self._acts.may_know(subject, record):
             raise NotFoundError
         return record

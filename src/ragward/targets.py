@@ -81,7 +81,8 @@ class Targets:
             return self.person(subject, request.target, request.identifiers)
         target, everything = request.target, False
         if request.kind is ShredKind.DOCUMENT:
-            records = [self._ports.catalog.get_document(subject.tenant, request.target)]
+            record = self._ports.catalog.get_document(subject.tenant, request.target)
+            records = [self._acts.noticed(subject, record, "shred")]
             everything = True
         elif request.kind is ShredKind.RETENTION:
             records = [

@@ -18,6 +18,7 @@ from ragward.learning import Learning, LearningPorts
 from ragward.opening import entity_types, policy_duties
 from ragward.outputs import Outputs, OutputsPorts
 from ragward.parts import Parts
+from ragward.planting import Planting, PlantingPorts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
@@ -50,6 +51,7 @@ class Flows:
     rotation: Rotation
     shredding: Shredding
     holding: Holding
+    planting: Planting
     retention: Retention
     evaluation: Evaluation
     outputs: Outputs
@@ -61,11 +63,12 @@ class Flows:
 def wired(parts: Parts) -> Flows:
     """All of them."""
     retrieval, rotation, relabelling = _retrieval(parts), _rotation(parts), _relabelling(parts)
-    targets = _targets(parts)
+    targets, ingestion = _targets(parts), _ingestion(parts)
     shredding = _shredding(parts, rotation, targets)
     return Flows(
         retrieval=retrieval,
-        ingestion=_ingestion(parts),
+        ingestion=ingestion,
+        planting=_planting(parts, ingestion),
         stewardship=_stewardship(parts),
         relabelling=relabelling,
         reviewing=_reviewing(parts, relabelling),
@@ -147,6 +150,19 @@ def _defences(parts: Parts) -> Defences:
         pdp=opened.pdp,
         recorder=parts.recorder,
         clock=opened.clock,
+    )
+
+
+def _planting(parts: Parts, ingestion: Ingestion) -> Planting:
+    opened = parts.opened
+    return Planting(
+        PlantingPorts(
+            ingestion=ingestion,
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
     )
 
 

@@ -10,6 +10,7 @@ import typer
 from ragward.cli.access import access_app
 from ragward.cli.classifying import classifier_app, classify
 from ragward.cli.holding import hold_app, retention_app
+from ragward.cli.honey import honey_app
 from ragward.cli.keys_group import keys_app, shred_app
 from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
@@ -47,6 +48,7 @@ def add_to(app: typer.Typer) -> None:
         ("shred", shred_app),
         ("hold", hold_app),
         ("source", source_app),
+        ("honey", honey_app),
         ("retention", retention_app),
         ("audit", audit_app),
         ("index", index_app),

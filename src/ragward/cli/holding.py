@@ -15,7 +15,10 @@ hold_app = typer.Typer(no_args_is_help=True, help="Legal holds: what may not be 
 retention_app = typer.Typer(no_args_is_help=True, help="Shred what is older than its rule says.")
 IdentifiersFrom = Annotated[
     Path | None,
-    typer.Option(help="File with what texts call the person, one a line; - for standard input."),
+    typer.Option(
+        "--identifiers-from",
+        help="File with what texts call the person, one a line; - for standard input.",
+    ),
 ]
 
 

@@ -41,6 +41,7 @@ class EventType(StrEnum):
     DOCUMENT_RESCANNED = "document.rescanned"
     DOCUMENT_RESCREENED = "document.rescreened"
     HOLD_CHANGED = "hold.changed"
+    HONEY_TOUCHED = "honey.touched"
     IDENTITY_REFUSED = "identity.refused"
     INGEST_REFUSED = "ingest.refused"
     INTEGRITY_FAILURE = "integrity.failure"
