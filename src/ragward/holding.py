@@ -109,8 +109,8 @@ class Holding:
         """Lifts it or, with `four_eyes`, notes that this person wants it lifted; the second person's call lifts it.
 
         Raises `access.not_found`, `access.denied`, `request.invalid`, `hold.second_person`, `hold.state`."""
-        hold = self._ports.catalog.hold(subject.tenant, hold_id)
         self._acts.require_on_tenant(subject, Action.DOCUMENT_HOLD)
+        hold = self._ports.catalog.hold(subject.tenant, hold_id)
         require_reason(reason)
         reason = self._ports.targets.nameless(reason, None)
         if self._ports.four_eyes and hold.state is HoldState.ACTIVE:

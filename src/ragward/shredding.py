@@ -170,7 +170,7 @@ class Shredding:
         Raises `access.not_found`, `access.denied`, `request.invalid`, `unavailable.keys`.
         """
         receipt = self._readable(subject, receipt_id)
-        require_reason(reason)
+        reason = self._targets.nameless(require_reason(reason), None)
         for level in {kek.classification for kek in receipt.keks} or set(Classification):
             self._acts.require(subject, Action.KEY_ROTATE, administrative(subject.tenant, level))
         if not receipt.done:
@@ -326,9 +326,9 @@ class Shredding:
     def _stated(
         self, subject: Subject, receipt: ShredReceipt, gone: Sequence[Copies], reason: str
     ) -> ShredReceipt:
-        now, nameless = self._ports.clock.now(), self._targets.nameless(reason, None)
+        now = self._ports.clock.now()
         made = tuple(
-            Statement(gone=copies, by=subject.principal, at=now, reason=nameless)
+            Statement(gone=copies, by=subject.principal, at=now, reason=reason)
             for copies in dict.fromkeys(gone)
         )
         details = {

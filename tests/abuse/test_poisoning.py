@@ -292,3 +292,37 @@ def test_nobody_learns_by_ingesting_what_others_have(ragward):
 
 def test_as_shipped_nobody_counts(ragward):
     assert bring(ragward, "plain", 6) == [ItemOutcome.INGESTED] * 6
+
+
+# Trust. ---------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_trusted_less_than_its_classification_demands_is_not_answered(ragward):
+    from ragward.domain.marking import CuratedSource, SourceTrust, Trust
+    from ragward.domain.passages import RetrievalRequest
+    from tests.installation import asked_by
+
+    for name in ("vouched/1.txt", "unvouched/1.txt"):
+        text = f"The calibration of the {name} sensor is due in winter, says nobody else."
+        ragward.ingestion.ingest(STEWARD, source(name, text, corpus="fin"))
+    before = ragward.retrieval._ports
+    trust = SourceTrust((CuratedSource(tenant="acme", corpus="fin", source="vouched/*"),))
+
+    def answered(demanded):
+        handling = {
+            level: dataclasses.replace(profile, trust_at_least=demanded)
+            for level, profile in before.protection.handling.items()
+        }
+        protection = dataclasses.replace(before.protection, handling=handling)
+        ragward.retrieval._ports = dataclasses.replace(before, protection=protection, trust=trust)
+        request = RetrievalRequest(query="calibration sensor winter", corpora=("fin",))
+        found = ragward.retrieve(asked_by("ann"), request).passages
+        return {(passage.source, passage.trust) for passage in found}
+
+    try:
+        vouched = ("vouched/1.txt", Trust.CURATED)
+        assert answered(Trust.CURATED) == {vouched}
+        for demanded in (Trust.UNTRUSTED, Trust.SUSPECT):
+            assert answered(demanded) == {vouched, ("unvouched/1.txt", Trust.UNTRUSTED)}
+    finally:
+        ragward.retrieval._ports = before

@@ -10,6 +10,7 @@ from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.handling import Handling, HandlingProfile, Mode, require_complete
 from ragward.domain.labels import Classification
+from ragward.domain.marking import Trust
 
 
 def load_handling(path: Path) -> Handling:
@@ -34,4 +35,5 @@ def _words(values: dict[str, Any]) -> dict[str, Any]:
         "stale_spans": Stale(values.get("stale_spans", "detect")),
         "minimize": Mode(values.get("minimize", "balanced")),
         "minimize_at_least": Mode(values.get("minimize_at_least", "off")),
+        "trust_at_least": Trust(values.get("trust_at_least", "suspect")),
     }

@@ -9,6 +9,7 @@ from enum import StrEnum
 from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.labels import Classification
+from ragward.domain.marking import TRUSTED_MORE, Trust
 
 
 class VectorProtection(StrEnum):
@@ -46,6 +47,7 @@ class HandlingProfile:
     `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
     `vectors`: how its vectors lie in the index; without a line, sealed from `SEALED_FROM` on.
     `minimize`: what is left of a passage where the request does not say; `minimize_at_least`: whatever it says.
+    `trust_at_least`: what is trusted less is not answered; as it stands everything is.
     `budget_by_purpose`: the budget where the answer is for that purpose, never more than `budget_tokens`.
     """
 
@@ -60,6 +62,7 @@ class HandlingProfile:
     minimize: Mode = Mode.BALANCED
     minimize_at_least: Mode = Mode.OFF
     budget_by_purpose: Mapping[str, int] = field(default_factory=dict)
+    trust_at_least: Trust = Trust.SUSPECT
 
     def __post_init__(self) -> None:
         if self.vectors not in (None, *VectorProtection):
@@ -90,6 +93,10 @@ class HandlingProfile:
             raise ConfigurationError("a purpose's budget is between 1 and budget_tokens")
         if not all(isinstance(mode, Mode) for mode in (self.minimize, self.minimize_at_least)):
             raise ConfigurationError("minimize and minimize_at_least are off, balanced or strict")
+
+    def is_trusted(self, trust: Trust) -> bool:
+        """Whether text that is trusted this far may be answered."""
+        return TRUSTED_MORE.index(trust) >= TRUSTED_MORE.index(self.trust_at_least)
 
     def mode(self, requested: Mode | None) -> Mode:
         """What is left of a passage: as requested, else as usual, but at least minimized as it must be."""

@@ -33,7 +33,7 @@ class HoldStore(Protocol):
         """Hold id -> tags of the person it is about, of those in force that are about one."""
 
     def also_hold(self, tenant: str, hold_id: str, document_ids: Collection[str]) -> None:
-        """More documents under a hold; again is fine."""
+        """More documents under a hold; again is fine. Raises `access.not_found`."""
 
     def request_lift(self, tenant: str, hold_id: str, *, by: str, reason: str) -> None:
         """Raises `access.not_found`, and `hold.state` unless it is active."""

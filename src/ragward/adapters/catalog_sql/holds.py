@@ -54,6 +54,7 @@ class SQLHolds:
     def also_hold(self, tenant: str, hold_id: str, document_ids: Collection[str]) -> None:
         with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
+            hold_rows.read(connection, tenant, hold_id)  # another tenant's is none
             hold_rows.also_hold(connection, tenant, hold_id, document_ids)
 
     def request_lift(self, tenant: str, hold_id: str, *, by: str, reason: str) -> None:

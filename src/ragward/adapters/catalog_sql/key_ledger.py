@@ -232,12 +232,14 @@ class SQLKeyLedger:
     def forget_names(
         self, tenant: str, names: Callable[[str], bool], *, dry_run: bool
     ) -> Mapping[str, int]:
-        if dry_run:
-            with self._database.read(tenant) as connection:
-                return names_in_clear.forget(connection, tenant, names, dry_run=True)
-        with self._database.write(tenant) as connection:
-            lock_tenant(connection, tenant)
-            return names_in_clear.forget(connection, tenant, names, dry_run=False)
+        """Read in one transaction, which holds up nobody, and emptied in short ones."""
+        with self._database.read(tenant) as connection:
+            found = names_in_clear.find(connection, tenant, names)
+        for part in () if dry_run else found.parts():
+            with self._database.write(tenant) as connection:
+                lock_tenant(connection, tenant)
+                names_in_clear.empty(connection, tenant, part)
+        return found.counts()
 
     def close_tenant_keys(self, tenant: str) -> None:
         held = self.ledger(tenant).held

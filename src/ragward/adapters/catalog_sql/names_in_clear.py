@@ -1,20 +1,24 @@
-"""Texts in clear that name somebody, beside those of documents that are there, which go as a whole. The tenant is locked."""
+"""Texts in clear that name somebody, beside those of documents that are there, which go as a whole."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, Table, or_, select, update
 
-from ragward.adapters.catalog_sql.connection import IN_LIMIT
+from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.hold_rows import held
 from ragward.adapters.catalog_sql.schema import documents, job_items, reviews, versions
 from ragward.domain.corpus import DocumentState
 
 _GONE: Final = DocumentState.DELETED.value
+_AT_ONCE: Final = 200
+_ITEMS: Final = select(job_items.c.item_id, job_items.c.source, job_items.c.detail)
+_REVIEWS: Final = select(reviews.c.item_id, reviews.c.request_reason, reviews.c.decision_reason)
 _EMPTY_VERSION: Final = {"title": "", "attributes": "{}", "evidence": "[]", "claimed": None}
 _TOMBSTONES: Final = (
     select(documents.c.document_id, documents.c.source)
@@ -37,50 +41,91 @@ _EARLIER: Final = (
 )
 
 
-def forget(
-    connection: Connection, tenant: str, names: Callable[[str], bool], *, dry_run: bool
-) -> dict[str, int]:
-    """How many of each; removed unless it is a dry run."""
-    tombstones = _found(connection, _TOMBSTONES, documents, tenant, names)
-    earlier = _found(connection, _EARLIER, versions, tenant, names)
-    items = _found(
-        connection,
-        select(job_items.c.item_id, job_items.c.source, job_items.c.detail),
-        job_items,
-        tenant,
-        names,
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What names somebody: tombstones, (document, version) of earlier versions, results of jobs, reviews."""
+
+    tombstones: Sequence[str] = ()
+    versions: Sequence[tuple[str, int]] = ()
+    items: Sequence[int] = ()
+    reviews: Sequence[str] = ()
+
+    def counts(self) -> dict[str, int]:
+        """As receipts have them."""
+        return {
+            "tombstones": len(self.tombstones),
+            "earlier_versions": len(self.versions),
+            "other_job_items": len(self.items),
+            "other_reviews": len(self.reviews),
+        }
+
+    def parts(self) -> Iterator[Found]:
+        """The same in pieces for short transactions."""
+        for ids in batches(self.tombstones, _AT_ONCE):
+            yield Found(tombstones=ids)
+        for pairs in batches(self.versions, _AT_ONCE):
+            yield Found(versions=pairs)
+        for numbers in batches(self.items, _AT_ONCE):
+            yield Found(items=numbers)
+        for ids in batches(self.reviews, _AT_ONCE):
+            yield Found(reviews=ids)
+
+
+def find(connection: Connection, tenant: str, names: Callable[[str], bool]) -> Found:
+    """Everything that is not kept by a hold."""
+    tombstones = [
+        row.document_id for row in _found(connection, _TOMBSTONES, documents, tenant, names)
+    ]
+    earlier = [
+        (row.document_id, row.version)
+        for row in _found(connection, _EARLIER, versions, tenant, names)
+    ]
+    items = _found(connection, _ITEMS, job_items, tenant, names)
+    asked = _found(connection, _REVIEWS, reviews, tenant, names)
+    kept = held(connection, tenant, sorted({*tombstones, *(name for name, _ in earlier)}))
+    return Found(
+        tombstones=[name for name in tombstones if name not in kept],
+        versions=[pair for pair in earlier if pair[0] not in kept],
+        items=[row.item_id for row in items],
+        reviews=[row.item_id for row in asked],
     )
-    asked = _found(
-        connection,
-        select(reviews.c.item_id, reviews.c.request_reason, reviews.c.decision_reason),
-        reviews,
-        tenant,
-        names,
+
+
+def empty(connection: Connection, tenant: str, found: Found) -> None:
+    """Removes it, but for what a hold has come to keep since. The tenant is locked."""
+    kept = held(
+        connection, tenant, [*found.tombstones, *(document_id for document_id, _ in found.versions)]
     )
-    kept = held(connection, tenant, sorted({row.document_id for row in (*tombstones, *earlier)}))
-    tombstones = [row for row in tombstones if row.document_id not in kept]
-    earlier = [row for row in earlier if row.document_id not in kept]
-    if not dry_run:
-        for row in tombstones:
+    for document_id in found.tombstones:
+        if document_id not in kept:
             connection.execute(
                 update(documents)
-                .where(documents.c.document_id == row.document_id)
-                .values(source=f"shredded/{row.document_id}")
+                .where(documents.c.tenant == tenant, documents.c.document_id == document_id)
+                .values(source=f"shredded/{document_id}")
             )
-        for row in earlier:
+    for document_id, version in found.versions:
+        if document_id not in kept:
             connection.execute(
                 update(versions)
-                .where(versions.c.document_id == row.document_id, versions.c.version == row.version)
+                .where(
+                    versions.c.tenant == tenant,
+                    versions.c.document_id == document_id,
+                    versions.c.version == version,
+                )
                 .values(**_EMPTY_VERSION)
             )
-        _blank(connection, job_items, items, source="shredded", entity_counts="{}", detail="")
-        _blank(connection, reviews, asked, request_reason="", decision_reason="")
-    return {
-        "tombstones": len(tombstones),
-        "earlier_versions": len(earlier),
-        "other_job_items": len(items),
-        "other_reviews": len(asked),
-    }
+    if found.items:
+        connection.execute(
+            update(job_items)
+            .where(job_items.c.tenant == tenant, job_items.c.item_id.in_(found.items))
+            .values(source="shredded", entity_counts="{}", detail="")
+        )
+    if found.reviews:
+        connection.execute(
+            update(reviews)
+            .where(reviews.c.tenant == tenant, reviews.c.item_id.in_(found.reviews))
+            .values(request_reason="", decision_reason="")
+        )
 
 
 def _found(
@@ -108,8 +153,3 @@ def _legible(value: object) -> str:
         return json.dumps(json.loads(value), ensure_ascii=False)
     except ValueError:
         return value
-
-
-def _blank(connection: Connection, table: Table, rows: list[Row[Any]], **values: object) -> None:
-    for row in rows:
-        connection.execute(update(table).where(table.c.item_id == row.item_id).values(**values))
