@@ -1,4 +1,4 @@
-"""What corpora of any size need."""
+"""What large corpora need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,23 @@ TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 def upgrade() -> None:
     """Adds what 0004 lacks."""
+    _jobs()
     _holds()
+
+
+def _jobs() -> None:
+    """Which source lists a document and since when it does not, what a job reads, and that somebody wants it to end."""
+    op.add_column("documents", sa.Column("origin", TEXT, nullable=True))
+    op.add_column("documents", sa.Column("gone_since", sa.BigInteger(), nullable=True))
+    op.create_index("documents_origin", "documents", ["tenant", "origin"], unique=False)
+    op.add_column("jobs", sa.Column("origin", TEXT, nullable=True))
+    op.add_column("jobs", sa.Column("request", TEXT, nullable=True))
+    op.add_column(
+        "jobs",
+        sa.Column("cancel_asked", sa.Boolean(), nullable=False, server_default=sa.text("false")),
+    )
+    op.create_index("jobs_tenant", "jobs", ["tenant", "created_at"], unique=False)
+    op.add_column("job_items", sa.Column("confidence", sa.Integer(), nullable=True))
 
 
 def _holds() -> None:
@@ -68,5 +84,5 @@ def _row_level_security(table: str) -> None:
 
 
 def downgrade() -> None:
-    """Holds would be forgotten, and with them what may not be destroyed."""
+    """What a source was found without would be forgotten, and what may not be destroyed."""
     raise RuntimeError("there is no way down: restore a backup")

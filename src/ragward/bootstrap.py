@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from ragward.access_sync import AccessSync
 from ragward.adapters.model_manifest import ModelFiles
+from ragward.auditing import Auditing
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import RagwardError, UnavailableError
@@ -65,8 +67,10 @@ class Ragward:
     rescanning: Rescanning
     rescreening: Rescreening
     ingestion: Ingestion
+    auditing: Auditing
     stewardship: Stewardship
     relabelling: Relabelling
+    access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
     rotation: Rotation
@@ -122,8 +126,10 @@ class Ragward:
                 model_files=ModelFiles(*model_files(settings, given)),
                 retrieval=flows.retrieval,
                 ingestion=flows.ingestion,
+                auditing=flows.auditing,
                 stewardship=flows.stewardship,
                 relabelling=flows.relabelling,
+                access_sync=flows.access_sync,
                 reviewing=flows.reviewing,
                 learning=flows.learning,
                 rescanning=flows.rescanning,

@@ -51,6 +51,13 @@ class Defences:
             return
         raise InvalidRequestError(code="document.signature")
 
+    def require_unsigned(self, record: DocumentRecord) -> None:
+        """For who brings an access list without the text: what a source signs is both, so this has to come with it.
+
+        Raises `document.signature`."""
+        if self.demands.keys_for(record.tenant, record.corpus, record.source) is not None:
+            raise InvalidRequestError(code="document.signature")
+
     def judged(self, subject: Subject, staged: StagedVersion) -> StagedVersion:
         """The version as it is to be stored: marked as a near-duplicate, held back where there are too many."""
         limit = self.demands.flood

@@ -15,13 +15,12 @@ A document is complete or absent: nothing of it shows before `commit_version`, a
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -45,8 +44,9 @@ from ragward.domain.errors import (
     InvalidRequestError,
     RequestRefusedError,
 )
-from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, JobState
+from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, SourceRequest
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.presence import Listing
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.labelling import Labelled, Labelling, Opinion
@@ -57,7 +57,9 @@ from ragward.ports import (
     PolicyDecisionPoint,
     TextExtractor,
 )
+from ragward.presence import Presence
 from ragward.protection import Protection
+from ragward.running import More, Progress, never, nobody_looks, run_job
 from ragward.standing import StandingHolds
 
 #: A sensitivity label of Microsoft Purview in a file: its id, and what is said of it.
@@ -77,11 +79,9 @@ class IngestionPorts:
     defences: Defences
     protection: Protection
     index_sync: IndexSync
+    presence: Presence
     recorder: Recorder
     clock: Clock
-
-
-Progress = Callable[[JobRecord, ItemResult], None]
 
 
 class Ingestion:
@@ -91,46 +91,53 @@ class Ingestion:
         self._ports = ports
         self._acts = Acts(pdp=ports.pdp, recorder=ports.recorder, clock=ports.clock)
 
+    def begin(
+        self, subject: Subject, items: Sequence[JobItem], source: SourceRequest | None = None
+    ) -> JobRecord:
+        """A new job, not started. Raises `source.many_gone`."""
+        if source is not None:
+            self._ports.presence.require_plausible(subject, source, items)
+        return self._ports.catalog.create_job(
+            subject.tenant, subject.principal, len(items), request=source
+        )
+
     def run_job(
         self,
         subject: Subject,
         items: Sequence[JobItem],
         *,
         job: JobRecord | None = None,
-        progress: Progress = lambda _job, _item: None,
-        is_canceled: Callable[[], bool] = lambda: False,
+        source: SourceRequest | None = None,
+        progress: Progress = nobody_looks,
+        is_canceled: Callable[[], bool] = never,
     ) -> JobRecord:
-        """Ingests every item; a bad one is recorded with its code and the job goes on.
-
-        Raises only what makes going on pointless: catalog, keys or audit log unavailable. The job is then `interrupted`.
-        """
+        """Ingests every item, as `running.run_job` does; then looks for what `source` no longer has. Raises `source.many_gone`."""
+        job = job or self.begin(subject, items, source)
+        outcomes = self._outcomes(subject, job.job_id, items, source)
         catalog = self._ports.catalog
-        job = job or catalog.create_job(subject.tenant, subject.principal, len(items))
-        catalog.set_job_state(job.tenant, job.job_id, JobState.IN_PROGRESS, total=len(items))
-        failed, total = 0, len(items)
-        try:
-            for item in items:
-                documents = self._documents(subject, item)
-                if len(documents) > 1:
-                    total += len(documents) - 1
-                    catalog.set_job_state(job.tenant, job.job_id, JobState.IN_PROGRESS, total=total)
-                for document in documents:
-                    if is_canceled():
-                        catalog.set_job_state(job.tenant, job.job_id, JobState.CANCELED)
-                        return catalog.get_job(subject.tenant, job.job_id)
-                    result = self._ingest_item(subject, document, job.job_id)
-                    failed += result.outcome is ItemOutcome.FAILED
-                    catalog.record_item(job.tenant, job.job_id, result)
-                    progress(job, result)
-            self._ports.index_sync.run()
-        except BaseException:
-            catalog.set_job_state(job.tenant, job.job_id, JobState.INTERRUPTED)
-            raise
-        final = JobState.COMPLETED_WITH_ERRORS if failed else JobState.SUCCESS
-        if total and failed == total:
-            final = JobState.FAILED
-        catalog.set_job_state(job.tenant, job.job_id, final)
-        return catalog.get_job(subject.tenant, job.job_id)
+        return run_job(catalog, job, outcomes, progress=progress, is_canceled=is_canceled)
+
+    def _outcomes(
+        self,
+        subject: Subject,
+        job_id: str,
+        items: Sequence[JobItem],
+        source: SourceRequest | None,
+    ) -> Iterator[ItemResult | More]:
+        listing = Listing(items)
+        for item in items:
+            documents = self._documents(subject, item)
+            if len(documents) > 1:
+                yield More(len(documents) - 1)
+            for document in documents:
+                result = self._ingest_item(subject, document, job_id)
+                listing.add(document, result)
+                yield result
+        self._ports.index_sync.run()
+        if source is not None:
+            for result in self._ports.presence.followed(subject, source, listing):
+                yield More(1)
+                yield result
 
     def ingest(
         self, subject: Subject, source: SourceDocument, *, job_id: str | None = None
@@ -149,16 +156,19 @@ class Ingestion:
         same = (
             before is not None
             and before.source_digest == digest
+            and before.claimed == source.label
             and before.state is not DocumentState.DELETED
+            and (known or before.gone_since is None)  # what is held back has to come back
         )
         if before and known and same:
             self._require_permission(subject, before.label)
+            self._ports.presence.returned(subject, before)
             return _unchanged(source, before)
         analysed = self._analysed(source)
         opinion = self._ports.labelling.opinion(source, analysed)
         labelled = self._labelled(source, opinion, analysed, before)
         label = labelled.label
-        told = label if known else Labelling.label(source, opinion).label
+        told = label if known else Labelling.label(source.label, opinion).label
         needed = [told, label]
         if before is not None and before.state is not DocumentState.DELETED:
             needed.append(before.label)  # it is theirs to replace
@@ -172,7 +182,9 @@ class Ingestion:
                 self._ports.standing.meet, subject, source=source, scanned=analysed.chunks
             )
             staged = self._committed(subject, make, analysed.counts, meet)
-        return _result(source, staged, told, analysed.counts, updated=known)
+        result = _result(source, staged, told, analysed.counts, updated=known)
+        judged = opinion.judgement
+        return result if judged is None else replace(result, confidence=judged.confidence)
 
     def assess(self, subject: Subject, source: SourceDocument) -> Labelled:
         """What a new document would be labelled as, and why; nothing is stored. The subject must be permitted to ingest under
@@ -235,7 +247,7 @@ class Ingestion:
             archive = item.load()
             members = extractor.members(archive.filename, archive.data, tenant=subject.tenant)
         except (RequestRefusedError, IntegrityError) as error:
-            return (JobItem(source=item.source, load=partial(_refuse, error)),)
+            return (replace(item, load=partial(_refuse, error)),)
         return [_of_archive(archive, member) for member in members]
 
     def _ingest_item(self, subject: Subject, item: JobItem, job_id: str) -> ItemResult:
@@ -255,11 +267,11 @@ class Ingestion:
             )
 
     def _source_digest(self, source: SourceDocument) -> bytes:
-        """What "the same document" means: bytes, claimed label, attributes, and everything that shapes the result."""
+        """What "the same document" means: bytes, attributes, and everything that shapes the result; but for the claimed label,
+        which may change without them."""
         ports = self._ports
         parts = (
             hashlib.sha256(source.data).digest(),
-            source.label.digest(),
             json.dumps(dict(source.attributes), sort_keys=True).encode(),
             ports.analyser.model_digest.encode(),
             ports.analyser.detector.encode(),
@@ -280,7 +292,7 @@ class Ingestion:
     ) -> Labelled:
         """The label, and with the evidence for it what else was noticed."""
         extracted = analysed.extracted
-        labelled = self._ports.labelling.label(source, opinion, before)
+        labelled = self._ports.labelling.label(source.label, opinion, before)
         lines = list(labelled.evidence)
         if source.notes:
             lines.append(f"source access: {len(source.notes)} remarks in the job")
@@ -294,7 +306,7 @@ class Ingestion:
             lines.append(f"injection: {', '.join(rules)}")
         lines += [f"warning: {warning}" for warning in extracted.warnings[:20]]
         lines += [f"found: {name} x{count}" for name, count in sorted(analysed.counts.items())]
-        return dataclasses.replace(labelled, evidence=tuple(lines))
+        return replace(labelled, evidence=tuple(lines))
 
     def _require_permission(self, subject: Subject, label: AccessLabel) -> None:
         if not self._acts.may(subject, Action.DOCUMENT_INGEST, label):
@@ -365,10 +377,11 @@ def _of_archive(archive: SourceDocument, member: ArchiveMember) -> JobItem:
     """A member as a document of its own. The archive's name and the path in it are joined as in `jar:` URLs."""
     name = f"{archive.source}!/{member.path}"
     if member.code is not None:
-        return JobItem(source=name, load=partial(_refuse, InvalidRequestError(code=member.code)))
+        refused = partial(_refuse, InvalidRequestError(code=member.code))
+        return JobItem(source=name, load=refused, corpus=archive.label.corpus)
     filename = member.path.rpartition("/")[2]
-    document = dataclasses.replace(archive, source=name, filename=filename, data=member.data)
-    return JobItem(source=name, load=lambda: document)
+    document = replace(archive, source=name, filename=filename, data=member.data)
+    return JobItem(source=name, load=lambda: document, corpus=archive.label.corpus)
 
 
 def _refuse(error: Exception) -> SourceDocument:

@@ -73,20 +73,20 @@ class Labelling:
 
     @staticmethod
     def label(
-        source: SourceDocument, opinion: Opinion, before: DocumentRecord | None = None
+        claim: AccessLabel, opinion: Opinion, before: DocumentRecord | None = None
     ) -> Labelled:
         """The join of every opinion, and the evidence for it. A steward's own label survives a new version; what the source
         takes away meanwhile is taken away from it, too."""
-        claimed = source.label
+        claimed = claim
         levels = [claimed.classification, opinion.by_rules]
         lines = [f"source: {claimed.classification.name}", *opinion.evidence]
         if before is not None:
             levels.append(before.label.classification)
             lines.append(f"before: {before.label.classification.name}")
             if decisions := [line for line in before.evidence if is_relabelling(line)]:
-                claimed = narrowed_by(before.label, before.claimed or source.label, source.label)
+                claimed = narrowed_by(before.label, before.claimed or claim, claim)
                 lines += decisions
-                if before.claimed not in (None, source.label):
+                if before.claimed not in (None, claim):
                     lines.append("source: another claim; it narrows the steward's label only")
         doubts: tuple[Doubt, ...] = ()
         if opinion.judgement is not None:

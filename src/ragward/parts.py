@@ -230,7 +230,7 @@ def _held(
     stack.callback(owner.close)
     own_index = open_index(settings, embedder, stack) if settings.qdrant_url else None
     return Held(
-        audit=given.audit or OwnerAuditLog(owner),
+        audit=given.audit or closing(OwnerAuditLog(owner, settings.audit_spools), stack),
         index=given.index or own_index or OwnerChunkIndex(owner),
         limiter=given.limiter or OwnerLimiter(owner),
         owner=owner,

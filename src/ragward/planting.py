@@ -18,7 +18,7 @@ from ragward.ingestion import Ingestion
 from ragward.ports import Catalog, Clock, PolicyDecisionPoint
 
 _MOST: Final = 1000
-_THERE: Final = (DocumentState.ACTIVE, DocumentState.QUARANTINED)
+_THERE: Final = (DocumentState.ACTIVE, DocumentState.QUARANTINED, DocumentState.GONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What somebody means to have destroyed or held: a document, a folder, a person's, found among what the steward may know of.
 
 A person is found in three ways: documents that are recorded as theirs (attribute, or granted to nobody else); names in clear;
-and, given identifiers, by opening every text and looking for them (ADR 17: nothing is kept that says who is named where).
+and, given identifiers, by opening every text and looking for them (ADR 18: nothing is kept that says who is named where).
 That is an act on the tenant as a whole, and every such search is on record, by a keyed tag.
 """
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ragward.access_sync import AccessSync, AccessSyncPorts
 from ragward.analysis import Analysis
+from ragward.auditing import Auditing, AuditingPorts
 from ragward.defences import Defences
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
@@ -20,6 +22,7 @@ from ragward.outputs import Outputs, OutputsPorts
 from ragward.parts import Parts
 from ragward.planting import Planting, PlantingPorts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
+from ragward.presence import Presence, PresencePorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
@@ -34,6 +37,7 @@ from ragward.stewardship import Stewardship, StewardshipPorts
 from ragward.targets import Targets, TargetsPorts
 
 _MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
+_DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,10 @@ class Flows:
 
     retrieval: Retrieval
     ingestion: Ingestion
+    auditing: Auditing
     stewardship: Stewardship
     relabelling: Relabelling
+    access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
     rescanning: Rescanning
@@ -63,14 +69,17 @@ class Flows:
 def wired(parts: Parts) -> Flows:
     """All of them."""
     retrieval, rotation, relabelling = _retrieval(parts), _rotation(parts), _relabelling(parts)
-    targets, ingestion = _targets(parts), _ingestion(parts)
+    stewardship, targets = _stewardship(parts), _targets(parts)
+    ingestion = _ingestion(parts, _presence(parts, stewardship))
     shredding = _shredding(parts, rotation, targets)
     return Flows(
         retrieval=retrieval,
         ingestion=ingestion,
         planting=_planting(parts, ingestion),
-        stewardship=_stewardship(parts),
+        auditing=_auditing(parts),
+        stewardship=stewardship,
         relabelling=relabelling,
+        access_sync=_access_sync(parts, relabelling),
         reviewing=_reviewing(parts, relabelling),
         learning=_learning(parts),
         rescanning=_rescanning(parts),
@@ -110,7 +119,7 @@ def _retrieval(parts: Parts) -> Retrieval:
     )
 
 
-def _ingestion(parts: Parts) -> Ingestion:
+def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
     opened = parts.opened
     return Ingestion(
         IngestionPorts(
@@ -132,6 +141,7 @@ def _ingestion(parts: Parts) -> Ingestion:
             ),
             protection=parts.protection_with(KeyUse.WRAP),
             index_sync=parts.index_sync,
+            presence=presence,
             recorder=parts.recorder,
             clock=opened.clock,
         )
@@ -166,6 +176,23 @@ def _planting(parts: Parts, ingestion: Ingestion) -> Planting:
     )
 
 
+def _presence(parts: Parts, stewardship: Stewardship) -> Presence:
+    opened, settings = parts.opened, parts.opened.settings
+    return Presence(
+        PresencePorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            handling=parts.protection.handling,
+            delete=stewardship.withdraw,
+            grace_seconds=settings.gone_grace_days * _DAY,
+            ask_above=settings.gone_ask_above_percent,
+        )
+    )
+
+
 def _stewardship(parts: Parts) -> Stewardship:
     from ragward.adapters.identity_keys import new_api_key
 
@@ -177,9 +204,20 @@ def _stewardship(parts: Parts) -> Stewardship:
             keyring=opened.keys(),
             index_sync=parts.index_sync,
             recorder=parts.recorder,
-            audit=opened.held.audit,
             clock=opened.clock,
             new_key=new_api_key,
+        )
+    )
+
+
+def _auditing(parts: Parts) -> Auditing:
+    opened = parts.opened
+    return Auditing(
+        AuditingPorts(
+            audit=opened.held.audit,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 
@@ -195,6 +233,20 @@ def _relabelling(parts: Parts) -> Relabelling:
             recorder=parts.recorder,
             clock=opened.clock,
             four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _access_sync(parts: Parts, relabelling: Relabelling) -> AccessSync:
+    opened = parts.opened
+    return AccessSync(
+        AccessSyncPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            relabelling=relabelling,
+            defences=_defences(parts),
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 

@@ -1,4 +1,4 @@
-"""T42: a person who was erased is in no file any more: not by what texts call them, not by names in clear; and the receipt names
+"""T45: a person who was erased is in no file any more: not by what texts call them, not by names in clear; and the receipt names
 every store and nobody."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""T46: nobody reads a honey document, whoever touches one is on record, and nobody can tell it from one that is not there."""
+"""T49: nobody reads a honey document, whoever touches one is on record, and nobody can tell it from one that is not there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T44, T45: nobody brings documents in a signing source's name, and a flood of near-duplicates waits for a person."""
+"""T47, T48: nobody brings documents in a signing source's name, and a flood of near-duplicates waits for a person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ragward.adapters.signatures_ed25519 import Ed25519Signer, Ed25519Verifier
 from ragward.domain.corpus import DocumentState, SourceDocument
 from ragward.domain.errors import RagwardError
-from ragward.domain.jobs import ItemOutcome, JobItem
+from ragward.domain.jobs import ItemOutcome, JobItem, SourceClaim
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicyRow
 from ragward.domain.review import ReviewKind
@@ -136,6 +136,36 @@ def test_a_job_goes_on_after_a_forgery_and_says_why(ragward):
     job = ragward.ingestion.run_job(STEWARD, items)
     assert [item.code for item in job.errors] == ["document.signature"]
     assert job.done == 2
+
+
+def test_no_access_list_is_changed_without_the_signed_text(ragward):
+    """`sync-acl` reads no text, so it has no signature to check."""
+    demand(ragward, signed=(keyed(),))
+    good = signed(source("signed/acl.txt", BODY))
+    ragward.ingestion.ingest(STEWARD, good)
+    wider = dataclasses.replace(good.label, granted=frozenset({"group:acme/interns"}))
+    free = source("free/acl.txt", f"Another. {BODY}")
+    ragward.ingestion.ingest(STEWARD, free)
+    items = [
+        JobItem(
+            source=document.source,
+            load=lambda d=document: d,
+            claim=lambda: SourceClaim(label=wider),
+            corpus="eng",
+        )
+        for document in (good, free)
+    ]
+    sync = ragward.access_sync
+    defences = ragward.ingestion._ports.defences
+    before = sync._ports
+    sync._ports = dataclasses.replace(before, defences=defences)
+    try:
+        job = sync.run_job(STEWARD, items)
+    finally:
+        sync._ports = before
+    assert [item.code for item in job.errors] == ["document.signature"]
+    record = ragward.catalog.find_document("acme", "eng", "signed/acl.txt")
+    assert record.label.granted == {"group:acme/staff"}
 
 
 def test_two_lines_about_a_source_are_both_to_be_satisfied(ragward):

@@ -25,7 +25,7 @@ from ragward.domain.corpus import Vector
 from ragward.domain.words import WordWeights
 
 SOCKET: Final = "owner.sock"
-VERSION: Final = 4
+VERSION: Final = 5
 _MAX_FRAME: Final = 64 * 2**20
 _LENGTH: Final = struct.Struct(">I")
 _CREDENTIALS: Final = struct.Struct("3i")

@@ -12,12 +12,13 @@ from sqlalchemy import Connection, Row, Select, Table, or_, select, update
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.hold_rows import held
-from ragward.adapters.catalog_sql.schema import documents, job_items, reviews, versions
+from ragward.adapters.catalog_sql.schema import documents, job_items, jobs, reviews, versions
 from ragward.domain.corpus import DocumentState
 
 _GONE: Final = DocumentState.DELETED.value
 _AT_ONCE: Final = 200
 _ITEMS: Final = select(job_items.c.item_id, job_items.c.source, job_items.c.detail)
+_JOBS: Final = select(jobs.c.job_id, jobs.c.request)
 _REVIEWS: Final = select(reviews.c.item_id, reviews.c.request_reason, reviews.c.decision_reason)
 _EMPTY_VERSION: Final = {"title": "", "attributes": "{}", "evidence": "[]", "claimed": None}
 _TOMBSTONES: Final = (
@@ -49,6 +50,7 @@ class Found:
     versions: Sequence[tuple[str, int]] = ()
     items: Sequence[int] = ()
     reviews: Sequence[str] = ()
+    jobs: Sequence[str] = ()
 
     def counts(self) -> dict[str, int]:
         """As receipts have them."""
@@ -57,6 +59,7 @@ class Found:
             "earlier_versions": len(self.versions),
             "other_job_items": len(self.items),
             "other_reviews": len(self.reviews),
+            "other_jobs": len(self.jobs),
         }
 
     def parts(self) -> Iterator[Found]:
@@ -69,6 +72,8 @@ class Found:
             yield Found(items=numbers)
         for ids in batches(self.reviews, _AT_ONCE):
             yield Found(reviews=ids)
+        for ids in batches(self.jobs, _AT_ONCE):
+            yield Found(jobs=ids)
 
 
 def find(connection: Connection, tenant: str, names: Callable[[str], bool]) -> Found:
@@ -88,6 +93,7 @@ def find(connection: Connection, tenant: str, names: Callable[[str], bool]) -> F
         versions=[pair for pair in earlier if pair[0] not in kept],
         items=[row.item_id for row in items],
         reviews=[row.item_id for row in asked],
+        jobs=[row.job_id for row in _found(connection, _JOBS, jobs, tenant, names)],
     )
 
 
@@ -101,7 +107,7 @@ def empty(connection: Connection, tenant: str, found: Found) -> None:
             connection.execute(
                 update(documents)
                 .where(documents.c.tenant == tenant, documents.c.document_id == document_id)
-                .values(source=f"shredded/{document_id}")
+                .values(source=f"shredded/{document_id}", origin=None, gone_since=None)
             )
     for document_id, version in found.versions:
         if document_id not in kept:
@@ -118,13 +124,19 @@ def empty(connection: Connection, tenant: str, found: Found) -> None:
         connection.execute(
             update(job_items)
             .where(job_items.c.tenant == tenant, job_items.c.item_id.in_(found.items))
-            .values(source="shredded", entity_counts="{}", detail="")
+            .values(source="shredded", entity_counts="{}", detail="", confidence=None)
         )
     if found.reviews:
         connection.execute(
             update(reviews)
             .where(reviews.c.tenant == tenant, reviews.c.item_id.in_(found.reviews))
             .values(request_reason="", decision_reason="")
+        )
+    if found.jobs:  # what they read; they cannot be run again
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.tenant == tenant, jobs.c.job_id.in_(found.jobs))
+            .values(request=None, origin=None)
         )
 
 
