@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragward.acts import Acts
+from ragward.defences import Defences
 from ragward.domain.access import Subject
 from ragward.domain.corpus import DocumentRecord, DocumentState
 from ragward.domain.errors import IntegrityError, InvalidRequestError, RequestRefusedError
@@ -43,6 +44,7 @@ class AccessSyncPorts:
     catalog: Catalog
     pdp: PolicyDecisionPoint
     relabelling: Relabelling
+    defences: Defences
     recorder: Recorder
     clock: Clock
 
@@ -135,10 +137,10 @@ class AccessSync:
             after = (page[-1].corpus, page[-1].source)
         return found
 
-    @staticmethod
-    def _judged(record: DocumentRecord, claim: SourceClaim) -> ItemResult | _Move:
+    def _judged(self, record: DocumentRecord, claim: SourceClaim) -> ItemResult | _Move:
         if record.claimed == claim.label:
             return _result(record, ItemOutcome.UNCHANGED, claim)
+        self._ports.defences.require_unsigned(record)
         as_it_is = Opinion(by_rules=record.label.classification, evidence=())
         return _Move(record, Labelling.label(claim.label, as_it_is, record).label, claim)
 

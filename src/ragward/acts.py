@@ -12,6 +12,7 @@ from ragward.domain.corpus import DocumentRecord
 from ragward.domain.errors import DeniedError, InvalidRequestError
 from ragward.domain.labels import AccessLabel, administrative
 from ragward.evidence import Recorder
+from ragward.honey import notice
 from ragward.ports import Clock, PolicyDecisionPoint
 
 MIN_REASON_CHARACTERS: Final = 8
@@ -38,6 +39,11 @@ class Acts:
         """Whether the subject may learn that the document exists."""
         actions = knowing_actions(record.state)
         return any(self.may(subject, action, record.label) for action in actions)
+
+    def noticed(self, subject: Subject, record: DocumentRecord, door: str) -> DocumentRecord:
+        """`record`, which somebody named by its id; of a honey document that is an alarm."""
+        notice(self.recorder, subject, record.label, record.document_id, door)
+        return record
 
     def require(self, subject: Subject, action: Action, label: AccessLabel) -> None:
         """Raises `access.denied`, recorded, unless the subject may."""

@@ -21,12 +21,14 @@ from ragward.domain.handling import Handling
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.evaluation import Evaluation
 from ragward.explanation import Explainer
+from ragward.holding import Holding
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion
 from ragward.learning import Learning
 from ragward.opening import Doubles, model_files
 from ragward.outputs import Outputs
 from ragward.parts import open_parts
+from ragward.planting import Planting
 from ragward.policy_administration import PolicyAdministration
 from ragward.ports import (
     AuditLog,
@@ -45,6 +47,7 @@ from ragward.provisioning import Provisioning
 from ragward.relabelling import Relabelling
 from ragward.rescanning import Rescanning
 from ragward.rescreening import Rescreening
+from ragward.retention import Retention
 from ragward.retrieval import Retrieval
 from ragward.reviewing import Reviewing
 from ragward.rotation import Rotation
@@ -72,6 +75,9 @@ class Ragward:
     learning: Learning
     rotation: Rotation
     shredding: Shredding
+    holding: Holding
+    planting: Planting
+    retention: Retention
     evaluation: Evaluation
     outputs: Outputs
     explainer: Explainer
@@ -130,6 +136,9 @@ class Ragward:
                 rescreening=flows.rescreening,
                 rotation=flows.rotation,
                 shredding=flows.shredding,
+                holding=flows.holding,
+                planting=flows.planting,
+                retention=flows.retention,
                 evaluation=flows.evaluation,
                 outputs=flows.outputs,
                 explainer=flows.explainer,

@@ -24,6 +24,7 @@ from functools import partial
 from typing import Final
 
 from ragward.acts import Acts
+from ragward.defences import Defences
 from ragward.domain.access import Action, Subject
 from ragward.domain.analysis import Analysed
 from ragward.domain.audit import EventType
@@ -60,6 +61,7 @@ from ragward.presence import Presence
 from ragward.protection import Protection
 from ragward.reading_ahead import ReadAhead
 from ragward.running import More, Progress, never, nobody_looks, run_job
+from ragward.standing import StandingHolds
 
 #: A sensitivity label of Microsoft Purview in a file: its id, and what is said of it.
 _MSIP_LABEL: Final = re.compile(r"MSIP_Label_[0-9A-Fa-f-]{36}_[A-Za-z]{1,20}")
@@ -74,6 +76,8 @@ class IngestionPorts:
     labelling: Labelling
     pdp: PolicyDecisionPoint
     catalog: Catalog
+    standing: StandingHolds
+    defences: Defences
     protection: Protection
     index_sync: IndexSync
     presence: Presence
@@ -145,6 +149,7 @@ class Ingestion:
         Who may not know of the document that has the source is told what they would be told if it were new.
         """
         require_bounded(source)
+        self._ports.defences.require_signed(source)
         digest = self._source_digest(source)
         before = self._ports.catalog.find_document(
             subject.tenant, source.label.corpus, source.source
@@ -172,7 +177,13 @@ class Ingestion:
         for each in needed:
             self._require_permission(subject, each)
         make = partial(self._staged, source, before, analysed, labelled, digest, job_id)
-        staged = make() if same else self._committed(subject, make, analysed.counts)
+        if same:
+            staged = make()
+        else:
+            meet = partial(
+                self._ports.standing.meet, subject, source=source, scanned=analysed.chunks
+            )
+            staged = self._committed(subject, make, analysed.counts, meet)
         result = _result(source, staged, told, analysed.counts, updated=known)
         judged = opinion.judgement
         return result if judged is None else replace(result, confidence=judged.confidence)
@@ -198,20 +209,33 @@ class Ingestion:
         )
 
     def _committed(
-        self, subject: Subject, make: Callable[[], StagedVersion], counts: Mapping[str, int]
+        self,
+        subject: Subject,
+        make: Callable[[], StagedVersion],
+        counts: Mapping[str, int],
+        meet: Callable[[str], None],
     ) -> StagedVersion:
         """Recorded, stored and indexed; made once more where its KEK was rotated away meanwhile."""
-        staged = make()
-        self._record(subject, staged, counts)
         try:
-            self._ports.catalog.commit_version(staged)
+            staged = self._stored(subject, make(), counts, meet)
         except ConflictError as error:
             if error.code != "key.state":
                 raise
-            staged = make()
-            self._record(subject, staged, counts)
-            self._ports.catalog.commit_version(staged)
+            staged = self._stored(subject, make(), counts, meet)
         self._ports.index_sync.run()
+        return staged
+
+    def _stored(
+        self,
+        subject: Subject,
+        staged: StagedVersion,
+        counts: Mapping[str, int],
+        meet: Callable[[str], None],
+    ) -> StagedVersion:
+        staged = self._ports.defences.judged(subject, staged)
+        meet(staged.document_id)
+        self._record(subject, staged, counts)
+        self._ports.catalog.commit_version(staged)
         return staged
 
     # The flow. ------------------------------------------------------------------------------------------------------

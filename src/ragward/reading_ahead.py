@@ -1,7 +1,8 @@
 """Documents of a job, read elsewhere ahead of the one that is being stored; the order stays the job's.
 
-Archives are read here, for their members have no place of their own, and so are files whose access list is the file's own owner and
-mode: the bytes and the access list have to be of the very same file.
+Read here all the same are archives, whose members have no place of their own; files whose access list is the file's own owner and
+mode, because bytes and access list have to be of the very same file; and what its source has to sign, because nobody reads that before
+the signature is verified.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ragward.domain.corpus import DocumentRecord, DocumentState, SourceDocument
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.jobs import JobItem
 from ragward.domain.reading import ReadDocument, ReadingTask, ReadSource, source_digest
+from ragward.domain.sources import Demands
 from ragward.ports import Analyser, Catalog, Reader, TextExtractor
 
 
@@ -28,6 +30,7 @@ class ReadAhead:
     catalog: Catalog
     analyser: Analyser
     extractor: TextExtractor
+    demands: Demands
     open_reader: Callable[[], Reader] | None
 
     def shape(self, attributes: Mapping[str, object]) -> tuple[bytes, ...]:
@@ -52,7 +55,7 @@ class ReadAhead:
         yield from waiting
 
     def _submitted(self, reader: Reader, subject: Subject, item: JobItem) -> JobItem:
-        if item.place is None or self.extractor.is_archive(item.source):
+        if item.place is None or self._is_for_here(subject, item):
             return item
         shape = self.shape(item.attributes)
         before = self._before(subject, item)
@@ -64,6 +67,11 @@ class ReadAhead:
             known=b"" if before is None else before.source_digest,
         )
         return replace(item, load=partial(self._loaded, subject, item, shape, reader.submit(task)))
+
+    def _is_for_here(self, subject: Subject, item: JobItem) -> bool:
+        if self.extractor.is_archive(item.source) or item.corpus is None:
+            return True
+        return self.demands.keys_for(subject.tenant, item.corpus, item.source) is not None
 
     def _loaded(
         self,
@@ -97,7 +105,6 @@ class ReadAhead:
         )
 
     def _before(self, subject: Subject, item: JobItem) -> DocumentRecord | None:
-        if item.corpus is None:
-            return None
+        assert item.corpus is not None
         found = self.catalog.find_document(subject.tenant, item.corpus, item.source)
         return None if found is None or found.state is DocumentState.DELETED else found

@@ -220,6 +220,7 @@ class Relabelling:
 
     def _known(self, subject: Subject, document_id: str) -> DocumentRecord:
         record = self._ports.catalog.get_document(subject.tenant, document_id)
+        self._acts.noticed(subject, record, "relabel")
         if not self._acts.may_know(subject, record):
             raise NotFoundError
         return record

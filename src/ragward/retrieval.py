@@ -60,6 +60,7 @@ from ragward.domain.passages import (
     SearchMode,
 )
 from ragward.evidence import Recorder
+from ragward.honey import notice
 from ragward.ports import (
     Catalog,
     ChunkIndex,
@@ -408,7 +409,9 @@ class Retrieval:
         for start in range(0, len(candidates), _OPENED_AT_ONCE):
             part = candidates[start : start + _OPENED_AT_ONCE]
             found = [snapshot.chunks.get(candidate.point_id) for candidate in part]
-            fates = [drop_reason(permit, request, stored) for stored in found]
+            fates = [
+                drop_reason(permit, request, stored) or self._untrusted(stored) for stored in found
+            ]
             admitted = [
                 s for s, fate in zip(found, fates, strict=True) if s is not None and not fate
             ]
@@ -416,6 +419,14 @@ class Retrieval:
             for candidate, stored, fate in zip(part, found, fates, strict=True):
                 if stored is None or fate:
                     tally.drop(candidate.point_id, fate or Fate.ABSENT)
+                    if stored is not None:
+                        notice(
+                            self._ports.recorder,
+                            subject,
+                            stored.label,
+                            stored.document_id,
+                            "search",
+                        )
                     continue
                 content = next(contents)
                 if isinstance(content, RagwardError):
@@ -451,6 +462,17 @@ class Retrieval:
             tally.drop(stored.point_id, Fate.LABEL)
         else:
             raise why
+
+    def _untrusted(self, stored: StoredChunk | None) -> Fate | None:
+        """Why a chunk is not answered whose source is trusted less than the handling of its classification demands."""
+        if stored is None:
+            return None
+        profile = self._ports.protection.handling[stored.label.classification]
+        flagged = stored.verdict == Verdict.FLAG
+        trust = self._ports.trust.of(
+            stored.label.tenant, stored.corpus, stored.source, flagged=flagged
+        )
+        return None if profile.is_trusted(trust) else Fate.UNTRUSTED
 
     def _raised(self, stored: StoredChunk, text: str) -> bool:
         """Whether rules newer than those the chunk was screened with hold it back."""

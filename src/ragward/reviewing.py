@@ -149,6 +149,7 @@ class Reviewing:
 
         Raises `access.not_found`, `access.denied`, `request.invalid`, and `catalog.exists` while another one is open."""
         record = self._ports.catalog.get_document(subject.tenant, document_id)
+        self._acts.noticed(subject, record, "review")
         if not self._acts.may_know(subject, record):
             raise NotFoundError
         if not self._acts.may(subject, Action.DOCUMENT_RELABEL, record.label):

@@ -1,6 +1,6 @@
 """Crypto-shredding: a document, a source folder, a person's documents or a tenant, with a receipt.
 
-    find        what the steward may know of; they must be permitted to delete all of it
+    find        `targets`: what the steward may know of; they must be permitted to delete all of it, and no hold keeps it
     record      before it takes effect, with the receipt's digest
     keys        wrapped DEKs go first: from here on nothing opens; the epoch moves
     contents    texts, vectors, points, names, fingerprints, counts in jobs
@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
@@ -24,17 +24,17 @@ from typing import Final
 from ragward.acts import Acts, require_reason
 from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
-from ragward.domain.corpus import DocumentRecord, DocumentState
 from ragward.domain.envelope import KeyPurpose
+from ragward.domain.erasure import outcomes
 from ragward.domain.errors import (
     ConflictError,
-    InvalidRequestError,
     NotFoundError,
     UnavailableError,
 )
 from ragward.domain.handling import Handling
 from ragward.domain.keys import KEKState, KEKStatus
 from ragward.domain.labels import Classification, administrative
+from ragward.domain.pseudonyms import PseudonymErasure
 from ragward.domain.shredding import (
     Copies,
     ShredEvidence,
@@ -42,9 +42,7 @@ from ragward.domain.shredding import (
     ShredReceipt,
     ShredRequest,
     Statement,
-    is_about,
     of_kek,
-    require_subject,
 )
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
@@ -57,9 +55,18 @@ from ragward.ports import (
     PolicyDecisionPoint,
 )
 from ragward.rotation import Rotation
+from ragward.targets import Meant, Targets
+from ragward.vault import PseudonymVault
 
-MAX_DOCUMENTS: Final = 10_000
-_PAGE: Final = 500
+#: What there may be of a person of whom no document speaks.
+_WITHOUT_DOCUMENTS: Final = (
+    "tombstones",
+    "earlier_versions",
+    "other_job_items",
+    "other_reviews",
+    "other_jobs",
+    "pseudonyms",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,8 @@ class ShreddingPorts:
     catalog: Catalog
     ledger: KeyLedger
     keyring: Keyring
+    targets: Targets
+    vault: PseudonymVault
     rotation: Rotation
     index_sync: IndexSync
     pdp: PolicyDecisionPoint
@@ -85,29 +94,53 @@ class Shredding:
     def __init__(self, ports: ShreddingPorts) -> None:
         self._ports = ports
         self._acts = Acts(pdp=ports.pdp, recorder=ports.recorder, clock=ports.clock)
+        self._targets = ports.targets
 
     def shred(self, subject: Subject, request: ShredRequest) -> ShredReceipt:
         """What was shredded or, in a dry run, would be. Raises `access.not_found`, `access.denied`, `request.invalid`,
-        `principal.invalid`."""
+        `principal.invalid`, and `hold.active` where legal holds leave nothing."""
         require_reason(request.reason)
-        documents = self._found(subject, request)
+        meant = self._targets.meant(subject, request)
+        held = self._ports.catalog.held(subject.tenant, meant.documents)
+        documents = [name for name in meant.documents if name not in held]
+        if not request.dry_run and self._is_kept(subject, request, documents, held):
+            error = ConflictError(code="hold.active")
+            raise self._refused(subject, error)
+        counts = self._counts(subject.tenant, documents, meant)
+        nothing = not any(counts.get(name, 0) for name in _WITHOUT_DOCUMENTS)
+        if meant.mentions is not None and not meant.documents and nothing:
+            raise NotFoundError
         receipt = ShredReceipt(
             receipt_id=str(uuid.uuid4()),
             tenant=subject.tenant,
             kind=request.kind,
-            target=request.target,
-            reason=request.reason,
+            target=meant.target,
+            reason=self._targets.nameless(request.reason, meant.mentions),
             requested_by=subject.principal,
             at=self._ports.clock.now(),
             documents=tuple(documents),
-            counts=self._ports.ledger.traces(subject.tenant, documents).counts,
-            everything=request.kind in (ShredKind.DOCUMENT, ShredKind.TENANT),
+            counts=counts,
+            everything=meant.everything,
+            held=tuple(sorted(held)),
         )
         if request.dry_run:
             return receipt
         receipt = self._recorded(subject, receipt)
+        if meant.mentions is not None:  # before the receipt: it does not know whom it is about
+            self._forget_person(subject.tenant, meant, held)
         self._ports.ledger.save_receipt(receipt)
         return self._carried_out(receipt, subject)
+
+    def shred_due(
+        self, subject: Subject, rule: str, documents: Sequence[str], reason: str
+    ) -> ShredReceipt:
+        """Documents that a rule of retention says are due. Raises as `shred`."""
+        return self.shred(
+            subject,
+            ShredRequest(
+                kind=ShredKind.RETENTION, target=rule, reason=reason, documents=tuple(documents)
+            ),
+        )
 
     def shredded(self, subject: Subject, request: ShredRequest) -> ShredEvidence:
         """`shred`, with what holds of its receipt."""
@@ -138,7 +171,7 @@ class Shredding:
         Raises `access.not_found`, `access.denied`, `request.invalid`, `unavailable.keys`.
         """
         receipt = self._readable(subject, receipt_id)
-        require_reason(reason)
+        reason = self._targets.nameless(require_reason(reason), None)
         for level in {kek.classification for kek in receipt.keks} or set(Classification):
             self._acts.require(subject, Action.KEY_ROTATE, administrative(subject.tenant, level))
         if not receipt.done:
@@ -168,58 +201,6 @@ class Shredding:
                 done += 1
         return done
 
-    # Finding. -------------------------------------------------------------------------------------------------------
-
-    def _found(self, subject: Subject, request: ShredRequest) -> list[str]:
-        if request.kind is ShredKind.TENANT:
-            if request.target != subject.tenant:
-                raise NotFoundError
-            for level in Classification:
-                label = administrative(subject.tenant, level)
-                self._acts.require(subject, Action.DOCUMENT_DELETE, label)
-                self._acts.require(subject, Action.KEY_ROTATE, label)
-            return list(self._ports.ledger.all_documents(subject.tenant))
-        if request.kind is ShredKind.DOCUMENT:
-            records = [self._ports.catalog.get_document(subject.tenant, request.target)]
-        elif request.kind is ShredKind.SOURCE:
-            records = self._below(subject, request.target)
-        else:
-            principal = require_subject(request.target, subject.tenant)
-            records = [
-                record
-                for record in self._known(subject, None)
-                if is_about(principal, record.label.granted, record.attributes)
-            ]
-        records = [record for record in records if self._acts.may_know(subject, record)]
-        if not records:
-            raise NotFoundError
-        if len(records) > MAX_DOCUMENTS:
-            raise InvalidRequestError(f"at most {MAX_DOCUMENTS} documents at once")
-        for label in {record.label for record in records}:
-            self._acts.require(subject, Action.DOCUMENT_DELETE, label)
-        return [record.document_id for record in records]
-
-    def _below(self, subject: Subject, target: str) -> list[DocumentRecord]:
-        corpus, colon, folder = target.partition(":")
-        if not colon or (folder and not folder.endswith("/")):
-            raise InvalidRequestError("a source is CORPUS:FOLDER/, or CORPUS: for all of it")
-        known = self._known(subject, corpus)
-        return [record for record in known if record.source.startswith(folder)]
-
-    def _known(self, subject: Subject, corpus: str | None) -> Iterator[DocumentRecord]:
-        knowable: dict[tuple[int, DocumentState], bool] = {}
-        after: tuple[str, str] | None = None
-        while page := self._ports.catalog.documents(
-            subject.tenant, corpus=corpus, limit=_PAGE, after=after
-        ):
-            after = (page[-1].corpus, page[-1].source)
-            for record in page:
-                kind = (record.label_id, record.state)
-                if kind not in knowable:
-                    knowable[kind] = self._acts.may_know(subject, record)
-                if knowable[kind]:
-                    yield record
-
     def _readable(self, subject: Subject, receipt_id: str) -> ShredReceipt:
         """Receipts name people: they are for who asked for them, and who may destroy keys."""
         receipt = self._ports.ledger.receipt(subject.tenant, receipt_id)
@@ -228,6 +209,49 @@ class Shredding:
         ):
             raise NotFoundError
         return receipt
+
+    # Before. --------------------------------------------------------------------------------------------------------
+
+    def _is_kept(
+        self,
+        subject: Subject,
+        request: ShredRequest,
+        documents: Sequence[str],
+        held: Mapping[str, str],
+    ) -> bool:
+        """Whether holds leave nothing to shred, or are in the way of shredding everything."""
+        if request.kind is ShredKind.TENANT:
+            return self._ports.catalog.has_holds(subject.tenant)
+        return bool(held) and not documents
+
+    def _refused(self, subject: Subject, error: ConflictError) -> ConflictError:
+        details = {"action": Action.DOCUMENT_DELETE.value, "code": error.code}
+        self._ports.recorder.record(EventType.REQUEST_REFUSED, subject, "deny", details)
+        return error
+
+    def _counts(self, tenant: str, documents: Sequence[str], meant: Meant) -> dict[str, int]:
+        ports = self._ports
+        counts = dict(ports.ledger.traces(tenant, documents).counts)
+        if meant.mentions is not None:
+            names = meant.mentions.found_in
+            counts |= ports.ledger.forget_names(tenant, names, dry_run=True)
+            counts |= {"pseudonyms": len(self._tokens(tenant, meant)), "unread": meant.unread}
+        return counts
+
+    def _forget_person(self, tenant: str, meant: Meant, held: Mapping[str, str]) -> None:
+        """Their pseudonyms and names in clear. While a hold keeps a document about them, the vault keeps its values."""
+        assert meant.mentions is not None
+        self._ports.ledger.forget_names(tenant, meant.mentions.found_in, dry_run=False)
+        if not held:
+            self._ports.catalog.erase_pseudonyms(tenant, self._tokens(tenant, meant))
+
+    def _tokens(self, tenant: str, meant: Meant) -> Collection[str]:
+        """The vault's, of the values as they were given and as texts have them."""
+        return {
+            token
+            for value in meant.values
+            for token in self._ports.vault.meant(tenant, PseudonymErasure(value=value))
+        }
 
     # Carrying out. --------------------------------------------------------------------------------------------------
 
@@ -238,6 +262,7 @@ class Shredding:
             "digest": receipt.digest(),
             "kind": receipt.kind.value,
             "documents": len(receipt.documents),
+            "held": len(receipt.held),
             "counts": dict(receipt.counts),
             "requested_by": receipt.requested_by,
         }
@@ -259,7 +284,9 @@ class Shredding:
             ports.ledger.close_tenant_keys(tenant)
             documents = tuple({*documents, *ports.ledger.all_documents(tenant)})
             traces = dataclasses.replace(traces, complete=False)  # all of them
-        ports.ledger.shred(tenant, documents)
+        kept = set(ports.ledger.shred(tenant, documents))  # held since it was asked for
+        documents = tuple(name for name in documents if name not in kept)
+        held = tuple(sorted({*receipt.held, *kept}))
         # Only now: a rotation may have moved a key until it was gone.
         versions = [
             status
@@ -280,6 +307,13 @@ class Shredding:
             receipt,
             documents=tuple(sorted(documents)),
             done=True,
+            held=held,
+            stores=outcomes(
+                receipt.counts,
+                vault_emptied=receipt.kind is ShredKind.TENANT,
+                by_identifiers="pseudonyms" in receipt.counts,
+                held=len(held),
+            ),
             keks=tuple(
                 of_kek(status) for status in versions if status.state is not KEKState.DESTROYED
             ),

@@ -19,7 +19,7 @@ from ragward.domain.corpus import (
     DocumentRecord,
     DocumentState,
 )
-from ragward.domain.errors import InvalidRequestError, NotFoundError
+from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import digest_of
 from ragward.domain.jobs import JobRecord
 from ragward.domain.labels import (
@@ -61,6 +61,7 @@ class Stewardship:
     def document(self, subject: Subject, document_id: str) -> DocumentRecord:
         """The document, if the subject may read it or act on it. Raises `access.not_found` otherwise, absent or not."""
         record = self._ports.catalog.get_document(subject.tenant, document_id)
+        self._acts.noticed(subject, record, "document")
         if not self._acts.may_know(subject, record):
             raise NotFoundError
         return record
@@ -96,9 +97,23 @@ class Stewardship:
         return found[:limit], PageToken(query=query, after=place, limit=limit).signed(key, bearer)
 
     def delete(self, subject: Subject, document_id: str) -> int:
-        """Deletes a document: no request begun after this returned sees it. Returns the epoch."""
+        """Deletes a document: no request begun after this returned sees it. Returns the epoch. Raises `hold.active`."""
         record = self.document(subject, document_id)
         self._acts.require(subject, Action.DOCUMENT_DELETE, record.label)
+        if self._ports.catalog.held(subject.tenant, [document_id]):
+            refused = {"action": Action.DOCUMENT_DELETE.value, "code": "hold.active"}
+            self._record(EventType.REQUEST_REFUSED, subject, "deny", refused)
+            raise ConflictError(code="hold.active")
+        return self._deleted(subject, record)
+
+    def withdraw(self, subject: Subject, document_id: str) -> int:
+        """`delete` of what its source no longer has: what a legal hold keeps is answered from no more, and stays."""
+        record = self.document(subject, document_id)
+        self._acts.require(subject, Action.DOCUMENT_DELETE, record.label)
+        return self._deleted(subject, record)
+
+    def _deleted(self, subject: Subject, record: DocumentRecord) -> int:
+        document_id = record.document_id
         details = {"document": document_id, "version": record.version, "corpus": record.corpus}
         self._record(EventType.DOCUMENT_DELETED, subject, "permit", details, durable=True)
         epoch = self._ports.catalog.set_state(subject.tenant, document_id, DocumentState.DELETED)

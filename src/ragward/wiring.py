@@ -8,16 +8,19 @@ from typing import Final
 from ragward.access_sync import AccessSync, AccessSyncPorts
 from ragward.analysis import Analysis
 from ragward.auditing import Auditing, AuditingPorts
+from ragward.defences import Defences
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
 from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.explanation import Explainer, ExplainerPorts
+from ragward.holding import Holding, HoldingPorts
 from ragward.ingestion import Ingestion, IngestionPorts
 from ragward.labelling import Labelling
 from ragward.learning import Learning, LearningPorts
 from ragward.opening import entity_types, policy_duties
 from ragward.outputs import Outputs, OutputsPorts
 from ragward.parts import Parts
+from ragward.planting import Planting, PlantingPorts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.presence import Presence, PresencePorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
@@ -25,11 +28,14 @@ from ragward.reading_ahead import ReadAhead
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.rescreening import Rescreening, RescreeningPorts
+from ragward.retention import Retention, RetentionPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.reviewing import Reviewing, ReviewingPorts
 from ragward.rotation import Rotation, RotationPorts
 from ragward.shredding import Shredding, ShreddingPorts
+from ragward.standing import StandingHolds
 from ragward.stewardship import Stewardship, StewardshipPorts
+from ragward.targets import Targets, TargetsPorts
 
 _MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
 _DAY: Final = 86_400
@@ -51,6 +57,9 @@ class Flows:
     rescreening: Rescreening
     rotation: Rotation
     shredding: Shredding
+    holding: Holding
+    planting: Planting
+    retention: Retention
     evaluation: Evaluation
     outputs: Outputs
     explainer: Explainer
@@ -61,10 +70,13 @@ class Flows:
 def wired(parts: Parts) -> Flows:
     """All of them."""
     retrieval, rotation, relabelling = _retrieval(parts), _rotation(parts), _relabelling(parts)
-    stewardship = _stewardship(parts)
+    stewardship, targets = _stewardship(parts), _targets(parts)
+    ingestion = _ingestion(parts, _presence(parts, stewardship))
+    shredding = _shredding(parts, rotation, targets)
     return Flows(
         retrieval=retrieval,
-        ingestion=_ingestion(parts, _presence(parts, stewardship)),
+        ingestion=ingestion,
+        planting=_planting(parts, ingestion),
         auditing=_auditing(parts),
         stewardship=stewardship,
         relabelling=relabelling,
@@ -74,7 +86,9 @@ def wired(parts: Parts) -> Flows:
         rescanning=_rescanning(parts),
         rescreening=_rescreening(parts),
         rotation=rotation,
-        shredding=_shredding(parts, rotation),
+        shredding=shredding,
+        holding=_holding(parts, targets),
+        retention=_retention(parts, shredding),
         evaluation=_evaluation(parts),
         outputs=_outputs(parts),
         explainer=_explainer(parts, retrieval),
@@ -116,6 +130,7 @@ def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
         embedder=opened.embedder,
         redactor=parts.protection.redactor,
     )
+    defences = _defences(parts)
     return Ingestion(
         IngestionPorts(
             extractor=opened.extractor,
@@ -124,14 +139,47 @@ def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
                 catalog=opened.catalog,
                 analyser=analyser,
                 extractor=opened.extractor,
+                demands=defences.demands,
                 open_reader=parts.open_reader,
             ),
             labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,
             catalog=opened.catalog,
+            defences=defences,
+            standing=StandingHolds(
+                store=opened.catalog, keyring=opened.keys(), recorder=parts.recorder
+            ),
             protection=parts.protection_with(KeyUse.WRAP),
             index_sync=parts.index_sync,
             presence=presence,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _defences(parts: Parts) -> Defences:
+    from ragward.adapters.signatures_ed25519 import Ed25519Verifier
+    from ragward.adapters.trust_toml import load_demands
+
+    opened = parts.opened
+    return Defences(
+        demands=load_demands(opened.policies / "trust.toml"),
+        verifier=Ed25519Verifier(),
+        catalog=opened.catalog,
+        pdp=opened.pdp,
+        recorder=parts.recorder,
+        clock=opened.clock,
+    )
+
+
+def _planting(parts: Parts, ingestion: Ingestion) -> Planting:
+    opened = parts.opened
+    return Planting(
+        PlantingPorts(
+            ingestion=ingestion,
+            catalog=opened.catalog,
+            pdp=opened.pdp,
             recorder=parts.recorder,
             clock=opened.clock,
         )
@@ -148,7 +196,7 @@ def _presence(parts: Parts, stewardship: Stewardship) -> Presence:
             recorder=parts.recorder,
             clock=opened.clock,
             handling=parts.protection.handling,
-            delete=stewardship.delete,
+            delete=stewardship.withdraw,
             grace_seconds=settings.gone_grace_days * _DAY,
             ask_above=settings.gone_ask_above_percent,
         )
@@ -206,6 +254,7 @@ def _access_sync(parts: Parts, relabelling: Relabelling) -> AccessSync:
             catalog=opened.catalog,
             pdp=opened.pdp,
             relabelling=relabelling,
+            defences=_defences(parts),
             recorder=parts.recorder,
             clock=opened.clock,
         )
@@ -289,13 +338,63 @@ def _rotation(parts: Parts) -> Rotation:
     )
 
 
-def _shredding(parts: Parts, rotation: Rotation) -> Shredding:
+def _targets(parts: Parts) -> Targets:
+    opened = parts.opened
+    return Targets(
+        TargetsPorts(
+            catalog=opened.catalog,
+            ledger=opened.ledger,
+            pdp=opened.pdp,
+            protection=parts.protection,
+            finder=opened.finder,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _holding(parts: Parts, targets: Targets) -> Holding:
+    opened = parts.opened
+    return Holding(
+        HoldingPorts(
+            catalog=opened.catalog,
+            ledger=opened.ledger,
+            pdp=opened.pdp,
+            targets=targets,
+            keyring=opened.keys(),
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _retention(parts: Parts, shredding: Shredding) -> Retention:
+    from ragward.adapters.retention_toml import load_retention
+
+    opened = parts.opened
+    return Retention(
+        RetentionPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            shredding=shredding,
+            rules=load_retention(opened.policies / "retention.toml"),
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
+    )
+
+
+def _shredding(parts: Parts, rotation: Rotation, targets: Targets) -> Shredding:
     opened = parts.opened
     return Shredding(
         ShreddingPorts(
             catalog=opened.catalog,
             ledger=opened.ledger,
             keyring=opened.keys(KeyUse.ADMINISTER),
+            targets=targets,
+            vault=parts.disclosure.vault,
             rotation=rotation,
             index_sync=parts.index_sync,
             pdp=opened.pdp,

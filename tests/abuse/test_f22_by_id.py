@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from ragward.api.app import create_app, openapi_document
 from ragward.domain.directory import GroupProfile, UserProfile
+from ragward.domain.holds import HoldKind, HoldRequest
 from ragward.domain.labels import Classification
 from ragward.domain.policy import Membership
 from ragward.domain.policy_change import PolicyEdit
@@ -36,6 +37,7 @@ BODIES = {
     "decide_review": {"decision": "accept", "reason": WHY},
     "request_downgrade": {"classification": "PUBLIC", "reason": WHY},
     "finish_shredding": {"reason": WHY, "roll": False},
+    "lift_hold": {"reason": WHY},
     "scim_replace_user": scim.user("x"),
     "scim_patch_user": scim.patch(("replace", "displayName", "x")),
     "scim_replace_group": scim.group("x"),
@@ -43,7 +45,7 @@ BODIES = {
 }
 QUERIES = {"watch_job": {"seconds": 0}}
 #: Acts on the tenant as a whole: refused before the id is looked at.
-ON_THE_TENANT = ("/v1/policy/", "/v1/audit/", "/scim/v2/")
+ON_THE_TENANT = ("/v1/policy/", "/v1/holds/", "/v1/audit/", "/scim/v2/")
 OWN = re.compile(r'"request_id":"[^"]*"')
 
 
@@ -82,6 +84,9 @@ def world(tmp_path_factory):
                     reason=WHY,
                 ),
             ).receipt_id,
+            "hold_id": ragward.holding.place(
+                STEWARD, HoldRequest(kind=HoldKind.SOURCE, target="aaa:none/", reason=WHY)
+            ).hold.hold_id,
             "version": str(ragward.catalog.policy("acme").version),
             "review_id": ragward.reviewing.request_downgrade(
                 STEWARD, hidden, Classification.PUBLIC, WHY

@@ -607,7 +607,7 @@ MUTANTS = [
     Mutant(
         "readers-know-of-quarantine",
         "domain/admission.py",
-        "return STEWARDING_ACTIONS if state is DocumentState.QUARANTINED else ()",
+        "return STEWARDING_ACTIONS if state in held else ()",
         "return KNOWING_ACTIONS",
         (*CASES, "-k", "waits_for_a_steward"),
     ),

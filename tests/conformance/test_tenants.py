@@ -159,7 +159,9 @@ def test_no_half_is_empty(world):
     for half in world.halves.values():
         assert {"portal", "idp"} == half.keys.keys()
         empty = [name for name, kept in half.stored().items() if not kept]
-        assert empty == ["outbox", "pseudonyms"]  # the vault's: tests/abuse/test_pseudonym_vault.py
+        placed_later = {"holds", "held_documents"}
+        # the vault's: tests/abuse/test_pseudonym_vault.py
+        assert set(empty) - placed_later == {"outbox", "pseudonyms"}
         assert half.scopes()
         assert len(ask(half, "ann").passages) > 3
 

@@ -45,6 +45,11 @@ def _new_document(of):
     )
 
 
+def _honey(of):
+    of.count += 1
+    return _json(corpus="eng", source=f"eng/honey-{of.count}.txt", content="The salary of all.")
+
+
 def _relabelled(of):
     return {
         "path": {"document_id": of.document()},
@@ -209,6 +214,16 @@ ASKED = {
     "shred": Asked(
         lambda of: _json(kind="document", target=of.document(), reason=REASON), foreign=404
     ),
+    "place_hold": Asked(
+        lambda of: _json(kind="document", target=of.document(), reason=REASON), 201, 404
+    ),
+    "list_holds": Asked(_nothing, twins=False),
+    "lift_hold": Asked(
+        lambda of: {"path": {"hold_id": of.hold()}, "json": {"reason": REASON}}, foreign=404
+    ),
+    "run_retention": Asked(lambda of: _json(dry_run=True, limit=500)),
+    "plant_honey": Asked(_honey, 201),
+    "list_honey": Asked(_nothing),
     "list_shreddings": Asked(_nothing),
     "get_shredding": Asked(
         lambda of: {"path": {"receipt_id": of.receipt_of_shredding()}}, foreign=404

@@ -44,6 +44,7 @@ _IDS = (
     ("directory_groups", "group_id"),
     ("policy_proposals", "proposal_id"),
     ("reviews", "item_id"),
+    ("holds", "hold_id"),
 )
 REASON = "for the sake of the test"
 OPERATIONS = {
@@ -317,6 +318,11 @@ class Half:
         body = {"kind": "document", "target": target, "reason": REASON}
         return self.send("shred", json=body).json()["receipt_id"]
 
+    def hold(self):
+        """On a document."""
+        body = {"kind": "document", "target": self.document(), "reason": REASON}
+        return self._named("hold", self.send("place_hold", json=body).json()["hold_id"])
+
     def user(self):
         self.count += 1
         body = scim.user(f"person {self.count}", externalId=f"p-{self.count}", displayName="P")
@@ -376,6 +382,7 @@ _MADE = (
     "document",
     "event",
     "group",
+    "hold",
     "job",
     "kek",
     "open_job",

@@ -25,6 +25,7 @@ from ragward.adapters.catalog_sql.schema import metadata
 from ragward.domain.corpus import DocumentState, NewScreening, Pending, PendingVersion
 from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile, UserProfile
 from ragward.domain.errors import RagwardError
+from ragward.domain.holds import Hold, HoldKind
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobState, SourceRequest
 from ragward.domain.labels import Classification
 from ragward.domain.policy import Membership, PolicyRow
@@ -72,6 +73,20 @@ def review(tenant, staged):
         kind=ReviewKind.DOWNGRADE,
         requested_by=f"user:{tenant}/ann",
         created_at=NOW,
+    )
+
+
+def hold(tenant, hold_id):
+    """On documents that it names, of a person."""
+    return Hold(
+        hold_id=hold_id,
+        tenant=tenant,
+        kind=HoldKind.SUBJECT,
+        target=f"tag-of-{tenant}",
+        tags=frozenset({f"value-of-{tenant}"}),
+        reason="because of the case",
+        placed_by=f"user:{tenant}/ann",
+        placed_at=NOW,
     )
 
 
@@ -133,6 +148,7 @@ def filled(catalog, tenant) -> Half:
         )
     )
     catalog.add_review(review(tenant, staged))
+    catalog.add_hold(hold(tenant, f"hold-of-{tenant}"), [f"document-of-{tenant}"])
     _fill_ledger(catalog, tenant)
     catalog.add_pseudonyms(tenant, [pseudonym(tenant, b"tag", "[[PERSON:0.x]]")])
     [label_id] = catalog.labels(tenant)
@@ -430,6 +446,14 @@ def reads(half):
                 tenant, FOLDER.origin, limit=100
             ),
             "get_user": lambda: catalog.get_user(tenant, other.user.user_id),
+            "content_since": lambda: catalog.content_since(tenant, [document]),
+            "count_evident": lambda: catalog.count_evident(tenant, "handbook", "", "x", since=0),
+            "count_held": lambda: catalog.count_held(hold(tenant, f"hold-of-{other.tenant}")),
+            "has_holds": lambda: catalog.has_holds(tenant),
+            "held": lambda: catalog.held(tenant, [f"document-of-{other.tenant}"]),
+            "hold": lambda: catalog.hold(tenant, f"hold-of-{other.tenant}"),
+            "holds": lambda: catalog.holds(tenant, limit=100),
+            "standing_tags": lambda: catalog.standing_tags(tenant),
             "head": lambda: catalog.head(tenant),
             "is_disabled": lambda: catalog.is_disabled(tenant, f"user:{tenant}/ann"),
             "labels": lambda: catalog.labels(tenant),
@@ -492,6 +516,13 @@ def writes(half):
                     review(tenant, other.staged), item_id="r-new", kind=ReviewKind.DOUBT
                 )
             ),
+            "also_hold": lambda: catalog.also_hold(tenant, f"hold-of-{other.tenant}", [document]),
+            "lift_hold": lambda: catalog.lift_hold(
+                tenant, f"hold-of-{other.tenant}", by="x", reason="x", target="x"
+            ),
+            "request_lift": lambda: catalog.request_lift(
+                tenant, f"hold-of-{other.tenant}", by="x", reason="x"
+            ),
             "decide_review": lambda: catalog.decide_review(tenant, decision(other)),
             "approve_proposal": lambda: catalog.approve_proposal(
                 tenant, f"p-{other.tenant}", decided_by="x", reason="x"
@@ -541,6 +572,7 @@ def writes(half):
 
 #: Writes that name nothing of another tenant's.
 OWN = {
+    "add_hold",
     "add_pseudonyms",
     "change_policy",
     "create_job",

@@ -756,6 +756,39 @@ def test_a_classifier_is_trained_and_pinned(home, ragward):
     assert ragward(*asked, settings="with.toml") == (1, "integrity.model")
 
 
+def test_holds_retention_people_and_honey(home, ragward):
+    why, steward = ("--reason", "ordered by the court"), ("--as", "steward", "--json")
+    listed = parsed(ragward("document", "list", *steward))["documents"]
+    name = f"{listed[0]['corpus']}:{listed[0]['source']}"
+    [held] = parsed(ragward("hold", "place", "document", name, *why, *steward))
+    assert (held["documents"], held["state"]) == (1, "active")
+    assert ragward("document", "delete", name, *steward)[1] == "hold.active"
+    assert ragward("hold", "place", "thing", name, *why, *steward)[1] == "request.invalid"
+    [shown] = parsed(ragward("hold", "list", *steward))
+    assert shown["hold_id"] == held["hold_id"]
+    [asked] = parsed(ragward("hold", "lift", held["hold_id"], *why, *steward))
+    assert asked["state"] == "lift-requested"
+    alone = ragward("hold", "lift", held["hold_id"], *why, *steward)
+    assert alone[1] == "hold.second_person"
+    assert "lift-requested" in ragward("hold", "list", "--as", "steward")[1]
+
+    run = parsed(ragward("retention", "run", "--dry-run", *steward))
+    assert run["looked_at"] >= len(listed)
+    assert run["due"] == {}
+
+    (home / "names.txt").write_text("person-of-nowhere@example.com\n\n")
+    people = ("shred", "subject", "--identifiers-from", home / "names.txt", *why, "--dry-run")
+    assert ragward(*people, *steward)[1] == "access.not_found"
+    assert ragward("shred", "subject", *why, *steward)[1] == "principal.invalid"
+
+    (home / "bait.txt").write_text("The list of everybody's salary.")
+    planted = parsed(ragward("honey", "plant", "hr:bait.txt", home / "bait.txt", *steward))
+    [found] = parsed(ragward("honey", "list", *steward))
+    assert found["document_id"] == planted["document_id"]
+    assert ragward("document", "show", found["document_id"], "--as", "ann")[1] == "access.not_found"
+    assert b"honey.touched" in ragward("audit", "show", "--last", "5", "--json")[1].encode()
+
+
 def test_jobs(home, ragward):
     """Ingest a folder, lose a file, be asked, run again, sync access lists, look at the report."""
     folder = home / "folder"

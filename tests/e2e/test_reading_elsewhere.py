@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ragward import reading_worker
@@ -26,6 +27,7 @@ from ragward.domain.errors import (
 )
 from ragward.domain.jobs import ItemOutcome, SourceRequest
 from ragward.domain.reading import ReadDocument, ReadingTask
+from ragward.domain.sources import Demands, SignedSource
 from ragward.opening import source_items
 from tests import company
 from tests.e2e import reading_fakes
@@ -206,6 +208,25 @@ def test_the_same_file_is_read_by_nobody_else_where_its_mode_says_who_may_read(t
         assert all(item.place is None for item in items)
         ragward.ingestion.run_job(STEWARD, items, source=source)
         assert not direct.sent
+
+
+def test_nobody_reads_what_has_to_be_signed_before_it_is_verified(tmp_path, folder):
+    direct = Direct()
+    key = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    signed = SignedSource(tenant="acme", corpus="eng", sources="3*", keys=(key,))
+    with installed(tmp_path / "home", lambda: direct) as ragward:
+        ports = ragward.ingestion._ports
+        demands = Demands(signed=(signed,))
+        ragward.ingestion._ports = dataclasses.replace(
+            ports,
+            read_ahead=dataclasses.replace(ports.read_ahead, demands=demands),
+            defences=dataclasses.replace(ports.defences, demands=demands),
+        )
+        codes = {r.source: r.code for r in ran(ragward, folder)}
+    assert codes.pop("3.txt") == "document.signature"
+    assert codes.pop("empty.txt") == "document.empty"
+    assert set(codes.values()) == {None}
+    assert b"3.txt" not in b"".join(direct.sent)
 
 
 def test_a_manifests_metadata_stays_here_and_counts(tmp_path, folder):

@@ -16,6 +16,7 @@ from ragward.domain.handling import (
     require_complete,
 )
 from ragward.domain.labels import Classification
+from ragward.domain.marking import Trust
 
 
 def load_handling(path: Path) -> Handling:
@@ -40,5 +41,6 @@ def _words(values: dict[str, Any]) -> dict[str, Any]:
         "stale_spans": Stale(values.get("stale_spans", "detect")),
         "minimize": Mode(values.get("minimize", "balanced")),
         "minimize_at_least": Mode(values.get("minimize_at_least", "off")),
+        "trust_at_least": Trust(values.get("trust_at_least", "suspect")),
         "when_gone": WhenGone(values.get("when_gone", "withheld")),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +39,7 @@ _FIELDS: Final = frozenset(
         "valid_from",
         "valid_until",
         "metadata",
+        "signature",
     }
 )
 #: What a document is taken for when nobody says: a person can lower it.
@@ -155,6 +158,7 @@ def _item(
     try:
         entry = _entry(line)
         label = _label(entry, tenant)
+        signature = _signature(entry)
         place.require_inside(entry["uri"])
         if (label.corpus, entry["uri"]) in seen:
             raise InvalidRequestError(
@@ -174,7 +178,7 @@ def _item(
         return place.read(name), access(name)
 
     at = SourcePlace(location=place.location, name=entry["uri"])
-    return _reading(entry["uri"], label, read, access, entry.get("metadata") or {}, at)
+    return _reading(entry["uri"], label, read, access, entry.get("metadata") or {}, at, signature)
 
 
 def _entry(line: bytes) -> dict[str, Any]:
@@ -224,6 +228,13 @@ def _label(entry: Mapping[str, Any], tenant: str) -> AccessLabel:
     )
 
 
+def _signature(entry: Mapping[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(entry.get("signature") or "", validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise InvalidRequestError("signature is base64", code="manifest.invalid") from None
+
+
 def _names(entry: Mapping[str, Any], field_name: str) -> frozenset[str]:
     values = entry.get(field_name)
     if values is None:
@@ -252,6 +263,7 @@ def _reading(
     access: Callable[[str], SourceAccess],
     attributes: Mapping[str, Any],
     place: SourcePlace | None,
+    signature: bytes = b"",
 ) -> JobItem:
     """Reads the document and decides whom its access list means, both when it is its turn; or the access list alone."""
 
@@ -264,6 +276,7 @@ def _reading(
             label=_with_access(label, found),
             attributes=dict(attributes),
             notes=found.notes,
+            signature=signature,
         )
 
     def claim() -> SourceClaim:

@@ -74,10 +74,10 @@ def get(document_id: Id, parts: Parts, subject: Asker) -> DocumentModel:
     "/documents/{document_id}",
     status_code=204,
     operation_id="delete_document",
-    responses=responses(403, 404),
+    responses=responses(403, 404, 409),
 )
 def delete(document_id: Id, parts: Parts, subject: Asker, response: Response) -> None:
-    """Deletes a document; no request begun afterwards sees it."""
+    """Deletes a document; no request begun afterwards sees it. What a legal hold keeps is a 409."""
     parts.ragward.stewardship.delete(subject, document_id)
     stamp(response, parts, subject)
 
@@ -139,7 +139,15 @@ def source_of(body: DocumentRequest, subject: Subject) -> SourceDocument:
         data=_data(body),
         label=body.label(subject.tenant, body.corpus, Classification.CONFIDENTIAL),
         attributes=body.attributes,
+        signature=_signature(body),
     )
+
+
+def _signature(body: DocumentRequest) -> bytes:
+    try:
+        return base64.b64decode(body.signature_base64, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequestError("signature_base64 is not base64") from None
 
 
 def _data(body: DocumentRequest) -> bytes:

@@ -53,9 +53,14 @@ def destroy_key(body: DestroyRequest, parts: Parts, subject: Asker) -> None:
 
 @router.post("/shred", operation_id="shred", responses=responses(403, 404, 409))
 def shred(body: ShredBody, parts: Parts, subject: Asker, response: Response) -> ShredModel:
-    """Destroys documents and the keys they are under. Nothing to shred and not yours are the same 404."""
+    """Destroys documents and the keys they are under. Nothing to shred and not yours are the same 404;
+    what legal holds keep is a 409, or named in the receipt where it is not all."""
     request = ShredRequest(
-        kind=ShredKind(body.kind), target=body.target, reason=body.reason, dry_run=body.dry_run
+        kind=ShredKind(body.kind),
+        target=body.target,
+        identifiers=tuple(body.identifiers),
+        reason=body.reason,
+        dry_run=body.dry_run,
     )
     evidence = parts.ragward.shredding.shredded(subject, request)
     stamp(response, parts, subject)

@@ -271,6 +271,7 @@ class DocumentRequest(LabelFields):
     content: str | None = None
     content_base64: str | None = None
     attributes: dict[str, Attribute] = Field(default={}, max_length=16)
+    signature_base64: str = Field("", max_length=88, description="The source's own (Ed25519).")
 
 
 class ItemModel(BaseModel):

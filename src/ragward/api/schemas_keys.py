@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from ragward.api.schemas import Level, Strict, Whole
+from ragward.domain.mentions import MAX_CHARACTERS, MAX_IDENTIFIERS
 from ragward.domain.rotation import KEKReport, RotationProgress
 from ragward.domain.shredding import MEANING, ShredEvidence
 
 Reason = Annotated[str, Field(min_length=8, max_length=500)]
+Identifier = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
 
 
 class RotateRequest(Strict):
@@ -86,10 +88,12 @@ class DestroyRequest(Strict):
 
 
 class ShredBody(Strict):
-    """What is to be shredded: a document's id; CORPUS:FOLDER/ or CORPUS:; user:TENANT/NAME; or the tenant's name."""
+    """What is to be shredded: a document's id; CORPUS:FOLDER/ or CORPUS:; a person, by user:TENANT/NAME, by `identifiers` as
+    texts have them (names, addresses, numbers: every text is opened), or both; or the tenant's name."""
 
     kind: Literal["document", "source", "subject", "tenant"]
-    target: str = Field(min_length=1, max_length=1200)
+    target: str = Field("", max_length=1200)
+    identifiers: list[Identifier] = Field(default_factory=list, max_length=MAX_IDENTIFIERS)
     reason: Reason
     dry_run: bool = False
 
@@ -118,8 +122,18 @@ class StatementModel(BaseModel):
     reason: str
 
 
+class StoreModel(BaseModel):
+    """A store, what was done there (`removed`, `shredded`, `retained`, `outside`), to how many items, and why."""
+
+    store: str
+    outcome: str
+    items: int | None
+    note: str
+
+
 class ShredModel(BaseModel):
-    """A receipt and what holds of it now. `recorded`: the audit log has its digest; `keys_gone`: none of its documents has a
+    """A receipt and what holds of it now; of a person or a folder, `target` is a keyed tag. `held`: documents that legal holds
+    kept; `stores`: every store there is, once done. `recorded`: the audit log has its digest; `keys_gone`: none of its documents has a
     key in the catalog; `everything` is false where documents that the requester may not know of were left out, if any."""
 
     receipt_id: str
@@ -133,6 +147,8 @@ class ShredModel(BaseModel):
     documents: list[str]
     everything: bool
     counts: dict[str, int]
+    held: list[str]
+    stores: list[StoreModel]
     keks: list[str]
     statements: list[StatementModel]
     digest: str
@@ -156,6 +172,11 @@ class ShredModel(BaseModel):
             documents=list(receipt.documents),
             everything=receipt.everything,
             counts=dict(receipt.counts),
+            held=list(receipt.held),
+            stores=[
+                StoreModel(store=s.store, outcome=s.outcome.value, items=s.items, note=s.note)
+                for s in receipt.stores
+            ],
             keks=[f"{k.classification.name} {k.kek_id}/{k.version}" for k in receipt.keks],
             statements=[
                 StatementModel(gone=s.gone.value, by=s.by, at=s.at, reason=s.reason)

@@ -10,6 +10,8 @@ import typer
 from ragward.cli.access import access_app
 from ragward.cli.audit_group import audit_app
 from ragward.cli.classifying import classifier_app, classify
+from ragward.cli.holding import hold_app, retention_app
+from ragward.cli.honey import honey_app
 from ragward.cli.jobs_group import ingest, job_app, sync_acl
 from ragward.cli.keys_group import keys_app, shred_app
 from ragward.cli.model import model_app
@@ -18,6 +20,7 @@ from ragward.cli.personal import pii_app, pseudonym_app
 from ragward.cli.policy_group import policy_app
 from ragward.cli.reviewing import review_app
 from ragward.cli.screening import rescreen
+from ragward.cli.sources import source_app
 
 index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
 bench_app = typer.Typer(no_args_is_help=True, help="What authorization and protection cost.")
@@ -45,6 +48,10 @@ def add_to(app: typer.Typer) -> None:
         ("tenant", tenant_app),
         ("keys", keys_app),
         ("shred", shred_app),
+        ("hold", hold_app),
+        ("source", source_app),
+        ("honey", honey_app),
+        ("retention", retention_app),
         ("audit", audit_app),
         ("index", index_app),
         ("model", model_app),

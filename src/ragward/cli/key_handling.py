@@ -40,6 +40,7 @@ class Wanted(NamedTuple):
     target: str
     reason: str
     dry_run: bool
+    identifiers: tuple[str, ...] = ()
 
 
 class Finishing(NamedTuple):
@@ -158,6 +159,7 @@ def shred(settings: Settings, wanted: Wanted, caller: Caller, *, as_json: bool) 
         request = ShredRequest(
             kind=ShredKind(wanted.kind),
             target=target,
+            identifiers=wanted.identifiers,
             reason=wanted.reason,
             dry_run=wanted.dry_run,
         )
@@ -218,6 +220,8 @@ def _show(evidence: ShredEvidence, *, dry_run: bool = False, as_json: bool) -> N
     given = evidence.receipt
     console = render.console()
     counts = ", ".join(f"{count} {name}" for name, count in given.counts.items())
+    if given.held:
+        console.print(f"{len(given.held)} documents are under legal hold and stay")
     if dry_run:
         console.print(f"would shred {given.kind.value} {given.target}: {counts}")
         return
@@ -227,6 +231,10 @@ def _show(evidence: ShredEvidence, *, dry_run: bool = False, as_json: bool) -> N
         console.print(f"  {obstacle.value}: {MEANING[obstacle]}")
     for statement in given.statements:
         console.print(f"  stated by {statement.by}: no {statement.gone.value} copies are left")
+    for store in given.stores:
+        number = "" if store.items is None else f" ({store.items})"
+        note = f": {store.note}" if store.note else ""
+        console.print(f"  {store.outcome.value}{number} {store.store}{note}")
     console.print(f"in the log: {evidence.recorded}; keys gone: {evidence.keys_gone}")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ragward.cli.holding import IdentifiersFrom, identifiers_from
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 
 keys_app = typer.Typer(
@@ -123,19 +124,22 @@ def shred_source(
 @shred_app.command("subject")
 def shred_subject(
     context: typer.Context,
-    principal: Annotated[str, typer.Argument(help="user:TENANT/NAME")],
     reason: Reason,
+    principal: Annotated[str, typer.Argument(help="user:TENANT/NAME")] = "",
+    identifiers: IdentifiersFrom = None,
     dry_run: DryRun = False,
     tenant: Tenant = None,
     person: As = None,
     token_file: TokenFile = None,
     as_json: AsJSON = False,
 ) -> None:
-    """What is recorded as one person's: attribute `data_subject` or `owner`, or granted to them alone."""
+    """What is recorded as one person's (attribute `data_subject` or `owner`, or granted to them alone) and, with identifiers, every
+    document that names them, their pseudonyms in the vault, and names in clear."""
     from ragward.cli import commands, key_handling
 
     caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    wanted = key_handling.Wanted("subject", principal, reason, dry_run)
+    names = identifiers_from(identifiers)
+    wanted = key_handling.Wanted("subject", principal, reason, dry_run, names)
     key_handling.shred(commands.load_settings(context.obj), wanted, caller, as_json=as_json)
 
 

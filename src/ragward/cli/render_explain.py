@@ -37,6 +37,7 @@ _BECAUSE: Final = {
     Fate.ATTRIBUTES: "the attribute filter does not match",
     Fate.VIEW: "they are matched on another view of it",
     Fate.QUARANTINED: "it waits in quarantine",
+    Fate.UNTRUSTED: "its source is trusted less than its classification demands",
     Fate.NOT_INDEXED: "the index does not hold it where it belongs",
     Fate.NOT_NEAR: "not near enough to the question",
     Fate.ABSENT: "the catalog has no such chunk",

@@ -22,6 +22,7 @@ class Action(StrEnum):
     DIRECTORY_READ = "directory:read"
     DIRECTORY_WRITE = "directory:write"
     DOCUMENT_DELETE = "document:delete"
+    DOCUMENT_HOLD = "document:hold"
     DOCUMENT_INGEST = "document:ingest"
     DOCUMENT_RELABEL = "document:relabel"
     JOB_READ = "job:read"

@@ -12,6 +12,7 @@ from ragward.domain.corpus import DocumentState, IndexScope, Pending, StoredChun
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Verdict
 from ragward.domain.funnel import Fate
+from ragward.domain.labels import is_honey
 from ragward.domain.marking import NOBODY_VOUCHES, SourceTrust
 from ragward.domain.passages import (
     AuthorizedChunk,
@@ -71,6 +72,8 @@ def drop_reason(
     """Why a candidate may not be opened, judged on the catalog's row alone; None if it may."""
     if stored is None:
         return Fate.ABSENT
+    if is_honey(stored.label):
+        return Fate.LABEL  # whatever the policy says
     if stored.state is not DocumentState.ACTIVE:
         return Fate.STATE
     if not permit.admits(stored.label_id):

@@ -38,6 +38,8 @@ class EventType(StrEnum):
     DOCUMENT_RESCANNED = "document.rescanned"
     DOCUMENT_RESCREENED = "document.rescreened"
     DOCUMENT_RETURNED = "document.returned"
+    HOLD_CHANGED = "hold.changed"
+    HONEY_TOUCHED = "honey.touched"
     IDENTITY_REFUSED = "identity.refused"
     INGEST_REFUSED = "ingest.refused"
     INTEGRITY_FAILURE = "integrity.failure"
@@ -61,6 +63,7 @@ class EventType(StrEnum):
     RETRIEVAL_DENIED = "retrieval.denied"
     REVIEW_DECIDED = "review.decided"
     REVIEW_REQUESTED = "review.requested"
+    SUBJECT_SEARCHED = "subject.searched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

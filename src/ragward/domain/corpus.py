@@ -62,6 +62,8 @@ class SourceDocument:
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), repr=False)
     """What the steward should know of its access list, such as names that nobody has; goes into the item's result."""
+    signature: bytes = field(default=b"", repr=False)
+    """The source's own, over `domain.sources.signed_message`; empty where it does not sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ class Fate(StrEnum):
     ATTRIBUTES = "attributes"
     VIEW = "view"
     QUARANTINED = "quarantined"
+    UNTRUSTED = "untrusted"
     NOT_INDEXED = "not_indexed"
     NOT_NEAR = "not_near"
     ABSENT = "absent"
@@ -47,6 +48,7 @@ STAGES: tuple[tuple[str, frozenset[Fate]], ...] = (
                 Fate.CORPUS,
                 Fate.VIEW,
                 Fate.QUARANTINED,
+                Fate.UNTRUSTED,
             }
         ),
     ),

@@ -9,6 +9,7 @@ from enum import StrEnum
 from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.labels import Classification
+from ragward.domain.marking import TRUSTED_MORE, Trust
 
 
 class VectorProtection(StrEnum):
@@ -53,6 +54,7 @@ class HandlingProfile:
     `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
     `vectors`: how its vectors lie in the index; without a line, sealed from `SEALED_FROM` on.
     `minimize`: what is left of a passage where the request does not say; `minimize_at_least`: whatever it says.
+    `trust_at_least`: what is trusted less is not answered; as it stands everything is.
     `when_gone`: whether it is answered from while its source no longer has it; without a line, it is not.
     `budget_by_purpose`: the budget where the answer is for that purpose, never more than `budget_tokens`.
     """
@@ -68,6 +70,7 @@ class HandlingProfile:
     minimize: Mode = Mode.BALANCED
     minimize_at_least: Mode = Mode.OFF
     budget_by_purpose: Mapping[str, int] = field(default_factory=dict)
+    trust_at_least: Trust = Trust.SUSPECT
     when_gone: WhenGone = WhenGone.WITHHELD
 
     def __post_init__(self) -> None:
@@ -103,6 +106,10 @@ class HandlingProfile:
             raise ConfigurationError("when_gone is answered or withheld")
         if self.classification is Classification.RESTRICTED and self.when_gone is WhenGone.ANSWERED:
             raise ConfigurationError("RESTRICTED is withheld once its source no longer has it")
+
+    def is_trusted(self, trust: Trust) -> bool:
+        """Whether text that is trusted this far may be answered."""
+        return TRUSTED_MORE.index(trust) >= TRUSTED_MORE.index(self.trust_at_least)
 
     def mode(self, requested: Mode | None) -> Mode:
         """What is left of a passage: as requested, else as usual, but at least minimized as it must be."""

@@ -149,6 +149,15 @@ class AccessLabel:
         return self._digest
 
 
+#: The compartment of honey documents. No policy can clear anybody for it.
+HONEY: Final = "ragward-honey"
+
+
+def is_honey(label: AccessLabel) -> bool:
+    """Whether what is under this label is there to be touched by nobody."""
+    return HONEY in label.compartments
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelChange:
     """What of a label is to be different; None keeps it. `unbounded` takes both ends off its validity first."""

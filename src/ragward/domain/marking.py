@@ -28,6 +28,10 @@ class Trust(StrEnum):
     """The text itself holds what looks like instructions to a model."""
 
 
+#: From the least on.
+TRUSTED_MORE: Final = (Trust.SUSPECT, Trust.UNTRUSTED, Trust.CURATED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CuratedSource:
     """Sources that somebody answers for, as patterns (`*`, `?`)."""

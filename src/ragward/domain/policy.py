@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragward.domain.errors import InvalidRequestError
-from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
+from ragward.domain.labels import (
+    HONEY,
+    Classification,
+    require_name,
+    require_principal,
+    tenant_of,
+)
 
 MAX_DEPTH: Final = 9
 _ACTION: Final = re.compile(r"[a-z]+:([a-z]+|[A-Z][A-Z0-9_]*(@\*|@[a-z][a-z0-9_-]{0,31})?|\*)")
@@ -92,6 +98,8 @@ class Membership:
             raise _invalid(f"{self.member!r} and {self.group!r} are of different tenants")
         if self.group.startswith(("user:", "app:", "agent:")):
             raise _invalid(f"{self.group!r} cannot have members")
+        if self.group.startswith("compartment:") and self.group.endswith(f"/{HONEY}"):
+            raise _invalid("nobody is cleared for honey documents")
         if self.member.startswith("compartment:"):
             raise _invalid(f"a compartment cannot be a member: {self.member!r}")
 

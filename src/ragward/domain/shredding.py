@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from ragward.domain.erasure import Outcome, StoreOutcome
 from ragward.domain.errors import IntegrityError, InvalidRequestError
 from ragward.domain.keys import KEKState, KEKStatus
 from ragward.domain.labels import Classification, require_principal, tenant_of
@@ -29,6 +30,8 @@ class ShredKind(StrEnum):
     SOURCE = "source"
     SUBJECT = "subject"
     TENANT = "tenant"
+    RETENTION = "retention"
+    """What a rule of retention says is due; not to be asked for otherwise."""
 
 
 class ShredLevel(StrEnum):
@@ -96,7 +99,9 @@ class Statement:
 class ShredReceipt:
     """What was shredded. Everything but `statements` is fixed once `done`, and its digest is in the audit log.
 
-    `everything` is False where documents of which the requester may not know were left out, if there are any.
+    `everything` is False where documents of which the requester may not know, or that do not open, were left out, if there are
+    any. It names nobody whom it is about: of a person or a folder, `target` is a keyed tag; the reason has no names in it that
+    were found.
     """
 
     receipt_id: str
@@ -113,6 +118,10 @@ class ShredReceipt:
     keks: tuple[ShreddedKEK, ...] = ()
     plain_text: bool = False
     plain_vectors: bool = False
+    held: tuple[str, ...] = ()
+    """documents that legal holds kept"""
+    stores: tuple[StoreOutcome, ...] = ()
+    """every store there is, and what was done there; once done"""
     statements: tuple[Statement, ...] = ()
     event_id: str = ""
     """of the log's entry that it was asked for; of its end, once done"""
@@ -122,6 +131,9 @@ class ShredReceipt:
         fixed = self.to_fields()
         for later in ("statements", "event_id"):
             del fixed[later]
+        for newer in ("held", "stores"):
+            if not fixed[newer]:
+                del fixed[newer]  # receipts from before these were kept
         text = json.dumps(fixed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(b"ragward.shredding.v1\0" + text.encode()).hexdigest()
 
@@ -141,6 +153,11 @@ class ShredReceipt:
             given["keks"] = tuple(
                 ShreddedKEK(**(k | {"classification": Classification[k["classification"]]}))
                 for k in given["keks"]  # type: ignore[attr-defined]
+            )
+            given["held"] = tuple(given.get("held", ()))  # type: ignore[arg-type]
+            given["stores"] = tuple(
+                StoreOutcome(**(s | {"outcome": Outcome(s["outcome"])}))
+                for s in given.get("stores", ())  # type: ignore[attr-defined]
             )
             given["statements"] = tuple(
                 Statement(**(s | {"gone": Copies(s["gone"])}))
@@ -195,12 +212,16 @@ class ShredEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShredRequest:
-    """What is to be shredded: a document's id, CORPUS:FOLDER/, a principal of the tenant, or the tenant's name."""
+    """What is to be shredded: a document's id, CORPUS:FOLDER/, a person of the tenant, or the tenant's name.
+
+    A person is a principal, or `identifiers` by which texts name them, or both; `documents` are of `RETENTION`."""
 
     kind: ShredKind
     target: str
     reason: str
     dry_run: bool = False
+    identifiers: tuple[str, ...] = field(default=(), repr=False)
+    documents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

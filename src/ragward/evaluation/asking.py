@@ -23,6 +23,7 @@ from ragward.domain.explanation import AskedAbout, Explanation, Term
 from ragward.domain.handling import Handling
 from ragward.domain.labels import AccessLabel
 from ragward.evidence import Recorder
+from ragward.honey import notice
 from ragward.ports import Catalog, Clock, EpochTokens, Keyring, Limiter, PolicyDecisionPoint
 from ragward.protection import point_id_of
 
@@ -114,12 +115,16 @@ class Asking:
                     record = catalog.get_document(tenant, resource.id)
                 except NotFoundError:
                     return None
+                notice(self.ports.recorder, self.caller, record.label, resource.id, "evaluate")
                 target = Target(record.label, record.state)
             case ResourceType.CHUNK:
                 point = point_id_of(resource.id, View.FULL)
                 stored = catalog.stored_chunks(tenant, [point]).chunks.get(point)
                 if stored is None:
                     return None
+                notice(
+                    self.ports.recorder, self.caller, stored.label, stored.document_id, "evaluate"
+                )
                 target = Target(stored.label, stored.state)
             case _:
                 return None

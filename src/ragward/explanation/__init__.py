@@ -198,6 +198,7 @@ class Explainer:
         return StewardQuestion(
             pdp=self._ports.pdp,
             catalog=self._ports.catalog,
+            recorder=self._ports.recorder,
             steward=steward,
             context=Context(now=now),
         )

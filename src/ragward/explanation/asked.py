@@ -20,6 +20,8 @@ from ragward.domain.explanation import (
 )
 from ragward.domain.findings import Verdict
 from ragward.domain.labels import AccessLabel, administrative, require_principal, tenant_of
+from ragward.evidence import Recorder
+from ragward.honey import notice
 from ragward.ports import Catalog, PolicyDecisionPoint
 from ragward.protection import point_id_of
 
@@ -67,6 +69,7 @@ class StewardQuestion:
 
     pdp: PolicyDecisionPoint
     catalog: Catalog
+    recorder: Recorder
     steward: Subject
     context: Context
 
@@ -121,6 +124,7 @@ class StewardQuestion:
         return found
 
     def _explainable(self, found: DocumentRecord | StoredChunk) -> Named:
+        notice(self.recorder, self.steward, found.label, found.document_id, "explain")
         if not self.may_explain(found.label):
             raise NotFoundError
         chunks: Sequence[StoredChunk]

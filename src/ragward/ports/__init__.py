@@ -41,9 +41,11 @@ from ragward.ports.content import (
     Reader,
     Redactor,
     Screener,
+    SignatureVerifier,
     TextExtractor,
     TrainedClassifier,
 )
+from ragward.ports.holds import HoldStore
 from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
 from ragward.ports.keys import Cipher, Keyring
 from ragward.ports.policy import (
@@ -72,6 +74,7 @@ __all__ = [
     "Embedder",
     "EpochTokens",
     "Finder",
+    "HoldStore",
     "IdentityVerifier",
     "JobStore",
     "KeyLedger",
@@ -90,6 +93,7 @@ __all__ = [
     "ReviewStore",
     "ScopeDirectory",
     "Screener",
+    "SignatureVerifier",
     "TextExtractor",
     "TrainedClassifier",
     "VectorStore",

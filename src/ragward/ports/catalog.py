@@ -27,6 +27,7 @@ from ragward.domain.pseudonyms import VaultedPseudonym
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.shredding import ShredReceipt, Traces
+from ragward.ports.holds import HoldStore
 from ragward.ports.policy import (
     ApplicationStore,
     DirectoryStore,
@@ -105,6 +106,9 @@ class DocumentStore(Protocol):
 
     def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
         """Chunks of current versions, active or quarantined, that have any of these fingerprints, by id."""
+
+    def count_evident(self, tenant: str, corpus: str, folder: str, line: str, *, since: int) -> int:
+        """How many documents of a folder have this line in the evidence of a current version that came at `since` or later."""
 
     def points_with_attributes(
         self,
@@ -277,6 +281,7 @@ class Catalog(
     PresenceStore,
     ReviewStore,
     PseudonymStore,
+    HoldStore,
     Protocol,
 ):
     """The system of record."""
@@ -324,12 +329,19 @@ class KeyLedger(Protocol):
     def all_documents(self, tenant: str) -> Sequence[str]:
         """The ids of everything the tenant has or had."""
 
-    def shred(self, tenant: str, document_ids: Sequence[str]) -> None:
+    def shred(self, tenant: str, document_ids: Sequence[str]) -> Collection[str]:
         """Removes keys, contents, vectors, names and whatever was derived, and moves the epoch. Again is
-        fine. What is left of a document is that there was one of this id."""
+        fine. What is left of a document is that there was one of this id. Returns those that a legal hold kept."""
+
+    def forget_names(
+        self, tenant: str, names: Callable[[str], bool], *, dry_run: bool
+    ) -> Mapping[str, int]:
+        """Removes texts in clear that `names` says yes to, beside those of documents that are there: earlier versions,
+        tombstones, results of jobs, reasons of reviews. Returns how many of each; what a legal hold keeps stays."""
 
     def close_tenant_keys(self, tenant: str) -> None:
-        """Retires every KEK version that holds DEKs, in use or not, and drops those DEKs: for shredding a tenant."""
+        """Retires every KEK version that holds DEKs, in use or not, and drops those DEKs: for shredding a tenant.
+        Raises `hold.active`."""
 
     def keys_left(self, tenant: str, document_ids: Sequence[str]) -> int:
         """How many of these documents' versions still have a key."""

@@ -21,6 +21,13 @@ from ragward.domain.reading import ReadDocument, ReadingTask
 from ragward.domain.scans import Scan
 
 
+class SignatureVerifier(Protocol):
+    """Ed25519."""
+
+    def verifies(self, key: bytes, signature: bytes, message: bytes) -> bool:
+        """Whether `signature` over `message` is by the holder of the public `key`; False for what is malformed."""
+
+
 class TextExtractor(Protocol):
     """Reads text out of a file, away from this process."""
 

@@ -13,6 +13,7 @@ from ragward.adapters.catalog_sql import (
     applications,
     documents,
     fingerprints,
+    hold_rows,
     jobs,
     labels,
     migration,
@@ -37,6 +38,7 @@ from ragward.adapters.catalog_sql.connection import (
 )
 from ragward.adapters.catalog_sql.directory import SQLDirectory
 from ragward.adapters.catalog_sql.filters import parse_filter
+from ragward.adapters.catalog_sql.holds import SQLHolds
 from ragward.adapters.catalog_sql.policy_store import SQLPolicyStore
 from ragward.adapters.catalog_sql.schema import meta
 from ragward.adapters.catalog_sql.tenants import lock_tenant
@@ -71,7 +73,7 @@ def _system_time() -> int:
     return int(time.time())
 
 
-class SQLCatalog(SQLPolicyStore, SQLDirectory):
+class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 
     Every method raises `unavailable.catalog` when the database cannot be read or written.
@@ -245,7 +247,9 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
     def _remove_content(self, tenant: str, document_id: str, version: int) -> None:
         """What was too much for the transaction that retired it; `recover` does it if we are killed here."""
         with self._database.read(tenant) as connection:
-            left = versions.has_content(connection, document_id, version)
+            left = versions.has_content(
+                connection, document_id, version
+            ) and not hold_rows.preserves(connection, tenant, document_id, version)
         while left:
             with self._database.write(tenant) as connection:
                 lock_tenant(connection, tenant)
@@ -301,6 +305,10 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory):
     def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
         with self._database.read(tenant) as connection:
             return fingerprints.chunks_sharing(connection, tenant, wanted)
+
+    def count_evident(self, tenant: str, corpus: str, folder: str, line: str, *, since: int) -> int:
+        with self._database.read(tenant) as connection:
+            return fingerprints.count_evident(connection, tenant, (corpus, folder), line, since)
 
     def points_with_attributes(
         self,

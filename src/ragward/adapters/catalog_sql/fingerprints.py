@@ -1,10 +1,11 @@
-"""Which chunks share fingerprints with a text."""
+"""Which chunks share fingerprints with a text, and how many documents were said to repeat another."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, select
 
 from ragward.adapters.catalog_sql.connection import batches
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
@@ -59,3 +60,25 @@ def chunks_sharing(
         )
         for (chunk_id, document_id, label_id, is_active), those in sorted(shared.items())
     ]
+
+
+def count_evident(
+    connection: Connection, tenant: str, place: tuple[str, str], line: str, since: int
+) -> int:
+    """Documents below (corpus, folder) whose current version came at `since` or later with this line of evidence."""
+    corpus, folder = place
+    return int(
+        connection.execute(
+            select(func.count())
+            .select_from(documents)
+            .join(versions, IS_CURRENT)
+            .where(
+                documents.c.tenant == tenant,
+                versions.c.tenant == tenant,
+                documents.c.corpus == corpus,
+                func.substr(documents.c.source, 1, len(folder)) == folder,
+                versions.c.created_at >= since,
+                versions.c.evidence.contains(json.dumps(line), autoescape=True),
+            )
+        ).scalar_one()
+    )

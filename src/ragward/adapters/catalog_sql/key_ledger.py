@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Self
 
 from sqlalchemy import bindparam, delete, func, insert, literal, select, tuple_, update
 
-from ragward.adapters.catalog_sql import shredding
+from ragward.adapters.catalog_sql import hold_rows, names_in_clear, shredding
 from ragward.adapters.catalog_sql.connection import (
     IN_LIMIT,
     Database,
@@ -28,7 +28,7 @@ from ragward.adapters.catalog_sql.schema import (
 )
 from ragward.adapters.catalog_sql.tenants import lock_tenant
 from ragward.domain.envelope import WrappingContext
-from ragward.domain.errors import IntegrityError, NotFoundError
+from ragward.domain.errors import ConflictError, IntegrityError, NotFoundError
 from ragward.domain.keys import WrappedDEK
 from ragward.domain.labels import administrative
 from ragward.domain.pseudonyms import is_vaulted
@@ -212,22 +212,41 @@ class SQLKeyLedger:
             )
             return list(rows.scalars())
 
-    def shred(self, tenant: str, document_ids: Sequence[str]) -> None:
+    def shred(self, tenant: str, document_ids: Sequence[str]) -> Collection[str]:
         """Keys go in transactions of 100 documents each; contents after them in slices, which a retry goes on with."""
+        kept: set[str] = set()
         for batch in batches(document_ids, shredding.AT_ONCE):
             with self._database.write(tenant) as connection:
                 lock_tenant(connection, tenant)
-                shredding.drop_keys(connection, tenant, batch)
+                held = hold_rows.held(connection, tenant, batch)
+                going = [document_id for document_id in batch if document_id not in held]
+                shredding.drop_keys(connection, tenant, going)
+            kept.update(held)
             left = True
             while left:
                 with self._database.write(tenant) as connection:
                     lock_tenant(connection, tenant)
-                    left = shredding.drop_contents(connection, tenant, batch)
+                    left = shredding.drop_contents(connection, tenant, going)
+        return kept
+
+    def forget_names(
+        self, tenant: str, names: Callable[[str], bool], *, dry_run: bool
+    ) -> Mapping[str, int]:
+        """Read in one transaction, which holds up nobody, and emptied in short ones."""
+        with self._database.read(tenant) as connection:
+            found = names_in_clear.find(connection, tenant, names)
+        for part in () if dry_run else found.parts():
+            with self._database.write(tenant) as connection:
+                lock_tenant(connection, tenant)
+                names_in_clear.empty(connection, tenant, part)
+        return found.counts()
 
     def close_tenant_keys(self, tenant: str) -> None:
         held = self.ledger(tenant).held
         with self._database.write(tenant) as connection:
             lock_tenant(connection, tenant)
+            if hold_rows.any_in_force(connection, tenant):
+                raise ConflictError(code="hold.active")
             self._retire(
                 connection,
                 tenant,

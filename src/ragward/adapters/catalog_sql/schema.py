@@ -385,3 +385,32 @@ reviews: Final = Table(
     Index("reviews_tenant", "tenant", "state", "created_at", "item_id"),
     Index("reviews_document", "document_id", "state"),
 )
+
+# `target` and `tags` name no person: keyed tags.
+holds: Final = Table(
+    "holds",
+    metadata,
+    Column("hold_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("kind", _TEXT, nullable=False),
+    Column("target", _TEXT, nullable=False),
+    Column("tags", _TEXT, nullable=False),
+    Column("reason", _TEXT, nullable=False),
+    Column("placed_by", _TEXT, nullable=False),
+    Column("placed_at", BigInteger, nullable=False),
+    Column("lift_requested_by", _TEXT),
+    Column("lift_reason", _TEXT, nullable=False),
+    Column("lifted_by", _TEXT),
+    Column("lifted_at", BigInteger),
+    Index("holds_tenant", "tenant", "lifted_at"),
+)
+
+# No foreign key to documents: a hold may come before the version it keeps.
+held_documents: Final = Table(
+    "held_documents",
+    metadata,
+    Column("hold_id", _TEXT, ForeignKey("holds.hold_id"), primary_key=True),
+    Column("document_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Index("held_documents_document", "tenant", "document_id"),
+)

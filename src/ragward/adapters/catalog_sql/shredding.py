@@ -119,7 +119,22 @@ def _counts(connection: Connection, tenant: str, document_ids: Sequence[str]) ->
         return int(connection.execute(wanted).scalar_one())
 
     of_chunks = (chunks.c.tenant == tenant, chunks.c.document_id.in_(document_ids))
+    mine = {
+        table.name: number(
+            select(func.count()).where(
+                table.c.tenant == tenant, table.c.document_id.in_(document_ids)
+            )
+        )
+        for table in (job_items, asked, owed)
+    }
     return {
+        **mine,
+        "fingerprints": number(
+            select(func.count())
+            .select_from(fingerprints)
+            .join(chunks, chunks.c.chunk_id == fingerprints.c.chunk_id)
+            .where(*of_chunks)
+        ),
         "documents": number(
             select(func.count())
             .select_from(documents)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, insert, select, update
 
-from ragward.adapters.catalog_sql import outbox, reviews
+from ragward.adapters.catalog_sql import hold_rows, outbox, reviews
 from ragward.adapters.catalog_sql.connection import batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.labels import (
@@ -181,6 +181,10 @@ def activate(connection: Connection, staged: StagedVersion, token: str, now: int
     if moved.rowcount != 1:
         raise ConflictError("another version became current meanwhile")
     outbox.queue(connection, staged.document_id, previous, outbox.DELETE)
+    superseded: dict[str, object] = {"state": DocumentState.SUPERSEDED.value, "wrapped_dek": None}
+    another_text = staged.doubts is not None
+    if another_text and hold_rows.is_held(connection, staged.tenant, staged.document_id):
+        del superseded["wrapped_dek"]  # what it said stays as long as the hold
     connection.execute(
         update(versions)
         .where(
@@ -188,7 +192,7 @@ def activate(connection: Connection, staged: StagedVersion, token: str, now: int
             versions.c.version == previous,
             versions.c.state != DocumentState.DELETED.value,
         )
-        .values(state=DocumentState.SUPERSEDED.value, wrapped_dek=None)
+        .values(**superseded)
     )
     connection.execute(
         update(versions)
@@ -198,7 +202,8 @@ def activate(connection: Connection, staged: StagedVersion, token: str, now: int
     if staged.state is DocumentState.ACTIVE:
         outbox.queue(connection, staged.document_id, staged.version, outbox.UPSERT)
     reviews.follow_version(connection, staged, now)
-    remove_content(connection, staged.document_id, previous, if_at_most=SLICE)
+    if not hold_rows.preserves(connection, staged.tenant, staged.document_id, previous):
+        remove_content(connection, staged.document_id, previous, if_at_most=SLICE)
     if narrows:
         return move_epoch(connection, staged.tenant)
     return read_epoch(connection, staged.tenant)
@@ -216,12 +221,13 @@ def set_state(
     action = outbox.UPSERT if state is DocumentState.ACTIVE else outbox.DELETE
     outbox.queue(connection, document_id, row.version, action)
     values: dict[str, object] = {"state": state.value}
-    if state is DocumentState.DELETED:
+    held = state is DocumentState.DELETED and hold_rows.is_held(connection, tenant, document_id)
+    if state is DocumentState.DELETED and not held:
         # What is left is that there was a document of this name; its digest would prove what was in it.
         values |= {"wrapped_dek": None, "source_digest": b"", "title": "", "attributes": "{}"}
     connection.execute(update(versions).where(*_is(document_id, row.version)).values(**values))
     reviews.follow_state(connection, tenant, document_id, row.version, state, now)
-    if state is DocumentState.DELETED:
+    if state is DocumentState.DELETED and not held:
         remove_content(connection, document_id, row.version, if_at_most=SLICE)
     return row.version, move_epoch(connection, tenant)
 
