@@ -213,7 +213,7 @@ def test_the_same_file_is_read_by_nobody_else_where_its_mode_says_who_may_read(t
 def test_nobody_reads_what_has_to_be_signed_before_it_is_verified(tmp_path, folder):
     direct = Direct()
     key = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
-    signed = SignedSource(tenant="acme", corpus="eng", sources="3*", keys=(key,))
+    signed = SignedSource(tenant="acme", corpus="eng", source="3*", keys=(key,))
     with installed(tmp_path / "home", lambda: direct) as ragward:
         ports = ragward.ingestion._ports
         demands = Demands(signed=(signed,))
