@@ -22,6 +22,7 @@ from ragward.explanation import Explainer
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion
 from ragward.learning import Learning
+from ragward.lineage import Lineage
 from ragward.opening import Doubles, model_files
 from ragward.outputs import Outputs
 from ragward.parts import open_parts
@@ -66,6 +67,7 @@ class Ragward:
     relabelling: Relabelling
     reviewing: Reviewing
     learning: Learning
+    lineage: Lineage
     rotation: Rotation
     shredding: Shredding
     evaluation: Evaluation
@@ -120,6 +122,7 @@ class Ragward:
                 relabelling=flows.relabelling,
                 reviewing=flows.reviewing,
                 learning=flows.learning,
+                lineage=flows.lineage,
                 rescanning=flows.rescanning,
                 rescreening=flows.rescreening,
                 rotation=flows.rotation,

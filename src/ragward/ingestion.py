@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
+from urllib.parse import quote
 
 from ragward.acts import Acts
 from ragward.domain.access import Action, Subject
@@ -51,6 +52,7 @@ from ragward.domain.errors import (
 from ragward.domain.findings import Span, Verdict
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.lineage import Origin
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.labelling import Labelled, Labelling, Opinion
@@ -378,6 +380,19 @@ class Ingestion:
             model_digest=ports.protection.embedder.model_digest,
             job_id=job_id,
             chunks=encryption.staged_chunks(scanned, ports.finder.version, vectors),
+            origin=self._origin(source, extracted),
+            finder=ports.finder.version,
+        )
+
+    def _origin(self, source: SourceDocument, extracted: ExtractedText) -> Origin:
+        rules, classifier = self._ports.labelling.versions(source.label.tenant)
+        return Origin(
+            uri=source.uri,
+            bytes_sha256=hashlib.sha256(source.data).hexdigest(),
+            loader=extracted.loader,
+            chunker=self._ports.chunker.version,
+            rules=rules,
+            classifier=classifier,
         )
 
     def _title(self, title: str, label: AccessLabel) -> str:
@@ -401,6 +416,7 @@ class Ingestion:
             "found": dict(counts),
             "model": staged.model_digest,
             "key": f"{staged.kek_id}/{staged.kek_version}",
+            "toolchains": [digest.hex() for digest in staged.toolchains()],
         }
         self._ports.recorder.record(EventType.DOCUMENT_INGESTED, subject, "permit", details)
 
@@ -414,7 +430,10 @@ def _of_archive(archive: SourceDocument, member: ArchiveMember) -> JobItem:
     if member.code is not None:
         return JobItem(source=name, load=partial(_refuse, InvalidRequestError(code=member.code)))
     filename = member.path.rpartition("/")[2]
-    document = dataclasses.replace(archive, source=name, filename=filename, data=member.data)
+    uri = f"{archive.uri}!/{quote(member.path)}" if archive.uri else ""
+    document = dataclasses.replace(
+        archive, source=name, filename=filename, data=member.data, uri=uri
+    )
     return JobItem(source=name, load=lambda: document)
 
 

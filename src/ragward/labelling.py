@@ -55,6 +55,11 @@ class Labelling:
         """Whether this tenant's documents are judged by their vectors."""
         return tenant in self._trained
 
+    def versions(self, tenant: str) -> tuple[str, str]:
+        """Of the rules, and of this tenant's trained classifier (empty if it has none)."""
+        trained = self._trained.get(tenant)
+        return self._rules.version, trained.version if trained else ""
+
     def opinion(
         self,
         source: SourceDocument,

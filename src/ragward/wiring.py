@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Final
 
 from ragward.domain.keys import KeyUse
@@ -12,6 +13,7 @@ from ragward.explanation import Explainer, ExplainerPorts
 from ragward.ingestion import Ingestion, IngestionPorts
 from ragward.labelling import Labelling
 from ragward.learning import Learning, LearningPorts
+from ragward.lineage import Lineage, LineagePorts
 from ragward.opening import entity_types, policy_duties
 from ragward.outputs import Outputs, OutputsPorts
 from ragward.parts import Parts
@@ -39,6 +41,7 @@ class Flows:
     relabelling: Relabelling
     reviewing: Reviewing
     learning: Learning
+    lineage: Lineage
     rescanning: Rescanning
     rescreening: Rescreening
     rotation: Rotation
@@ -60,6 +63,7 @@ def wired(parts: Parts) -> Flows:
         relabelling=relabelling,
         reviewing=_reviewing(parts, relabelling),
         learning=_learning(parts),
+        lineage=_lineage(parts),
         rescanning=_rescanning(parts),
         rescreening=_rescreening(parts),
         rotation=rotation,
@@ -174,6 +178,19 @@ def _learning(parts: Parts) -> Learning:
             trainer=ScikitLearnTrainer(opened.embedder.model_digest, opened.thresholds),
             recorder=parts.recorder,
             clock=opened.clock,
+        )
+    )
+
+
+def _lineage(parts: Parts) -> Lineage:
+    opened = parts.opened
+    return Lineage(
+        LineagePorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            release=version("ragward"),
         )
     )
 

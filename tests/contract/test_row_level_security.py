@@ -27,6 +27,7 @@ from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile
 from ragward.domain.errors import RagwardError
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobState
 from ragward.domain.labels import Classification
+from ragward.domain.lineage import Tool
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.shredding import ShredKind, ShredReceipt
@@ -384,10 +385,16 @@ def reads(half):
         tenant = half.tenant
         return {
             "applications": lambda: catalog.applications(tenant),
+            "chunk_lineage": lambda: catalog.chunk_lineage(tenant, other.staged.chunks[0].chunk_id),
             "chunks_sharing": lambda: catalog.chunks_sharing(tenant, {1, -(2**63)}),
             "disabled": lambda: catalog.disabled(tenant),
             "document_chunks": lambda: catalog.document_chunks(tenant, document),
+            "document_lineage": lambda: catalog.document_lineage(tenant, document),
             "documents": lambda: catalog.documents(tenant),
+            "documents_of_job": lambda: catalog.documents_of_job(tenant, other.job_id, limit=9),
+            "documents_older": lambda: catalog.documents_older(
+                tenant, Tool.SCREENER, "0123456789ab", limit=9
+            ),
             "documents_answering": lambda: catalog.documents_answering(tenant, range(100)),
             "documents_moved": lambda: catalog.documents_moved(tenant, since=0),
             "documents_per_label": lambda: catalog.documents_per_label(tenant),
@@ -399,6 +406,8 @@ def reads(half):
             "find_pseudonym": lambda: catalog.find_pseudonym(tenant, "[[PERSON:0.x]]"),
             "pseudonym_kinds": lambda: catalog.pseudonym_kinds(tenant),
             "pseudonym_tokens": lambda: catalog.pseudonym_tokens(tenant, [b"tag"]),
+            "versions_in_use": lambda: catalog.versions_in_use(tenant),
+            "was_used": lambda: catalog.was_used(tenant, Tool.SCREENER, "0123456789ab"),
             "vector_blobs": lambda: catalog.vector_blobs(tenant, document),
             "vector_mark": lambda: catalog.vector_mark(tenant),
             "vectors_of": lambda: catalog.vectors_of(tenant, [document], range(100)),

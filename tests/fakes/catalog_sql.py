@@ -32,6 +32,7 @@ from ragward.domain.jobs import ItemOutcome, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
 from ragward.domain.policy_change import PolicyEdit, PolicyVersion, ProposalState
+from tests.fakes.lineage import FakeLineage
 from tests.fakes.reviews import FakeReviews
 
 _FINAL = {JobState.CANCELED, JobState.FAILED, JobState.COMPLETED_WITH_ERRORS, JobState.SUCCESS}
@@ -59,7 +60,7 @@ class _Job:
     items: list = field(default_factory=list)
 
 
-class FakeCatalog(FakeReviews):
+class FakeCatalog(FakeReviews, FakeLineage):
     """`ragward.ports.Catalog` in dictionaries, one lock over all. `now` is Unix seconds."""
 
     def __init__(self, now=lambda: 1_700_000_000):
@@ -84,6 +85,7 @@ class FakeCatalog(FakeReviews):
         self._pseudonyms = {}  # (tenant, tag) -> the row
         self._reviews = {}
         self._meta = {}
+        self._begin_lineage()
 
     def check_ready(self):
         """Always."""
@@ -321,6 +323,7 @@ class FakeCatalog(FakeReviews):
             if staged.state is DocumentState.ACTIVE:
                 self._queue(document, "upsert")
             self._follow_version(staged)
+            self._follow_lineage(staged)
             was_active = before is not None and before.record.state is DocumentState.ACTIVE
             if was_active and (
                 before.record.label_id != label_id or staged.state is not DocumentState.ACTIVE
@@ -436,6 +439,7 @@ class FakeCatalog(FakeReviews):
                         rules=now.rules,
                         rule_set=now.rule_set,
                     )
+            self._judge_lineage(tenant, found.chunks)
             if found.note:
                 document.record = replace(record, evidence=(*record.evidence, found.note))
             if found.state is record.state:

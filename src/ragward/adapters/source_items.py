@@ -13,6 +13,7 @@ from ragward.domain.corpus import SourceDocument
 from ragward.domain.errors import InvalidRequestError, RagwardError
 from ragward.domain.jobs import JobItem
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.lineage import without_credentials
 from ragward.domain.source_acl import (
     Lookup,
     NamedAccess,
@@ -62,6 +63,9 @@ class Place(Protocol):
 
     def read(self, name: str) -> bytes:
         """Raises `document.*`, `unavailable.egress`."""
+
+    def uri(self, name: str) -> str:
+        """The full address of what has this name, for lineage."""
 
     def require_inside(self, name: str) -> None:
         """Raises `manifest.invalid` for a name that leads elsewhere."""
@@ -117,7 +121,7 @@ def folder_items_of(
     return [
         _failing(found.name, found.error)
         if found.error is not None
-        else JobItem(source=found.name, load=_loader(found.name, label, read, {}))
+        else JobItem(source=found.name, load=_loader(found.name, label, read, {}, place.uri))
         for found in place.names()
     ]
 
@@ -149,7 +153,7 @@ def _item(
             access = rules.resolved(named(entry["acl"]), tenant)
         return place.read(name), access
 
-    load = _loader(entry["uri"], label, read, entry.get("metadata") or {})
+    load = _loader(entry["uri"], label, read, entry.get("metadata") or {}, place.uri)
     return JobItem(source=entry["uri"], load=load)
 
 
@@ -226,6 +230,7 @@ def _loader(
     label: AccessLabel,
     read: Callable[[str], tuple[bytes, SourceAccess]],
     attributes: Mapping[str, Any],
+    uri: Callable[[str], str],
 ) -> Callable[[], SourceDocument]:
     """Reads the document and decides whom its access list means, both when it is its turn."""
 
@@ -238,6 +243,7 @@ def _loader(
             label=_with_access(label, access),
             attributes=dict(attributes),
             notes=access.notes,
+            uri=without_credentials(uri(source)),
         )
 
     return load

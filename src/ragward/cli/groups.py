@@ -10,6 +10,7 @@ import typer
 from ragward.cli.access import access_app
 from ragward.cli.classifying import classifier_app, classify
 from ragward.cli.keys_group import keys_app, shred_app
+from ragward.cli.lineage import lineage
 from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 from ragward.cli.personal import pii_app, pseudonym_app
@@ -53,6 +54,7 @@ def add_to(app: typer.Typer) -> None:
         app.add_typer(group, name=name)
     app.command("rescreen")(rescreen)
     app.command("classify")(classify)
+    app.command("lineage")(lineage)
 
 
 @document_app.command("list")

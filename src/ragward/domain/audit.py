@@ -47,6 +47,8 @@ class EventType(StrEnum):
     KEY_DESTROYED = "key.destroyed"
     KEY_ROTATED = "key.rotated"
     KEY_USED = "key.used"
+    LINEAGE_EXPORTED = "lineage.exported"
+    LINEAGE_READ = "lineage.read"
     MODEL_ACCEPTED = "model.accepted"
     MODEL_REFUSED = "model.refused"
     OUTPUT_INSPECTED = "output.inspected"

@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from ragward.domain.envelope import EncryptionContext, Kind, WrappingContext
 from ragward.domain.findings import Screening, Span
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.lineage import Origin
 from ragward.domain.review import Doubt, ReviewDecision
 
 
@@ -52,6 +53,8 @@ class SourceDocument:
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), repr=False)
     """What the steward should know of its access list, such as names that nobody has; goes into the item's result."""
+    uri: str = ""
+    """Its full address, where it has one: for lineage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +162,20 @@ class StagedVersion:
     """What a person is asked about its label; None leaves open questions as they are, because the text is the same."""
     decided: ReviewDecision | None = None
     """The review that this version comes from, closed with it."""
+    origin: Origin | None = None
+    """What it was read from; None keeps that of the version before, and its job: the text is the same."""
+    finder: str = ""
+    """The version of what looked for personal data."""
+
+    def toolchains(self) -> list[bytes]:
+        """The digests of what made its chunks, as far as this version itself says so."""
+        if self.origin is None:
+            return []
+        made = {
+            self.origin.toolchain(finder=self.finder, screener=rule_set, model=self.model_digest)
+            for rule_set in {chunk.rule_set for chunk in self.chunks}
+        }
+        return sorted(each.digest() for each in made)
 
 
 class Pending(StrEnum):

@@ -6,6 +6,7 @@
     index     vectors and words, to be searched
     content   reading, cutting, embedding, scanning, judging, redacting
     keys      keys and ciphers
+    lineage   where chunks came from
 
 Nothing an adapter's library raises passes through a port: adapters raise the errors of `domain.errors`.
 """
@@ -44,6 +45,7 @@ from ragward.ports.content import (
 )
 from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
 from ragward.ports.keys import Cipher, Keyring
+from ragward.ports.lineage import LineageStore
 from ragward.ports.policy import (
     ApplicationsAndDirectory,
     ApplicationStore,
@@ -75,6 +77,7 @@ __all__ = [
     "Keyring",
     "LabelStore",
     "Limiter",
+    "LineageStore",
     "Loader",
     "Outbox",
     "PolicyDecisionPoint",

@@ -26,6 +26,7 @@ from ragward.domain.pseudonyms import VaultedPseudonym
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.shredding import ShredReceipt, Traces
+from ragward.ports.lineage import LineageStore
 from ragward.ports.policy import (
     ApplicationStore,
     DirectoryStore,
@@ -244,6 +245,7 @@ class Catalog(
     JobStore,
     ReviewStore,
     PseudonymStore,
+    LineageStore,
     Protocol,
 ):
     """The system of record."""

@@ -42,6 +42,10 @@ class Loader(Protocol):
 class Chunker(Protocol):
     """Cuts a document's text."""
 
+    @property
+    def version(self) -> str:
+        """What decides where it cuts."""
+
     def chunk(self, text: str) -> list[Chunk]:
         """Token-bounded pieces with exact offsets."""
 
@@ -121,6 +125,10 @@ class Screener(Protocol):
 
 class Classifier(Protocol):
     """A steward's rules."""
+
+    @property
+    def version(self) -> str:
+        """The beginning of the rules' digest."""
 
     def classify(
         self,

@@ -36,6 +36,7 @@ from ragward.adapters.catalog_sql.connection import (
 )
 from ragward.adapters.catalog_sql.directory import SQLDirectory
 from ragward.adapters.catalog_sql.filters import parse_filter
+from ragward.adapters.catalog_sql.lineage import SQLLineage
 from ragward.adapters.catalog_sql.policy_store import SQLPolicyStore
 from ragward.adapters.catalog_sql.schema import meta
 from ragward.adapters.catalog_sql.tenants import lock_tenant
@@ -69,7 +70,7 @@ def _system_time() -> int:
     return int(time.time())
 
 
-class SQLCatalog(SQLPolicyStore, SQLDirectory):
+class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLLineage):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 
     Every method raises `unavailable.catalog` when the database cannot be read or written.

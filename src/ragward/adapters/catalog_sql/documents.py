@@ -67,14 +67,18 @@ def list_documents(
     corpus: str | None,
     limit: int,
     after: tuple[str, str] | None,
+    *,
+    only: ColumnElement[bool] | None = None,
 ) -> list[DocumentRecord]:
-    """Current versions that are not deleted, by corpus and source, from after such a pair on."""
+    """Current versions that are not deleted, by corpus and source, from after such a pair on; `only` narrows further."""
     if limit < 0:
         raise InvalidRequestError("limit cannot be negative")
     wanted = _records(tenant).where(_not_deleted())
     place = tuple_(documents.c.corpus, documents.c.source)
     if corpus is not None:
         wanted = wanted.where(documents.c.corpus == corpus)
+    if only is not None:
+        wanted = wanted.where(only)
     if after is not None:
         wanted = wanted.where(place > after)
     wanted = wanted.order_by(documents.c.corpus, documents.c.source).limit(limit)

@@ -79,6 +79,8 @@ def drop_keys(connection: Connection, tenant: str, document_ids: Sequence[str]) 
             staging=None,  # whoever writes it finds that it is not theirs any more
             state=DocumentState.DELETED.value,
             source_digest=b"",  # it would prove what was in it
+            bytes_digest=None,
+            source_uri="",
             title="",
             attributes="{}",
             evidence="[]",

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, insert, select, update
 
-from ragward.adapters.catalog_sql import outbox, reviews
+from ragward.adapters.catalog_sql import lineage, outbox, reviews
 from ragward.adapters.catalog_sql.connection import batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.labels import (
@@ -83,11 +83,11 @@ def begin(connection: Connection, staged: StagedVersion, now: int) -> str:
             attributes=_attributes(staged),
             evidence=json.dumps(list(staged.evidence)),
             model_digest=staged.model_digest,
-            job_id=staged.job_id,
             chunk_count=len(staged.chunks),
             earlier_keks="",
             created_at=now,
             claimed=None if staged.claimed is None else label_to_json(staged.claimed),
+            **lineage.origin_columns(connection, staged),
         )
     )
     return token
@@ -101,6 +101,7 @@ def add_chunks(
     if not part:
         return
     types = [types_to_text(chunk.entity_types) for chunk in part]
+    made = lineage.toolchain_ids(connection, staged, (chunk.rule_set for chunk in part))
     connection.execute(
         insert(chunks),
         [
@@ -115,6 +116,7 @@ def add_chunks(
                 "verdict": chunk.verdict,
                 "screening_rules": " ".join(chunk.rules),
                 "rule_set": chunk.rule_set,
+                "toolchain_id": made[chunk.rule_set],
             }
             for chunk, text in zip(part, types, strict=True)
         ],
@@ -186,7 +188,12 @@ def activate(connection: Connection, staged: StagedVersion, token: str, now: int
             versions.c.version == previous,
             versions.c.state != DocumentState.DELETED.value,
         )
-        .values(state=DocumentState.SUPERSEDED.value, wrapped_dek=None)
+        .values(
+            state=DocumentState.SUPERSEDED.value,
+            wrapped_dek=None,
+            source_uri="",
+            bytes_digest=None,
+        )
     )
     connection.execute(
         update(versions)
@@ -217,6 +224,7 @@ def set_state(
     if state is DocumentState.DELETED:
         # What is left is that there was a document of this name; its digest would prove what was in it.
         values |= {"wrapped_dek": None, "source_digest": b"", "title": "", "attributes": "{}"}
+        values |= {"source_uri": "", "bytes_digest": None}
     connection.execute(update(versions).where(*_is(document_id, row.version)).values(**values))
     reviews.follow_state(connection, tenant, document_id, row.version, state, now)
     if state is DocumentState.DELETED:
