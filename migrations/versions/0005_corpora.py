@@ -20,6 +20,22 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Adds what 0004 lacks."""
     _lineage()
+    _generations()
+
+
+def _generations() -> None:
+    """Vectors of further models, beside those that lie with the points."""
+    op.create_table(
+        "vectors",
+        sa.Column("point_id", TEXT, nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("vector_blob", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["point_id"], ["points.point_id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("point_id", "generation"),
+    )
+    op.create_index("vectors_generation", "vectors", ["generation"], unique=False)
+    _row_level_security("vectors")
 
 
 def _lineage() -> None:

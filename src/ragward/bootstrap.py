@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from ragward.adapters.model_manifest import ModelFiles
+from ragward.adapters.models_live import ModelGenerations
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import RagwardError, UnavailableError
@@ -30,17 +31,18 @@ from ragward.policy_administration import PolicyAdministration
 from ragward.ports import (
     AuditLog,
     Catalog,
-    ChunkIndex,
     ChunkSearch,
     Clock,
     Embedder,
     EpochTokens,
+    GenerationalIndex,
     IdentityVerifier,
     Keyring,
     Limiter,
     PolicyDecisionPoint,
 )
 from ragward.provisioning import Provisioning
+from ragward.reembedding import Reembedding
 from ragward.relabelling import Relabelling
 from ragward.rescanning import Rescanning
 from ragward.rescreening import Rescreening
@@ -64,6 +66,7 @@ class Ragward:
     rescreening: Rescreening
     ingestion: Ingestion
     stewardship: Stewardship
+    reembedding: Reembedding
     relabelling: Relabelling
     reviewing: Reviewing
     learning: Learning
@@ -76,12 +79,13 @@ class Ragward:
     policy_administration: PolicyAdministration
     provisioning: Provisioning
     catalog: Catalog
-    index: ChunkIndex
+    index: GenerationalIndex
     sealed: ChunkSearch
     index_sync: IndexSync
     keyring: Keyring
     epoch_tokens: EpochTokens
     embedder: Embedder
+    models: ModelGenerations
     handling: Handling
     model_files: ModelFiles
     audit: AuditLog
@@ -104,6 +108,7 @@ class Ragward:
                 catalog=opened.catalog,
                 keyring=opened.keyring,
                 embedder=opened.embedder,
+                models=opened.models,
                 audit=opened.held.audit,
                 limiter=opened.held.limiter,
                 identity=opened.identity,
@@ -119,6 +124,7 @@ class Ragward:
                 retrieval=flows.retrieval,
                 ingestion=flows.ingestion,
                 stewardship=flows.stewardship,
+                reembedding=flows.reembedding,
                 relabelling=flows.relabelling,
                 reviewing=flows.reviewing,
                 learning=flows.learning,
@@ -174,7 +180,7 @@ class Ragward:
             sealed=self.sealed,
             audit=self.audit,
             limiter=self.limiter,
-            model_digest=self.embedder.model_digest,
+            model_digest=self.models.digests(),
         )
         self._resources.callback(server.close)
 

@@ -217,13 +217,14 @@ class Ingestion:
     def _committed(
         self, subject: Subject, make: Callable[[], StagedVersion], counts: Mapping[str, int]
     ) -> StagedVersion:
-        """Recorded, stored and indexed; made once more where its KEK was rotated away meanwhile."""
+        """Recorded, stored and indexed; made once more where its KEK was rotated away, or another generation of vectors begun,
+        meanwhile."""
         staged = make()
         self._record(subject, staged, counts)
         try:
             self._ports.catalog.commit_version(staged)
         except ConflictError as error:
-            if error.code != "key.state":
+            if error.code not in ("key.state", "config.generation"):
                 raise
             staged = make()
             self._record(subject, staged, counts)

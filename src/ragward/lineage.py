@@ -7,7 +7,7 @@ source lies on, is shown to stewards of the label only (`domain.lineage.ShownLin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ragward.acts import Acts
@@ -23,11 +23,12 @@ from ragward.domain.lineage import (
     DocumentLineage,
     ShownLineage,
     Tool,
+    Toolchain,
     VersionInUse,
 )
 from ragward.domain.openlineage import Event, ExportedVersion, job_events, version_events
 from ragward.evidence import Recorder
-from ragward.ports import Catalog, Clock, PolicyDecisionPoint
+from ragward.ports import Catalog, Clock, LiveModels, PolicyDecisionPoint
 
 _PAGE: Final = 200
 _STEWARDS: Final = (*STEWARDING_ACTIONS, Action.DOCUMENT_INGEST)
@@ -38,6 +39,7 @@ class LineagePorts:
     """Everything this flow talks to."""
 
     catalog: Catalog
+    models: LiveModels
     pdp: PolicyDecisionPoint
     recorder: Recorder
     clock: Clock
@@ -67,7 +69,8 @@ class Lineage:
             raise
         details = {"chunk": chunk_id, "document": record.document_id, "steward": steward}
         self._ports.recorder.record(EventType.LINEAGE_READ, subject, "permit", details)
-        return _shown(found, record, steward=steward)
+        answering = found.toolchain and self._answering(found.toolchain)
+        return _shown(replace(found, toolchain=answering), record, steward=steward)
 
     def versions(self, subject: Subject) -> Sequence[VersionInUse]:
         """What made the tenant's chunks, oldest first. The subject must be permitted to relabel in the whole tenant.
@@ -115,7 +118,15 @@ class Lineage:
         lineage = self._ports.catalog.document_lineage(subject.tenant, record.document_id)
         if lineage.version != record.version:
             raise NotFoundError
-        return _exported(lineage, record, steward=self._is_steward(subject, record))
+        made = tuple((chain and self._answering(chain), n) for chain, n in lineage.toolchains)
+        shown = replace(lineage, toolchains=made)
+        return _exported(shown, record, steward=self._is_steward(subject, record))
+
+    def _answering(self, made: Toolchain) -> Toolchain:
+        """With the model whose vectors answer now: another may have taken the place of the one there was."""
+        if self._ports.catalog.generations() is None:
+            return made
+        return replace(made, model=self._ports.models.read().serving.model)
 
     def _known(self, subject: Subject, document_id: str) -> DocumentRecord:
         record = self._ports.catalog.get_document(subject.tenant, document_id)

@@ -155,7 +155,8 @@ class Rescanning:
                 finder=ports.finder.version,
             )
         )
-        return sum(len(chunk.points) for chunk in staged) - len(kept), raised
+        points_made = sum(len(chunk.points) for chunk in staged)
+        return points_made * len(kept) - sum(map(len, kept.values())), raised
 
     def _scanned(
         self, stored: Sequence[StoredChunk], opened: Sequence[ChunkContent]
@@ -208,23 +209,29 @@ class Rescanning:
         opened: Sequence[ChunkContent],
         scanned: Sequence[ScannedChunk],
         reading: Reading,
-    ) -> Mapping[tuple[int, View], Vector]:
-        """The vectors of views whose text stays as it was: every full one, and redacted ones that read the same."""
+    ) -> Mapping[int, Mapping[tuple[int, View], Vector]]:
+        """By live generation the vectors of views whose text stays as it was: every full one, and redacted ones that read the
+        same."""
         protection = self._ports.protection
-        blobs = self._ports.catalog.vector_blobs(record.tenant, record.document_id)
         same: set[int] = set()
         for content, item in zip(opened, scanned, strict=True):
             before = protection.redactor.redact(content.text, content.spans, frozenset())
             now = protection.redactor.redact(content.text, item.spans, frozenset())
             if before.text == now.text:
                 same.add(item.chunk.ordinal)
-        return {
-            (point.ordinal, point.view): protection.open_vector(
-                point, blobs[point.point_id], reading
+        kept: dict[int, dict[tuple[int, View], Vector]] = {}
+        for generation in protection.live():
+            blobs = self._ports.catalog.vector_blobs(
+                record.tenant, record.document_id, generation=generation
             )
-            for point in points
-            if point.point_id in blobs and (point.view is View.FULL or point.ordinal in same)
-        }
+            kept[generation] = {
+                (point.ordinal, point.view): protection.open_vector(
+                    point, blobs[point.point_id], reading, generation
+                )
+                for point in points
+                if point.point_id in blobs and (point.view is View.FULL or point.ordinal in same)
+            }
+        return kept
 
     def _record(
         self,

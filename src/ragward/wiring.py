@@ -19,6 +19,7 @@ from ragward.outputs import Outputs, OutputsPorts
 from ragward.parts import Parts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
+from ragward.reembedding import Reembedding, ReembeddingPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.rescreening import Rescreening, RescreeningPorts
@@ -38,6 +39,7 @@ class Flows:
     retrieval: Retrieval
     ingestion: Ingestion
     stewardship: Stewardship
+    reembedding: Reembedding
     relabelling: Relabelling
     reviewing: Reviewing
     learning: Learning
@@ -60,6 +62,7 @@ def wired(parts: Parts) -> Flows:
         retrieval=retrieval,
         ingestion=_ingestion(parts),
         stewardship=_stewardship(parts),
+        reembedding=_reembedding(parts),
         relabelling=relabelling,
         reviewing=_reviewing(parts, relabelling),
         learning=_learning(parts),
@@ -90,7 +93,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             scopes=parts.scopes,
             index=parts.index,
             catalog=opened.catalog,
-            protection=parts.protection,
+            protection=parts.answering,
             disclosure=parts.disclosure,
             recorder=parts.recorder,
             epoch_tokens=parts.epoch_tokens,
@@ -182,11 +185,29 @@ def _learning(parts: Parts) -> Learning:
     )
 
 
+def _reembedding(parts: Parts) -> Reembedding:
+    opened = parts.opened
+    return Reembedding(
+        ReembeddingPorts(
+            catalog=opened.catalog,
+            models=opened.models,
+            protection=parts.protection,
+            index=parts.index,
+            index_sync=parts.index_sync,
+            finder=opened.finder,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            grace_seconds=opened.settings.request_seconds,
+        )
+    )
+
+
 def _lineage(parts: Parts) -> Lineage:
     opened = parts.opened
     return Lineage(
         LineagePorts(
             catalog=opened.catalog,
+            models=opened.models,
             pdp=opened.pdp,
             recorder=parts.recorder,
             clock=opened.clock,
@@ -285,7 +306,7 @@ def _outputs(parts: Parts) -> Outputs:
             catalog=opened.catalog,
             finder=opened.finder,
             screener=opened.screener,
-            protection=parts.protection,
+            protection=parts.answering,
             disclosure=parts.disclosure,
             audit=opened.held.audit,
             limiter=opened.held.limiter,

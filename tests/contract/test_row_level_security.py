@@ -25,6 +25,7 @@ from ragward.adapters.catalog_sql.schema import metadata
 from ragward.domain.corpus import DocumentState, NewScreening, Pending, PendingVersion
 from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile, UserProfile
 from ragward.domain.errors import RagwardError
+from ragward.domain.generations import Generations
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobState
 from ragward.domain.labels import Classification
 from ragward.domain.lineage import Tool
@@ -118,6 +119,7 @@ def filled(catalog, tenant) -> Half:
     )
     catalog.add_review(review(tenant, staged))
     _fill_ledger(catalog, tenant)
+    late_vectors(catalog, tenant, staged)
     catalog.add_pseudonyms(tenant, [pseudonym(tenant, b"tag", "[[PERSON:0.x]]")])
     [label_id] = catalog.labels(tenant)
     half = Half(tenant, staged, label_id, job.job_id, user, group)
@@ -132,6 +134,17 @@ def filled(catalog, tenant) -> Half:
         tenant,
     }
     return half
+
+
+def late_vectors(catalog, tenant, staged):
+    """Of another model, while there is a generation of it."""
+    first = Generations.first("aa", 2)
+    catalog.set_meta("generations", first.started("bb", 2).to_text())
+    try:
+        blobs = dict.fromkeys(points(staged), b"late")
+        return catalog.add_vectors(tenant, staged.document_id, 1, staged.dek_id, 2, blobs)
+    finally:
+        catalog.set_meta("generations", first.to_text())
 
 
 def _fill_ledger(catalog, tenant):
@@ -329,6 +342,11 @@ ACROSS = {
     "migrate",
     "tenant_of_scope",  # an index is asked for scopes, and its points by name, of whichever tenant
     "vectors_named",
+    "count_lacking",  # a model is the installation's: another one takes its place for everybody at once
+    "documents_lacking",
+    "switch_generation",
+    "remove_vectors",
+    "finish_drop",
 }
 
 
@@ -466,6 +484,7 @@ def writes(half):
         user = dataclasses.replace(other.user, tenant=tenant)
         group = dataclasses.replace(other.group, tenant=tenant)
         return {
+            "add_vectors": lambda: late_vectors(catalog, tenant, other.staged),
             "add_proposal": lambda: catalog.add_proposal(
                 dataclasses.replace(
                     proposal(f"p-{other.tenant}"),
@@ -533,7 +552,18 @@ OWN = {
     "replace_policy",
     "save_application",
 }
-INSTALLATION = {"check_ready", "close", "meta", "migrate", "open", "separation", "set_meta"}
+INSTALLATION = {
+    "begin_drop",
+    "check_ready",
+    "close",
+    "generations",
+    "meta",
+    "migrate",
+    "open",
+    "separation",
+    "set_meta",
+    "start_generation",
+}
 
 
 def test_every_method_of_the_catalog_is_tried(twins):

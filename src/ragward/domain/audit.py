@@ -40,6 +40,7 @@ class EventType(StrEnum):
     DOCUMENT_RELABELLED = "document.relabelled"
     DOCUMENT_RESCANNED = "document.rescanned"
     DOCUMENT_RESCREENED = "document.rescreened"
+    GENERATION_CHANGED = "generation.changed"
     IDENTITY_REFUSED = "identity.refused"
     INGEST_REFUSED = "ingest.refused"
     INTEGRITY_FAILURE = "integrity.failure"

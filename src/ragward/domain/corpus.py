@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 from ragward.domain.envelope import EncryptionContext, Kind, WrappingContext
 from ragward.domain.findings import Screening, Span
+from ragward.domain.generations import FIRST, vector_name
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.lineage import Origin
 from ragward.domain.review import Doubt, ReviewDecision
@@ -107,12 +108,19 @@ class ScannedChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPoint:
-    """One index point of a chunk: its view and the encrypted vector (the index's own copy is made from it)."""
+    """One index point of a chunk: its view and the encrypted vectors (the index's own copies are made from them)."""
 
     point_id: str
     view: View
     vector: Vector = field(repr=False)
     vector_blob: bytes = field(repr=False)
+    """of the first generation; empty where that was dropped"""
+    further: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """of later generations"""
+
+    def generations(self) -> set[int]:
+        """Those whose vector it has."""
+        return ({FIRST} if self.vector_blob else set()) | self.further.keys()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +296,8 @@ class IndexPoint:
     scope_id: int
     vector: Vector = field(repr=False)
     words: Mapping[int, float] = field(default_factory=dict, repr=False)
+    generation: int = FIRST
+    """whose vector it is: which part of the index it belongs into"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,13 +312,14 @@ class StoredVector:
     label_digest: bytes
     key: KeyReference
     vector_blob: bytes = field(repr=False)
+    generation: int = FIRST
 
     def vector_context(self) -> EncryptionContext:
         """What the vector blob is bound to."""
         return EncryptionContext(
             tenant=self.tenant,
             document_id=self.document_id,
-            chunk_id=self.point_id,
+            chunk_id=vector_name(self.point_id, self.generation),
             kind=Kind.VECTOR,
             revision=self.version,
         )
@@ -330,6 +341,16 @@ class OutboxItem(StoredVector):
     sequence: int
     classification: Classification | None
     """Of the document's current version, also for points of an earlier one; None where it has no label that verifies."""
+    further: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """Encrypted vectors of later generations; `vector_blob` is the first one's, or empty."""
+
+    def vectors(self) -> list[StoredVector]:
+        """One for each generation that has made it."""
+        blobs = {FIRST: self.vector_blob} if self.vector_blob else {}
+        return [
+            replace(self, vector_blob=blob, generation=generation)
+            for generation, blob in (blobs | dict(self.further)).items()
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

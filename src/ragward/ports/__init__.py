@@ -7,6 +7,7 @@
     content   reading, cutting, embedding, scanning, judging, redacting
     keys      keys and ciphers
     lineage   where chunks came from
+    generations   vectors of several models
 
 Nothing an adapter's library raises passes through a port: adapters raise the errors of `domain.errors`.
 """
@@ -43,6 +44,12 @@ from ragward.ports.content import (
     TextExtractor,
     TrainedClassifier,
 )
+from ragward.ports.generations import (
+    GenerationalIndex,
+    GenerationStore,
+    Lacking,
+    LiveModels,
+)
 from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
 from ragward.ports.keys import Cipher, Keyring
 from ragward.ports.lineage import LineageStore
@@ -71,13 +78,17 @@ __all__ = [
     "Embedder",
     "EpochTokens",
     "Finder",
+    "GenerationStore",
+    "GenerationalIndex",
     "IdentityVerifier",
     "JobStore",
     "KeyLedger",
     "Keyring",
     "LabelStore",
+    "Lacking",
     "Limiter",
     "LineageStore",
+    "LiveModels",
     "Loader",
     "Outbox",
     "PolicyDecisionPoint",

@@ -294,6 +294,17 @@ points: Final = Table(
     Index("points_chunk", "chunk_id"),
 )
 
+# Of generations after the first, whose vectors lie with their points. They go with their point, whoever removes it.
+vectors: Final = Table(
+    "vectors",
+    metadata,
+    Column("point_id", _TEXT, ForeignKey("points.point_id", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("vector_blob", LargeBinary, nullable=False),
+    Index("vectors_generation", "generation"),
+)
+
 pseudonyms: Final = Table(
     "pseudonyms",
     metadata,

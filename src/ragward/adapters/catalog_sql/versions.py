@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, insert, select, update
 
-from ragward.adapters.catalog_sql import lineage, outbox, reviews
+from ragward.adapters.catalog_sql import generations, lineage, outbox, reviews
 from ragward.adapters.catalog_sql.connection import batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.labels import (
@@ -27,6 +27,7 @@ from ragward.adapters.catalog_sql.schema import (
     documents,
     fingerprints,
     points,
+    vectors,
     versions,
 )
 from ragward.adapters.catalog_sql.tenants import move_epoch, read_epoch
@@ -134,6 +135,8 @@ def add_chunks(
     ]
     if new_points:
         connection.execute(insert(points), new_points)
+    if more := generations.further_vectors(staged, part):
+        connection.execute(insert(vectors), more)
     found = [
         {"chunk_id": chunk.chunk_id, "fingerprint": fingerprint, "tenant": staged.tenant}
         for chunk in part
@@ -159,6 +162,7 @@ def activate(connection: Connection, staged: StagedVersion, token: str, now: int
     The epoch moves only when something that was readable may no longer be (ADR 2): another label, or quarantine.
     """
     label_id = _staged(connection, staged, token).label_id
+    generations.require_live(connection, staged)
     previous = staged.version - 1
     before = connection.execute(
         select(versions.c.label_id, versions.c.state).where(*_is(staged.document_id, previous))
