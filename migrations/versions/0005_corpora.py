@@ -19,6 +19,7 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Adds what 0004 lacks."""
+    _jobs()
     _lineage()
     _generations()
 
@@ -76,6 +77,21 @@ def _row_level_security(table: str) -> None:
     )
 
 
+def _jobs() -> None:
+    """Which source lists a document and since when it does not, what a job reads, and that somebody wants it to end."""
+    op.add_column("documents", sa.Column("origin", TEXT, nullable=True))
+    op.add_column("documents", sa.Column("gone_since", sa.BigInteger(), nullable=True))
+    op.create_index("documents_origin", "documents", ["tenant", "origin"], unique=False)
+    op.add_column("jobs", sa.Column("origin", TEXT, nullable=True))
+    op.add_column("jobs", sa.Column("request", TEXT, nullable=True))
+    op.add_column(
+        "jobs",
+        sa.Column("cancel_asked", sa.Boolean(), nullable=False, server_default=sa.text("false")),
+    )
+    op.create_index("jobs_tenant", "jobs", ["tenant", "created_at"], unique=False)
+    op.add_column("job_items", sa.Column("confidence", sa.Integer(), nullable=True))
+
+
 def downgrade() -> None:
-    """Where things came from would be forgotten."""
+    """What a source was found without would be forgotten."""
     raise RuntimeError("there is no way down: restore a backup")

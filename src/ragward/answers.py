@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ragward.domain.access import Deny, Permit, Subject
-from ragward.domain.audit import AuditEntry, EventType, query_tag
+from ragward.domain.audit import EventType, Recorded, query_tag
 from ragward.domain.funnel import Fate, Trace
 from ragward.domain.labels import Classification
 from ragward.domain.passages import Answer, Passage, Receipt, SearchMode
@@ -96,12 +96,12 @@ class Answers:
             ],
         }
         with tally.stage("audit"):
-            receipt_id, entry = self.recorder.record(
+            recorded = self.recorder.record(
                 EventType.RETRIEVAL_ANSWERED, subject, "permit", details, durable=durable
             )
         return Answer(
             passages=passages,
-            receipt=self._receipt(subject, receipt_id, entry, permit.epoch),
+            receipt=self._receipt(subject, recorded, permit.epoch),
             classification=max((p.classification for p in passages), default=Classification.PUBLIC),
             near_duplicates_removed=left_out[Fate.NEAR_DUPLICATE],
             not_answering_removed=left_out[Fate.NOT_ANSWERING],
@@ -120,12 +120,10 @@ class Answers:
             "purpose": tally.purpose,
         }
         with tally.stage("audit"):
-            receipt_id, entry = self.recorder.record(
-                EventType.RETRIEVAL_DENIED, subject, "deny", details
-            )
+            recorded = self.recorder.record(EventType.RETRIEVAL_DENIED, subject, "deny", details)
         return Answer(
             passages=(),
-            receipt=self._receipt(subject, receipt_id, entry, deny.epoch),
+            receipt=self._receipt(subject, recorded, deny.epoch),
             classification=Classification.PUBLIC,
             near_duplicates_removed=0,
             query_flags=flags,
@@ -135,10 +133,10 @@ class Answers:
     def _query_tag(self, subject: Subject, query: str) -> str:
         return query_tag(self.protection.keyring.mac_key("query-tag"), subject.tenant, query)
 
-    def _receipt(self, subject: Subject, receipt_id: str, entry: AuditEntry, epoch: int) -> Receipt:
+    def _receipt(self, subject: Subject, recorded: Recorded, epoch: int) -> Receipt:
         return Receipt(
-            receipt_id=receipt_id,
-            recorded_at=entry.at,
-            audit_hash=entry.chain_hash.hex(),
+            receipt_id=recorded.event_id,
+            recorded_at=recorded.at,
+            audit_hash=recorded.leaf_hash.hex(),
             epoch_token=self.epoch_tokens.issue(subject.tenant, epoch),
         )

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from ragward.access_sync import AccessSync
 from ragward.adapters.model_manifest import ModelFiles
 from ragward.adapters.models_live import ModelGenerations
+from ragward.auditing import Auditing
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import RagwardError, UnavailableError
@@ -65,9 +67,11 @@ class Ragward:
     rescanning: Rescanning
     rescreening: Rescreening
     ingestion: Ingestion
+    auditing: Auditing
     stewardship: Stewardship
     reembedding: Reembedding
     relabelling: Relabelling
+    access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
     lineage: Lineage
@@ -123,9 +127,11 @@ class Ragward:
                 model_files=ModelFiles(*model_files(settings, given)),
                 retrieval=flows.retrieval,
                 ingestion=flows.ingestion,
+                auditing=flows.auditing,
                 stewardship=flows.stewardship,
                 reembedding=flows.reembedding,
                 relabelling=flows.relabelling,
+                access_sync=flows.access_sync,
                 reviewing=flows.reviewing,
                 learning=flows.learning,
                 lineage=flows.lineage,

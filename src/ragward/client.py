@@ -44,6 +44,7 @@ class DocumentInfo:
     attributes: Mapping[str, str | int | float | bool]
     chunks: int
     created_at: int
+    gone_since: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ragward.domain.access import Subject
-from ragward.domain.audit import AuditEntry, AuditEvent, EventType
+from ragward.domain.audit import AuditEvent, EventType, Recorded
 from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.ports import AuditLog, Clock
 
@@ -28,8 +28,8 @@ class Recorder:
         *,
         tenant: str = "",
         durable: bool = False,
-    ) -> tuple[str, AuditEntry]:
-        """(event id, where it stands in the log). Raises `unavailable.audit`."""
+    ) -> Recorded:
+        """On record when this returns. Raises `unavailable.audit`."""
         event = AuditEvent(
             event_id=str(uuid.uuid4()),
             at=self.clock.now_milliseconds(),
@@ -40,11 +40,12 @@ class Recorder:
             details=details,
         )
         try:
-            return event.event_id, self.audit.append(event, durable=durable)
+            leaf = self.audit.append(event, durable=durable)
         except RagwardError:
             raise
         except Exception as error:  # a log that breaks in any way is a log that did not record
             raise UnavailableError(code="unavailable.audit") from error
+        return Recorded(event_id=event.event_id, at=event.at, leaf_hash=leaf)
 
 
 def actor_of(subject: Subject | None) -> dict[str, object]:

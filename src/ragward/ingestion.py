@@ -15,32 +15,27 @@ A document is complete or absent: nothing of it shows before `commit_version`, a
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 from urllib.parse import quote
 
 from ragward.acts import Acts
 from ragward.domain.access import Action, Subject
+from ragward.domain.analysis import Analysed
 from ragward.domain.audit import EventType
 from ragward.domain.classification import Example
 from ragward.domain.corpus import (
     ArchiveMember,
-    Chunk,
     DocumentRecord,
     DocumentState,
-    ExtractedText,
-    ScannedChunk,
     SourceDocument,
     StagedVersion,
-    Vector,
 )
 from ragward.domain.errors import (
     ConflictError,
@@ -49,25 +44,24 @@ from ragward.domain.errors import (
     InvalidRequestError,
     RequestRefusedError,
 )
-from ragward.domain.findings import Span, Verdict
-from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, JobState
+from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, SourceRequest
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.lineage import Origin
+from ragward.domain.presence import Listing
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.labelling import Labelled, Labelling, Opinion
 from ragward.ports import (
+    Analyser,
     Catalog,
-    Chunker,
     Clock,
-    Finder,
     PolicyDecisionPoint,
-    Screener,
     TextExtractor,
 )
+from ragward.presence import Presence
 from ragward.protection import Protection
+from ragward.running import More, Progress, never, nobody_looks, run_job
 
-MAX_CHUNKS: Final = 5_000
 #: A sensitivity label of Microsoft Purview in a file: its id, and what is said of it.
 _MSIP_LABEL: Final = re.compile(r"MSIP_Label_[0-9A-Fa-f-]{36}_[A-Za-z]{1,20}")
 
@@ -77,19 +71,15 @@ class IngestionPorts:
     """Everything the ingest flow talks to."""
 
     extractor: TextExtractor
-    chunker: Chunker
-    finder: Finder
-    screener: Screener
+    analyser: Analyser
     labelling: Labelling
     pdp: PolicyDecisionPoint
     catalog: Catalog
     protection: Protection
     index_sync: IndexSync
+    presence: Presence
     recorder: Recorder
     clock: Clock
-
-
-Progress = Callable[[JobRecord, ItemResult], None]
 
 
 class Ingestion:
@@ -99,46 +89,53 @@ class Ingestion:
         self._ports = ports
         self._acts = Acts(pdp=ports.pdp, recorder=ports.recorder, clock=ports.clock)
 
+    def begin(
+        self, subject: Subject, items: Sequence[JobItem], source: SourceRequest | None = None
+    ) -> JobRecord:
+        """A new job, not started. Raises `source.many_gone`."""
+        if source is not None:
+            self._ports.presence.require_plausible(subject, source, items)
+        return self._ports.catalog.create_job(
+            subject.tenant, subject.principal, len(items), request=source
+        )
+
     def run_job(
         self,
         subject: Subject,
         items: Sequence[JobItem],
         *,
         job: JobRecord | None = None,
-        progress: Progress = lambda _job, _item: None,
-        is_canceled: Callable[[], bool] = lambda: False,
+        source: SourceRequest | None = None,
+        progress: Progress = nobody_looks,
+        is_canceled: Callable[[], bool] = never,
     ) -> JobRecord:
-        """Ingests every item; a bad one is recorded with its code and the job goes on.
-
-        Raises only what makes going on pointless: catalog, keys or audit log unavailable. The job is then `interrupted`.
-        """
+        """Ingests every item, as `running.run_job` does; then looks for what `source` no longer has. Raises `source.many_gone`."""
+        job = job or self.begin(subject, items, source)
+        outcomes = self._outcomes(subject, job.job_id, items, source)
         catalog = self._ports.catalog
-        job = job or catalog.create_job(subject.tenant, subject.principal, len(items))
-        catalog.set_job_state(job.tenant, job.job_id, JobState.IN_PROGRESS, total=len(items))
-        failed, total = 0, len(items)
-        try:
-            for item in items:
-                documents = self._documents(subject, item)
-                if len(documents) > 1:
-                    total += len(documents) - 1
-                    catalog.set_job_state(job.tenant, job.job_id, JobState.IN_PROGRESS, total=total)
-                for document in documents:
-                    if is_canceled():
-                        catalog.set_job_state(job.tenant, job.job_id, JobState.CANCELED)
-                        return catalog.get_job(subject.tenant, job.job_id)
-                    result = self._ingest_item(subject, document, job.job_id)
-                    failed += result.outcome is ItemOutcome.FAILED
-                    catalog.record_item(job.tenant, job.job_id, result)
-                    progress(job, result)
-            self._ports.index_sync.run()
-        except BaseException:
-            catalog.set_job_state(job.tenant, job.job_id, JobState.INTERRUPTED)
-            raise
-        final = JobState.COMPLETED_WITH_ERRORS if failed else JobState.SUCCESS
-        if total and failed == total:
-            final = JobState.FAILED
-        catalog.set_job_state(job.tenant, job.job_id, final)
-        return catalog.get_job(subject.tenant, job.job_id)
+        return run_job(catalog, job, outcomes, progress=progress, is_canceled=is_canceled)
+
+    def _outcomes(
+        self,
+        subject: Subject,
+        job_id: str,
+        items: Sequence[JobItem],
+        source: SourceRequest | None,
+    ) -> Iterator[ItemResult | More]:
+        listing = Listing(items)
+        for item in items:
+            documents = self._documents(subject, item)
+            if len(documents) > 1:
+                yield More(len(documents) - 1)
+            for document in documents:
+                result = self._ingest_item(subject, document, job_id)
+                listing.add(document, result)
+                yield result
+        self._ports.index_sync.run()
+        if source is not None:
+            for result in self._ports.presence.followed(subject, source, listing):
+                yield More(1)
+                yield result
 
     def ingest(
         self, subject: Subject, source: SourceDocument, *, job_id: str | None = None
@@ -156,47 +153,37 @@ class Ingestion:
         same = (
             before is not None
             and before.source_digest == digest
+            and before.claimed == source.label
             and before.state is not DocumentState.DELETED
+            and (known or before.gone_since is None)  # what is held back has to come back
         )
         if before and known and same:
             self._require_permission(subject, before.label)
+            self._ports.presence.returned(subject, before)
             return _unchanged(source, before)
-        extracted = self._ports.extractor.extract(
-            source.filename, source.data, tenant=subject.tenant
-        )
-        scanned, vectors, counts, opinion = self._judged(source, extracted)
-        labelled = self._labelled(source, opinion, extracted, scanned, counts, before)
+        analysed = self._analysed(source)
+        opinion = self._ports.labelling.opinion(source, analysed)
+        labelled = self._labelled(source, opinion, analysed, before)
         label = labelled.label
-        told = label if known else Labelling.label(source, opinion).label
+        told = label if known else Labelling.label(source.label, opinion).label
         needed = [told, label]
         if before is not None and before.state is not DocumentState.DELETED:
             needed.append(before.label)  # it is theirs to replace
         for each in needed:
             self._require_permission(subject, each)
-        make = partial(
-            self._staged,
-            source,
-            before,
-            extracted,
-            scanned,
-            vectors,
-            labelled,
-            digest,
-            job_id,
-        )
-        staged = make() if same else self._committed(subject, make, counts)
-        return _result(source, staged, told, counts, updated=known)
+        make = partial(self._staged, source, before, analysed, labelled, digest, job_id)
+        staged = make() if same else self._committed(subject, make, analysed.counts)
+        result = _result(source, staged, told, analysed.counts, updated=known)
+        judged = opinion.judgement
+        return result if judged is None else replace(result, confidence=judged.confidence)
 
     def assess(self, subject: Subject, source: SourceDocument) -> Labelled:
         """What a new document would be labelled as, and why; nothing is stored. The subject must be permitted to ingest under
         the label that it claims. Raises as `ingest` does."""
         require_bounded(source)
         self._acts.require(subject, Action.DOCUMENT_INGEST, source.label)
-        extracted = self._ports.extractor.extract(
-            source.filename, source.data, tenant=subject.tenant
-        )
-        scanned, _, counts, opinion = self._judged(source, extracted)
-        return self._labelled(source, opinion, extracted, scanned, counts)
+        analysed = self._analysed(source)
+        return self._labelled(source, self._ports.labelling.opinion(source, analysed), analysed)
 
     def example(self, subject: Subject, source: SourceDocument) -> Example:
         """What a document teaches a classifier whose claimed classification somebody vouches for; nothing is stored.
@@ -204,14 +191,10 @@ class Ingestion:
         Raises as `assess`."""
         require_bounded(source)
         self._acts.require(subject, Action.DOCUMENT_INGEST, source.label)
-        extracted = self._ports.extractor.extract(
-            source.filename, source.data, tenant=subject.tenant
-        )
-        texts = [chunk.text for chunk in self._ports.chunker.chunk(extracted.text)]
         return Example(
             group=f"{source.label.corpus}:{source.source.rpartition('/')[0]}",
             level=source.label.classification,
-            vectors=self._ports.protection.embedder.embed(texts) if texts else [],
+            vectors=self._analysed(source).full_vectors,
         )
 
     def _committed(
@@ -243,7 +226,7 @@ class Ingestion:
             archive = item.load()
             members = extractor.members(archive.filename, archive.data, tenant=subject.tenant)
         except (RequestRefusedError, IntegrityError) as error:
-            return (JobItem(source=item.source, load=partial(_refuse, error)),)
+            return (replace(item, load=partial(_refuse, error)),)
         return [_of_archive(archive, member) for member in members]
 
     def _ingest_item(self, subject: Subject, item: JobItem, job_id: str) -> ItemResult:
@@ -263,60 +246,32 @@ class Ingestion:
             )
 
     def _source_digest(self, source: SourceDocument) -> bytes:
-        """What "the same document" means: bytes, claimed label, attributes, and everything that shapes the result."""
+        """What "the same document" means: bytes, attributes, and everything that shapes the result; but for the claimed label,
+        which may change without them."""
         ports = self._ports
         parts = (
             hashlib.sha256(source.data).digest(),
-            source.label.digest(),
             json.dumps(dict(source.attributes), sort_keys=True).encode(),
-            ports.protection.embedder.model_digest.encode(),
-            ports.finder.version.encode(),
+            ports.analyser.model_digest.encode(),
+            ports.analyser.detector.encode(),
         )
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
-    def _scanned(
-        self, extracted: ExtractedText
-    ) -> tuple[list[ScannedChunk], Sequence[Vector] | None]:
-        """Chunks with their personal data (found over the whole text, so that a name found once is found everywhere)
-        and what the screener says of each; and their vectors, where the finder's pass made them."""
-        chunks = self._ports.chunker.chunk(extracted.text)
-        if not chunks:
-            raise InvalidRequestError(code="document.empty")
-        if len(chunks) > MAX_CHUNKS:
-            raise InvalidRequestError(code="document.too_large")
-        scan = self._ports.finder.scan(extracted.text, chunks)
-        scanned = [
-            ScannedChunk(
-                chunk=chunk,
-                spans=spans_within(scan.spans, chunk),
-                screening=self._ports.screener.screen(chunk.text),
-            )
-            for chunk in chunks
-        ]
-        return scanned, scan.vectors
-
-    def _judged(
-        self, source: SourceDocument, extracted: ExtractedText
-    ) -> tuple[list[ScannedChunk], Sequence[Vector] | None, Mapping[str, int], Opinion]:
-        """(chunks with their findings, their vectors where those are made by now, counts by type, the machines' opinion)."""
-        scanned, vectors = self._scanned(extracted)
-        counts = Counter(span.entity_type for item in scanned for span in item.spans)
-        labelling = self._ports.labelling
-        if vectors is None and labelling.needs_vectors(source.label.tenant):
-            vectors = self._ports.protection.embedder.embed([item.chunk.text for item in scanned])
-        return scanned, vectors, counts, labelling.opinion(source, extracted, counts, vectors)
+    def _analysed(self, source: SourceDocument) -> Analysed:
+        return self._ports.analyser.analyse(
+            source.filename, source.data, tenant=source.label.tenant
+        )
 
     def _labelled(
         self,
         source: SourceDocument,
         opinion: Opinion,
-        extracted: ExtractedText,
-        scanned: Sequence[ScannedChunk],
-        counts: Mapping[str, int],
+        analysed: Analysed,
         before: DocumentRecord | None = None,
     ) -> Labelled:
         """The label, and with the evidence for it what else was noticed."""
-        labelled = self._ports.labelling.label(source, opinion, before)
+        extracted = analysed.extracted
+        labelled = self._ports.labelling.label(source.label, opinion, before)
         lines = list(labelled.evidence)
         if source.notes:
             lines.append(f"source access: {len(source.notes)} remarks in the job")
@@ -325,12 +280,12 @@ class Ingestion:
         lines += [f"file property: {name}" for name in _labelling(extracted.properties)]
         if extracted.hidden:
             lines.append(f"hidden text: {len(extracted.hidden)} pieces left out")
-        rules = sorted({rule for item in scanned for rule in item.screening.rules})
+        rules = sorted({rule for item in analysed.chunks for rule in item.screening.rules})
         if rules:
             lines.append(f"injection: {', '.join(rules)}")
         lines += [f"warning: {warning}" for warning in extracted.warnings[:20]]
-        lines += [f"found: {name} x{count}" for name, count in sorted(counts.items())]
-        return dataclasses.replace(labelled, evidence=tuple(lines))
+        lines += [f"found: {name} x{count}" for name, count in sorted(analysed.counts.items())]
+        return replace(labelled, evidence=tuple(lines))
 
     def _require_permission(self, subject: Subject, label: AccessLabel) -> None:
         if not self._acts.may(subject, Action.DOCUMENT_INGEST, label):
@@ -340,9 +295,7 @@ class Ingestion:
         self,
         source: SourceDocument,
         before: DocumentRecord | None,
-        extracted: ExtractedText,
-        scanned: Sequence[ScannedChunk],
-        vectors: Sequence[Vector] | None,
+        analysed: Analysed,
         labelled: Labelled,
         digest: bytes,
         job_id: str | None,
@@ -352,12 +305,6 @@ class Ingestion:
         document_id = before.document_id if before else str(uuid.uuid4())
         version = before.version + 1 if before else 1
         encryption = ports.protection.new_version(document_id, version, label)
-        hidden = any(
-            ports.screener.screen(text).verdict is Verdict.QUARANTINE for text in extracted.hidden
-        )
-        quarantined = hidden or any(
-            item.screening.verdict is Verdict.QUARANTINE for item in scanned
-        )
         return StagedVersion(
             document_id=document_id,
             version=version,
@@ -365,9 +312,10 @@ class Ingestion:
             corpus=label.corpus,
             source=source.source,
             source_digest=digest,
-            state=DocumentState.QUARANTINED if quarantined else DocumentState.ACTIVE,
-            title=self._title(extracted.title or source.filename, label),
-            media_type=extracted.media_type,
+            state=DocumentState.QUARANTINED if analysed.suspicious else DocumentState.ACTIVE,
+            # In clear: above INTERNAL it says nothing at all.
+            title=analysed.title if label.classification <= Classification.INTERNAL else "",
+            media_type=analysed.extracted.media_type,
             label=label,
             claimed=source.label,
             replaces_label_id=before.label_id if before else None,
@@ -378,32 +326,27 @@ class Ingestion:
             attributes=dict(source.attributes),
             evidence=labelled.evidence,
             doubts=labelled.doubts,
-            model_digest=ports.protection.embedder.model_digest,
+            model_digest=analysed.model_digest,
             job_id=job_id,
-            chunks=encryption.staged_chunks(scanned, ports.finder.version, vectors),
-            origin=self._origin(source, extracted),
-            finder=ports.finder.version,
+            chunks=encryption.staged_chunks(
+                analysed.chunks,
+                analysed.detector,
+                kept={analysed.model_digest: analysed.vectors},
+            ),
+            origin=self._origin(source, analysed),
+            finder=analysed.detector,
         )
 
-    def _origin(self, source: SourceDocument, extracted: ExtractedText) -> Origin:
+    def _origin(self, source: SourceDocument, analysed: Analysed) -> Origin:
         rules, classifier = self._ports.labelling.versions(source.label.tenant)
         return Origin(
             uri=source.uri,
             bytes_sha256=hashlib.sha256(source.data).hexdigest(),
-            loader=extracted.loader,
-            chunker=self._ports.chunker.version,
+            loader=analysed.extracted.loader,
+            chunker=analysed.chunker,
             rules=rules,
             classifier=classifier,
         )
-
-    def _title(self, title: str, label: AccessLabel) -> str:
-        """Titles are stored in clear, so they show no personal data, and above INTERNAL nothing at all."""
-        if label.classification > Classification.INTERNAL:
-            return ""
-        spans = self._ports.finder.find(title) if title else ()
-        return self._ports.protection.redactor.redact(
-            title[:300], clipped(spans, 0, 300), frozenset()
-        ).text
 
     def _record(self, subject: Subject, staged: StagedVersion, counts: Mapping[str, int]) -> None:
         """Before the commit: what cannot be recorded does not happen."""
@@ -429,13 +372,12 @@ def _of_archive(archive: SourceDocument, member: ArchiveMember) -> JobItem:
     """A member as a document of its own. The archive's name and the path in it are joined as in `jar:` URLs."""
     name = f"{archive.source}!/{member.path}"
     if member.code is not None:
-        return JobItem(source=name, load=partial(_refuse, InvalidRequestError(code=member.code)))
+        refused = partial(_refuse, InvalidRequestError(code=member.code))
+        return JobItem(source=name, load=refused, corpus=archive.label.corpus)
     filename = member.path.rpartition("/")[2]
     uri = f"{archive.uri}!/{quote(member.path)}" if archive.uri else ""
-    document = dataclasses.replace(
-        archive, source=name, filename=filename, data=member.data, uri=uri
-    )
-    return JobItem(source=name, load=lambda: document)
+    document = replace(archive, source=name, filename=filename, data=member.data, uri=uri)
+    return JobItem(source=name, load=lambda: document, corpus=archive.label.corpus)
 
 
 def _refuse(error: Exception) -> SourceDocument:
@@ -461,22 +403,6 @@ def require_bounded(source: SourceDocument) -> None:
             )
         if len(str(value)) > 512:
             raise InvalidRequestError("attribute values have at most 512 characters")
-
-
-def clipped(spans: Iterable[Span], start: int, end: int) -> tuple[Span, ...]:
-    """Spans within [start, end), cut to it and moved to begin at 0."""
-    return tuple(
-        dataclasses.replace(
-            span, start=max(span.start, start) - start, end=min(span.end, end) - start
-        )
-        for span in spans
-        if span.start < end and span.end > start
-    )
-
-
-def spans_within(spans: Iterable[Span], chunk: Chunk) -> tuple[Span, ...]:
-    """A document's spans as they fall into one chunk."""
-    return clipped(spans, chunk.start, chunk.end)
 
 
 def _unchanged(source: SourceDocument, before: DocumentRecord) -> ItemResult:

@@ -7,12 +7,13 @@ Machines raise. The classifier lowers nothing; while it is not sure, the documen
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ragward.domain.analysis import Analysed
 from ragward.domain.classification import Judgement, Thresholds
-from ragward.domain.corpus import DocumentRecord, ExtractedText, SourceDocument, Vector
+from ragward.domain.corpus import DocumentRecord, SourceDocument
 from ragward.domain.labels import AccessLabel, Classification, join, narrowed_by
 from ragward.domain.review import Doubt, ReviewKind
 from ragward.ports import Classifier, TrainedClassifier
@@ -51,55 +52,46 @@ class Labelling:
     ) -> None:
         self._rules, self._thresholds, self._trained = rules, thresholds, dict(trained or {})
 
-    def needs_vectors(self, tenant: str) -> bool:
-        """Whether this tenant's documents are judged by their vectors."""
-        return tenant in self._trained
-
     def versions(self, tenant: str) -> tuple[str, str]:
         """Of the rules, and of this tenant's trained classifier (empty if it has none)."""
         trained = self._trained.get(tenant)
         return self._rules.version, trained.version if trained else ""
 
-    def opinion(
-        self,
-        source: SourceDocument,
-        extracted: ExtractedText,
-        counts: Mapping[str, int],
-        vectors: Sequence[Vector] | None,
-    ) -> Opinion:
-        """The machines' opinion; `vectors` are the chunks', where `needs_vectors`."""
+    def opinion(self, source: SourceDocument, analysed: Analysed) -> Opinion:
+        """The machines' opinion."""
+        extracted = analysed.extracted
         level, evidence = self._rules.classify(
             source.source,
             extracted.title,
             extracted.text,
             source.attributes,
-            counts,
+            analysed.counts,
             extracted.properties,
         )
         trained = self._trained.get(source.label.tenant)
-        if trained is None or not vectors:
+        if trained is None:
             return Opinion(by_rules=level, evidence=evidence)
-        judgement = Judgement.of(trained.predict(vectors), self._thresholds)
+        judgement = Judgement.of(trained.predict(analysed.full_vectors), self._thresholds)
         return Opinion(
             by_rules=level, evidence=evidence, judgement=judgement, version=trained.version
         )
 
     @staticmethod
     def label(
-        source: SourceDocument, opinion: Opinion, before: DocumentRecord | None = None
+        claim: AccessLabel, opinion: Opinion, before: DocumentRecord | None = None
     ) -> Labelled:
         """The join of every opinion, and the evidence for it. A steward's own label survives a new version; what the source
         takes away meanwhile is taken away from it, too."""
-        claimed = source.label
+        claimed = claim
         levels = [claimed.classification, opinion.by_rules]
         lines = [f"source: {claimed.classification.name}", *opinion.evidence]
         if before is not None:
             levels.append(before.label.classification)
             lines.append(f"before: {before.label.classification.name}")
             if decisions := [line for line in before.evidence if is_relabelling(line)]:
-                claimed = narrowed_by(before.label, before.claimed or source.label, source.label)
+                claimed = narrowed_by(before.label, before.claimed or claim, claim)
                 lines += decisions
-                if before.claimed not in (None, source.label):
+                if before.claimed not in (None, claim):
                     lines.append("source: another claim; it narrows the steward's label only")
         doubts: tuple[Doubt, ...] = ()
         if opinion.judgement is not None:

@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from ragward.adapters.model_manifest import ModelManifest
 from ragward.canary import ModelCanary
+from ragward.domain.checkpoints import Verify
 from ragward.domain.disclosure import DisclosureRules
 from ragward.domain.errors import ConfigurationError, IntegrityError
 from ragward.domain.generations import FIRST, Generations
@@ -142,7 +143,9 @@ def open_broker(settings: Settings, directory: Path) -> ExitStack:
         keyring = closing(open_keyring(settings), stack)
         catalog = open_catalog(settings, stack)
         key = keyring.mac_key("audit-chain")
-        audit = closing(SQLiteAuditLog.open(settings.broker_log, key), stack)
+        audit = closing(
+            SQLiteAuditLog.open(settings.broker_log, key, origin=settings.broker_origin), stack
+        )
         ports = BrokerPorts(
             identity=open_identity(settings, catalog, clock),
             pdp=open_pdp(catalog, settings.policies_dir or resource("policies")),
@@ -172,9 +175,15 @@ def open_ledger(settings: Settings, clock: Clock, stack: ExitStack | None = None
 
 def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = None) -> AuditLog:
     """The audit log's one writer. Raises `config.index_owned` when another process is it."""
+    from ragward.adapters.anchors import anchor_of
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
 
-    log = SQLiteAuditLog.open(settings.data_dir / "audit.db", keyring.mac_key("audit-chain"))
+    log = SQLiteAuditLog.open(
+        settings.audit_log,
+        keyring.mac_key("audit-chain"),
+        origin=settings.audit_origin,
+        anchors=[anchor_of(uri) for uri in settings.audit_anchor_uris],
+    )
     return closing(log, stack)
 
 
@@ -182,8 +191,24 @@ def open_audit_reader(settings: Settings, keyring: Keyring, *, of_broker: bool =
     """The audit log, or a key broker's own, beside its writer, for reading and verifying."""
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
 
-    path = settings.broker_log if of_broker else settings.data_dir / "audit.db"
-    return SQLiteAuditLog.open_reader(path, keyring.mac_key("audit-chain"))
+    path = settings.broker_log if of_broker else settings.audit_log
+    origin = settings.broker_origin if of_broker else settings.audit_origin
+    return SQLiteAuditLog.open_reader(path, keyring.mac_key("audit-chain"), origin=origin)
+
+
+def signature_verifier() -> Verify:
+    """What checks a signature of the log's."""
+    from ragward.adapters.notes_ed25519 import verify_signature
+
+    return verify_signature
+
+
+def kept_checkpoints(settings: Settings) -> Sequence[str]:
+    """The signed notes that the anchors of the settings which are files hold. Raises OSError."""
+    from ragward.adapters.anchors import FileAnchor, anchor_of
+
+    anchors = map(anchor_of, settings.audit_anchor_uris)
+    return [note for each in anchors if isinstance(each, FileAnchor) for note in each.notes()]
 
 
 def manifest_items(manifest: Path, tenant: str) -> list[JobItem]:
@@ -197,9 +222,10 @@ def source_items(
     settings: Settings, directory: DirectoryStore, tenant: str, request: SourceRequest
 ) -> list[JobItem]:
     """What a steward's source holds; names of its access lists are looked up in the tenant's directory."""
-    from ragward.adapters import source_directory, source_items, sources
+    from ragward.adapters import source_directory, source_items, source_roots, sources
     from ragward.adapters.directory_names import DirectoryNames
 
+    request = source_roots.located(request, tenant, settings.ingest_roots, settings.ingest_urls)
     rules = source_items.AccessRules(
         lookup=DirectoryNames(directory, tenant),
         everybody=settings.everybody.get(tenant),

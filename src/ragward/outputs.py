@@ -207,14 +207,14 @@ class Outputs:
             "model": self._ports.protection.embedder.model_digest,
             "finder": self._ports.finder.version,
         }
-        inspection_id, _ = self._ports.recorder.record(
+        recorded = self._ports.recorder.record(
             EventType.OUTPUT_INSPECTED,
             subject,
             outcome.value,
             known | dict(details),
             durable=self._ports.protection.handling[judged.classification].durable_audit,
         )
-        return inspection_id
+        return recorded.event_id
 
 
 class _Spent:

@@ -273,7 +273,7 @@ def _held(
     if settings.qdrant_url:
         own_index = _index(settings, given, models, stack, several=several)
     return Held(
-        audit=given.audit or OwnerAuditLog(owner),
+        audit=given.audit or closing(OwnerAuditLog(owner, settings.audit_spools), stack),
         index=given.index or own_index or OwnerChunkIndex(owner),
         limiter=given.limiter or OwnerLimiter(owner),
         owner=owner,

@@ -209,6 +209,14 @@ def embedded(
     return {**known, **dict(zip(wanted, made, strict=True))}
 
 
+def views(item: ScannedChunk, redactor: Redactor) -> list[tuple[View, str]]:
+    """The texts of a chunk to embed: its own, and where it has personal data, the one without."""
+    made = [(View.FULL, item.chunk.text)]
+    if item.spans:
+        made.append((View.REDACTED, redactor.redact(item.chunk.text, item.spans, frozenset()).text))
+    return made
+
+
 def contents(opened: Iterable[ChunkContent | RagwardError]) -> list[ChunkContent]:
     """All of them. Raises the first error among them."""
     out = []
@@ -234,30 +242,25 @@ class VersionEncryption:
         self,
         scanned: Sequence[ScannedChunk],
         detector_version: str,
-        full: Sequence[Vector] | None = None,
-        kept: Mapping[int, Mapping[Place, Vector]] | None = None,
+        kept: Mapping[str, Mapping[Place, Vector]] | None = None,
     ) -> tuple[StagedChunk, ...]:
-        """Embeds in one batch per live generation all views of all chunks whose vectors are not given; encrypts contents and
-        vectors.
-
-        `full` has one of `Protection.embedder` for the full view of each chunk, `kept` by generation those of (ordinal, view)."""
-        views = [self._views(item) for item in scanned]
-        given: dict[int, dict[Place, Vector]] = {}
-        for generation, embedder in self.protection.live().items():
-            known = dict((kept or {}).get(generation, {}))
-            if full is not None and embedder.model_digest == self.protection.embedder.model_digest:
-                for item, vector in zip(scanned, full, strict=True):
-                    known[item.chunk.ordinal, View.FULL] = vector
-            texts = {
-                (item.chunk.ordinal, view): text
-                for item, chunk_views in zip(scanned, views, strict=True)
-                for view, text in chunk_views
-            }
-            given[generation] = embedded(embedder, texts, known)
+        """Embeds in one batch per live generation all views of all chunks but those in `kept`, which has vectors by their
+        model's digest; encrypts contents and vectors."""
+        redactor = self.protection.redactor
+        texts = [views(item, redactor) for item in scanned]
+        places = {
+            (item.chunk.ordinal, view): text
+            for item, chunk_views in zip(scanned, texts, strict=True)
+            for view, text in chunk_views
+        }
+        given = {
+            generation: embedded(embedder, places, (kept or {}).get(embedder.model_digest, {}))
+            for generation, embedder in self.protection.live().items()
+        }
         key = self.protection.fingerprint_key(self.label.tenant)
         words_key = self.protection.words_key(self.label.tenant)
         chunks = []
-        for item, chunk_views in zip(scanned, views, strict=True):
+        for item, chunk_views in zip(scanned, texts, strict=True):
             name = f"{self.document_id}/{self.version}/{item.chunk.ordinal}"
             chunk_id = str(uuid.uuid5(_NAMESPACE, name))
             points = tuple(
@@ -284,14 +287,6 @@ class VersionEncryption:
                 )
             )
         return tuple(chunks)
-
-    def _views(self, item: ScannedChunk) -> list[tuple[View, str]]:
-        """The texts to embed: the chunk's own, and where it has personal data, the one without."""
-        views = [(View.FULL, item.chunk.text)]
-        if item.spans:
-            redacted = self.protection.redactor.redact(item.chunk.text, item.spans, frozenset())
-            views.append((View.REDACTED, redacted.text))
-        return views
 
     def vector_blob(
         self, point_id: str, generation: int, vector: Vector, words: Mapping[int, float]

@@ -152,6 +152,25 @@ class Relabelling:
             classifications=tuple((*names, count) for names, count in sorted(counts.items())),
         )
 
+    def follow_source(
+        self, subject: Subject, found: Sequence[tuple[DocumentRecord, AccessLabel, AccessLabel]]
+    ) -> int:
+        """Gives documents the labels that follow from what their source claims by now, all at once: (document, label, claim).
+
+        No decision of a person: nothing is lowered, and questions stay open. Needs the same permissions and returns how many
+        wait for their key. Raises as `relabel` does.
+        """
+        pairs = [(record, label) for record, label, _ in found]
+        self._require(subject, pairs)
+        if any(label.classification < record.label.classification for record, label in pairs):
+            raise InvalidRequestError("a source lowers nothing", code="label.invalid")
+        moves = []
+        for record, label, claim in found:
+            move = self._move(subject, record, label, "")
+            note = f"source: {claim.classification.name}: access list read again"
+            moves.append(replace(move, note=note, claimed=claim, by="", reclassifies=False))
+        return self._carried_out(subject, pairs, moves, "access list of the source", None)
+
     def release(
         self,
         subject: Subject,
@@ -277,6 +296,16 @@ class Relabelling:
             replace(self._move(subject, record, label, reason), decided=decided)
             for record, label in pairs
         ]
+        return self._carried_out(subject, pairs, moves, reason, decided)
+
+    def _carried_out(
+        self,
+        subject: Subject,
+        pairs: Sequence[tuple[DocumentRecord, AccessLabel]],
+        moves: Sequence[LabelMove],
+        reason: str,
+        decided: ReviewDecision | None,
+    ) -> int:
         last = len(pairs) - 1
         for position, (record, label) in enumerate(pairs):
             details = {
@@ -308,7 +337,9 @@ class Relabelling:
         self, subject: Subject, record: DocumentRecord, label: AccessLabel, reason: str
     ) -> LabelMove:
         key, pending = record.key, Pending.REWRAP
-        if record.pending is not Pending.REWRAP:
+        if label == record.label:
+            pending = record.pending  # only what the source claims is another
+        elif record.pending is not Pending.REWRAP:
             try:
                 key = self._rewrapped(record, record.label, label, _as(subject))
                 again = record.pending is Pending.REENCRYPT or _raises(record, label)

@@ -209,8 +209,8 @@ class Rescanning:
         opened: Sequence[ChunkContent],
         scanned: Sequence[ScannedChunk],
         reading: Reading,
-    ) -> Mapping[int, Mapping[tuple[int, View], Vector]]:
-        """By live generation the vectors of views whose text stays as it was: every full one, and redacted ones that read the
+    ) -> Mapping[str, Mapping[tuple[int, View], Vector]]:
+        """By model the vectors of views whose text stays as it was: every full one, and redacted ones that read the
         same."""
         protection = self._ports.protection
         same: set[int] = set()
@@ -219,12 +219,12 @@ class Rescanning:
             now = protection.redactor.redact(content.text, item.spans, frozenset())
             if before.text == now.text:
                 same.add(item.chunk.ordinal)
-        kept: dict[int, dict[tuple[int, View], Vector]] = {}
-        for generation in protection.live():
+        kept: dict[str, dict[tuple[int, View], Vector]] = {}
+        for generation, embedder in protection.live().items():
             blobs = self._ports.catalog.vector_blobs(
                 record.tenant, record.document_id, generation=generation
             )
-            kept[generation] = {
+            kept[embedder.model_digest] = {
                 (point.ordinal, point.view): protection.open_vector(
                     point, blobs[point.point_id], reading, generation
                 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -112,6 +113,15 @@ class Settings(BaseSettings):
         },
         description="CLASSIFICATION = days after which `keys status` and `doctor` call its KEK due; 365 for what is left out.",
     )
+    audit_origin: str = Field(
+        "ragward/audit",
+        pattern=r"^[^\s+]{1,200}$",
+        description="The name of the audit log in what it signs; one of its own for each installation.",
+    )
+    audit_anchors: tuple[str, ...] | None = Field(
+        None,
+        description="Where checkpoints of the audit log are kept: file:PATH, https: URLs; left out, a file beside data_dir.",
+    )
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
     qdrant_url: str = Field(
         "", description="Qdrant server; empty means the embedded engine in data_dir."
@@ -187,6 +197,18 @@ class Settings(BaseSettings):
     posix_principals: dict[str, str] = Field(
         default_factory=dict,
         description="uid:N, gid:N, user:NAME or group:NAME of this machine = principal, for sources whose owners and modes say who may read.",
+    )
+    gone_grace_days: int = Field(
+        7,
+        ge=0,
+        le=3650,
+        description="Days after which a document that its source no longer has is deleted by the next job that misses it; 0 is at once.",
+    )
+    gone_ask_above_percent: int = Field(
+        20,
+        ge=0,
+        le=100,
+        description="More of a source than this missing at once, and more than five documents, is `source.many_gone` until confirmed.",
     )
     sealed_memory_mb: int = Field(
         1024, ge=16, le=2**20, description="Memory for decrypted vectors of sealed classifications."
@@ -338,6 +360,29 @@ class Settings(BaseSettings):
         return {Classification[name]: days for name, days in self.keys_rotate_after_days.items()}
 
     @property
+    def audit_log(self) -> Path:
+        """The log's file."""
+        return self.data_dir / "audit.db"
+
+    @property
+    def audit_spools(self) -> Path:
+        """Where processes leave events for the log's writer."""
+        return self.audit_log.with_suffix(".spool")
+
+    @property
+    def audit_anchor_uris(self) -> Sequence[str]:
+        """Where checkpoints of the log are kept: unless the settings say otherwise, in a file beside the data directory."""
+        if self.audit_anchors is None:
+            beside = self.data_dir.with_name(f"{self.data_dir.name}.checkpoints")
+            return (f"file:{beside}",)
+        return self.audit_anchors
+
+    @property
+    def broker_origin(self) -> str:
+        """The name of a key broker's own log."""
+        return f"{self.audit_origin}/broker"
+
+    @property
     def broker_log(self) -> Path:
         """The log of a key broker that these settings start: beside its keyring."""
         return self.keyring.with_name("broker-audit.db")
@@ -351,6 +396,7 @@ class Settings(BaseSettings):
 def outgoing_hosts(settings: Settings) -> frozenset[str]:
     """The hosts that these settings make a serving process connect to."""
     urls: list[str | None] = [settings.database_url, settings.qdrant_url]
+    urls += [uri for uri in settings.audit_anchor_uris if not uri.startswith("file:")]
     urls += [issuer.jwks for issuer in settings.issuers if "://" in issuer.jwks]
     urls += [_key_service(uri) for uri in (settings.keys_uri, *settings.keys_for.values())]
     named = (urlsplit(url).hostname for url in urls if url)

@@ -241,7 +241,7 @@ class Shredding:
             "counts": dict(receipt.counts),
             "requested_by": receipt.requested_by,
         }
-        event_id, _ = self._ports.recorder.record(
+        recorded = self._ports.recorder.record(
             EventType.CONTENT_SHREDDED,
             subject,
             "permit",
@@ -249,7 +249,7 @@ class Shredding:
             tenant=receipt.tenant,
             durable=True,
         )
-        return dataclasses.replace(receipt, event_id=event_id)
+        return dataclasses.replace(receipt, event_id=recorded.event_id)
 
     def _carried_out(self, receipt: ShredReceipt, subject: Subject | None) -> ShredReceipt:
         ports, tenant = self._ports, receipt.tenant

@@ -6,7 +6,6 @@ check as an answer: what a subject may not read does not exist for them.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,21 +14,23 @@ from typing import Final
 
 from ragward.acts import Acts
 from ragward.domain.access import Action, Application, Subject
-from ragward.domain.audit import AuditEntry, AuditVerification, EventType
+from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     DocumentRecord,
     DocumentState,
 )
 from ragward.domain.errors import InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import digest_of
+from ragward.domain.jobs import JobRecord
 from ragward.domain.labels import (
+    administrative,
     require_principal,
     tenant_of,
 )
 from ragward.domain.tokens import PageToken, bearer_of
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
-from ragward.ports import AuditLog, Catalog, Clock, Keyring, PolicyDecisionPoint
+from ragward.ports import Catalog, Clock, Keyring, PolicyDecisionPoint
 
 _PAGE: Final = 500
 
@@ -43,7 +44,6 @@ class StewardshipPorts:
     keyring: Keyring
     index_sync: IndexSync
     recorder: Recorder
-    audit: AuditLog
     clock: Clock
     new_key: Callable[[], tuple[str, str, bytes]]
 
@@ -105,6 +105,20 @@ class Stewardship:
         self._ports.index_sync.run()
         return epoch
 
+    # Jobs. ----------------------------------------------------------------------------------------------------------
+
+    def job(self, subject: Subject, job_id: str) -> JobRecord:
+        """A job of one's own or, for whoever may read jobs, of anybody. Raises `access.not_found`."""
+        job = self._ports.catalog.get_job(subject.tenant, job_id)
+        if job.requested_by != subject.principal and not self._may_read_jobs(subject):
+            raise NotFoundError
+        return job
+
+    def jobs(self, subject: Subject, *, limit: int) -> Sequence[JobRecord]:
+        """The newest of those."""
+        mine = None if self._may_read_jobs(subject) else subject.principal
+        return self._ports.catalog.jobs(subject.tenant, requested_by=mine, limit=limit)
+
     # Applications. --------------------------------------------------------------------------------------------------
 
     def register_application(
@@ -133,33 +147,6 @@ class Stewardship:
         )
         return text
 
-    # Questions. -----------------------------------------------------------------------------------------------------
-
-    def audit_entries(self, subject: Subject, *, start: int, limit: int) -> Sequence[AuditEntry]:
-        """This tenant's entries among the `limit` from index `start` on. Raises `access.denied`."""
-        self._acts.require_on_tenant(subject, Action.AUDIT_READ)
-        found = self._ports.audit.entries(start=start, limit=min(limit, 1000))
-        return [entry for entry in found if _tenant_of(entry) == subject.tenant]
-
-    def audit_entry(self, subject: Subject, event_id: str) -> AuditEntry:
-        """The entry of one event of this tenant, such as a receipt's. Raises `access.denied`, `access.not_found`."""
-        self._acts.require_on_tenant(subject, Action.AUDIT_READ)
-        found = self._ports.audit.find(event_id)
-        if found is None or _tenant_of(found) != subject.tenant:
-            raise NotFoundError
-        return found
-
-    def verify_audit(
-        self,
-        subject: Subject,
-        *,
-        anchor: tuple[int, str] | None = None,
-        receipt: tuple[str, str] | None = None,
-    ) -> AuditVerification:
-        """Checks the log, against an anchor (index, hash) or a receipt (id, hash) if the caller kept one."""
-        self._acts.require_on_tenant(subject, Action.AUDIT_READ)
-        return verified(self._ports.audit, anchor=anchor, receipt=receipt, tenant=subject.tenant)
-
     # How. -----------------------------------------------------------------------------------------------------------
 
     def _known_documents(
@@ -182,35 +169,12 @@ class Stewardship:
                     yield record
             after = (page[-1].corpus, page[-1].source)
 
+    def _may_read_jobs(self, subject: Subject) -> bool:
+        return self._acts.may(subject, Action.JOB_READ, administrative(subject.tenant))
+
     def _record_act(self, subject: Subject, act: str, target: str, reason: str = "") -> None:
         details = {"act": act, "target": target, "reason": reason}
         self._record(EventType.ADMIN_ACT, subject, "permit", details, durable=True)
-
-
-def verified(
-    audit: AuditLog,
-    *,
-    anchor: tuple[int, str] | None = None,
-    receipt: tuple[str, str] | None = None,
-    tenant: str | None = None,
-) -> AuditVerification:
-    """What a log proves against an anchor, or against a receipt: an anchor whose place the log itself has to find.
-
-    To a `tenant`, another tenant's receipt is one that the log does not hold."""
-    if receipt is None:
-        return audit.verify(anchor=anchor)
-    entry = audit.find(receipt[0])
-    if entry is not None and tenant in (None, _tenant_of(entry)):
-        return audit.verify(anchor=(entry.index, receipt[1]))
-    whole = audit.verify()
-    if not whole.consistent:
-        return whole
-    problem = "the log does not hold the receipt's entry"
-    return dataclasses.replace(whole, consistent=False, complete=False, problem=problem)
-
-
-def _tenant_of(entry: AuditEntry) -> str:
-    return str(json.loads(entry.data)["tenant"])
 
 
 def _place(text: str) -> tuple[str, str]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
+from ragward.access_sync import AccessSync, AccessSyncPorts
+from ragward.analysis import Analysis
+from ragward.auditing import Auditing, AuditingPorts
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
 from ragward.evaluation import Evaluation, EvaluationPorts
@@ -18,6 +21,7 @@ from ragward.opening import entity_types, policy_duties
 from ragward.outputs import Outputs, OutputsPorts
 from ragward.parts import Parts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
+from ragward.presence import Presence, PresencePorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.reembedding import Reembedding, ReembeddingPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
@@ -30,6 +34,7 @@ from ragward.shredding import Shredding, ShreddingPorts
 from ragward.stewardship import Stewardship, StewardshipPorts
 
 _MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
+_DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +43,11 @@ class Flows:
 
     retrieval: Retrieval
     ingestion: Ingestion
+    auditing: Auditing
     stewardship: Stewardship
     reembedding: Reembedding
     relabelling: Relabelling
+    access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
     lineage: Lineage
@@ -58,12 +65,15 @@ class Flows:
 def wired(parts: Parts) -> Flows:
     """All of them."""
     retrieval, rotation, relabelling = _retrieval(parts), _rotation(parts), _relabelling(parts)
+    stewardship = _stewardship(parts)
     return Flows(
         retrieval=retrieval,
-        ingestion=_ingestion(parts),
-        stewardship=_stewardship(parts),
+        ingestion=_ingestion(parts, _presence(parts, stewardship)),
+        auditing=_auditing(parts),
+        stewardship=stewardship,
         reembedding=_reembedding(parts),
         relabelling=relabelling,
+        access_sync=_access_sync(parts, relabelling),
         reviewing=_reviewing(parts, relabelling),
         learning=_learning(parts),
         lineage=_lineage(parts),
@@ -102,21 +112,44 @@ def _retrieval(parts: Parts) -> Retrieval:
     )
 
 
-def _ingestion(parts: Parts) -> Ingestion:
+def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
     opened = parts.opened
     return Ingestion(
         IngestionPorts(
             extractor=opened.extractor,
-            chunker=opened.chunker,
-            finder=opened.finder,
-            screener=opened.screener,
+            analyser=Analysis(
+                extractor=opened.extractor,
+                chunker=opened.chunker,
+                finder=opened.finder,
+                screener=opened.screener,
+                embedder=opened.embedder,
+                redactor=parts.protection.redactor,
+            ),
             labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,
             catalog=opened.catalog,
             protection=parts.protection_with(KeyUse.WRAP),
             index_sync=parts.index_sync,
+            presence=presence,
             recorder=parts.recorder,
             clock=opened.clock,
+        )
+    )
+
+
+def _presence(parts: Parts, stewardship: Stewardship) -> Presence:
+    opened, settings = parts.opened, parts.opened.settings
+    return Presence(
+        PresencePorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            index_sync=parts.index_sync,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            handling=parts.protection.handling,
+            delete=stewardship.delete,
+            grace_seconds=settings.gone_grace_days * _DAY,
+            ask_above=settings.gone_ask_above_percent,
         )
     )
 
@@ -132,9 +165,20 @@ def _stewardship(parts: Parts) -> Stewardship:
             keyring=opened.keys(),
             index_sync=parts.index_sync,
             recorder=parts.recorder,
-            audit=opened.held.audit,
             clock=opened.clock,
             new_key=new_api_key,
+        )
+    )
+
+
+def _auditing(parts: Parts) -> Auditing:
+    opened = parts.opened
+    return Auditing(
+        AuditingPorts(
+            audit=opened.held.audit,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 
@@ -150,6 +194,19 @@ def _relabelling(parts: Parts) -> Relabelling:
             recorder=parts.recorder,
             clock=opened.clock,
             four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _access_sync(parts: Parts, relabelling: Relabelling) -> AccessSync:
+    opened = parts.opened
+    return AccessSync(
+        AccessSyncPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            relabelling=relabelling,
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 

@@ -32,6 +32,7 @@ BODIES = {
     "search_vector_store": {"query": "voltage"},
     "approve_policy_proposal": {"reason": WHY},
     "reject_policy_proposal": {"reason": WHY},
+    "retry_job": {"gone": "ask"},
     "decide_review": {"decision": "accept", "reason": WHY},
     "request_downgrade": {"classification": "PUBLIC", "reason": WHY},
     "finish_shredding": {"reason": WHY, "roll": False},
@@ -40,6 +41,7 @@ BODIES = {
     "scim_replace_group": scim.group("x"),
     "scim_patch_group": scim.patch(("replace", "displayName", "x")),
 }
+QUERIES = {"watch_job": {"seconds": 0}}
 #: Acts on the tenant as a whole: refused before the id is looked at.
 ON_THE_TENANT = ("/v1/policy/", "/v1/audit/", "/scim/v2/")
 OWN = re.compile(r'"request_id":"[^"]*"')
@@ -109,6 +111,7 @@ def asked(world, name, operation, value_of):
     operation_id, method, path, takes_body = operation
     url = re.sub(r"\{(\w+)\}", lambda found: value_of(found[1]), path)
     body = {"json": BODIES[operation_id]} if takes_body else {}
+    body["params"] = QUERIES.get(operation_id, {})
     return client.request(method, url, headers=headers(name), **body)
 
 

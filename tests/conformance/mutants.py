@@ -635,7 +635,7 @@ MUTANTS = [
     Mutant(
         "ingest-tells-of-what-was-there",
         "ingestion.py",
-        "told = label if known else Labelling.label(source, opinion).label",
+        "told = label if known else Labelling.label(source.label, opinion).label",
         "told = label",
         (*CASES, "-k", "may_only_ingest"),
     ),

@@ -9,6 +9,7 @@ import pytest
 
 from ragward import retrieval
 from ragward.adapters.audit_sqlite import SQLiteAuditLog
+from ragward.auditing import verified
 from ragward.domain.corpus import DocumentState
 from ragward.domain.errors import DeniedError, InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import PageRequest, Question, ResourceName, SubjectName
@@ -17,7 +18,6 @@ from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import PolicyRow
 from ragward.installation import Policy, initialise
 from ragward.opening import open_keyring, resource
-from ragward.stewardship import verified
 from tests import company
 from tests.conformance.no_oracle_worlds import OPEN, ROWS, STEWARD, label, paused, put
 from tests.installation import asked_by, opened, settings_in
@@ -281,7 +281,9 @@ def test_a_receipt_proves_that_its_answer_is_in_the_log_and_does_not_say_where(n
     shutil.copytree(new[0], tmp_path / "copy")
     settings = settings_in(tmp_path / "copy")
     with opened(settings, keyring=new[1]) as ragward:
-        receipts = [ragward.retrieve(asked_by("ben"), "voltage").receipt for _ in range(3)]
+        receipts = [ragward.retrieve(asked_by("ben"), "voltage").receipt for _ in range(2)]
+        before = ragward.audit.checkpoint()
+        receipts.append(ragward.retrieve(asked_by("ben"), "voltage").receipt)
         kept = [(receipt.receipt_id, receipt.audit_hash) for receipt in receipts]
         assert {field.name for field in dataclasses.fields(receipts[0])} == {
             "receipt_id",
@@ -291,23 +293,24 @@ def test_a_receipt_proves_that_its_answer_is_in_the_log_and_does_not_say_where(n
         }
         for receipt in kept:
             found = verified(ragward.audit, receipt=receipt)
-            assert (found.consistent, found.complete) == (True, True)
+            assert (found.consistent, found.complete) == (True, False)  # of others it says nothing
+        assert verified(ragward.audit, anchors=[before], receipt=kept[2]).complete
         assert not verified(ragward.audit, receipt=(kept[0][0], kept[1][1])).consistent
         with pytest.raises(DeniedError):
-            ragward.stewardship.audit_entry(BEN, kept[0][0])
+            ragward.auditing.entry(BEN, kept[0][0])
         ragward.share()
         with opened(settings, keyring=new[1]) as worker:  # asks the log where it is held
-            assert verified(worker.audit, receipt=kept[0]).complete
-            assert (
-                worker.stewardship.audit_entry(STEWARD, kept[0][0]).chain_hash.hex() == kept[0][1]
-            )
+            assert verified(worker.audit, receipt=kept[0]).consistent
+            assert worker.audit.key == ragward.audit.key
+            assert worker.auditing.entry(STEWARD, kept[0][0]).leaf_hash.hex() == kept[0][1]
             assert worker.audit.find("no such event") is None
         key, last = ragward.keyring.mac_key("audit-chain"), ragward.audit.find(kept[2][0])
         ragward.audit._db.execute("DELETE FROM entries WHERE position >= ?", (last.index,))
+        ragward.audit._db.execute("UPDATE head SET note = ?", (before,))
         ragward.audit._db.commit()
     log = SQLiteAuditLog.open_reader(settings.data_dir / "audit.db", key)
     assert verified(log).consistent  # what was cut off is not missed
-    assert verified(log, receipt=kept[1]).complete
+    assert verified(log, receipt=kept[1]).consistent
     cut = verified(log, receipt=kept[2])
     assert (cut.consistent, cut.complete) == (False, False)
     log.close()

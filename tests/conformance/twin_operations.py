@@ -158,7 +158,11 @@ ASKED = {
         404,
     ),
     "create_job": Asked(lambda of: _json(root="inbox", manifest="m.jsonl"), 202),
+    "list_jobs": Asked(lambda of: {"params": {"limit": 200}}, twins=False),
     "get_job": Asked(_id("job"), foreign=404),
+    "watch_job": Asked(lambda of: _id("job")(of) | {"params": {"seconds": 0}}, foreign=404),
+    "report_job": Asked(_id("job"), foreign=404),
+    "retry_job": Asked(_id("job"), 202, 404),
     "cancel_job": Asked(lambda of: {"path": {"job_id": of.open_job()}}, 202, 404),
     "get_policy": Asked(_nothing),
     "replace_policy": Asked(_whole_policy),
@@ -189,6 +193,8 @@ ASKED = {
         foreign=404,
     ),
     "rescan_personal_data": Asked(lambda of: _json(limit=500)),
+    "get_chunk_lineage": Asked(_id("chunk"), foreign=404, twins=False),  # texts have a number
+    "list_versions_in_use": Asked(_nothing, twins=False),  # as many as were ingested by now
     "rescreen_documents": Asked(lambda of: _json(limit=500)),
     "reveal_pseudonyms": Asked(
         lambda of: _json(
@@ -224,6 +230,11 @@ ASKED = {
     "get_own_access": Asked(lambda of: {"by": "ben"}),
     "get_audit_entry": Asked(lambda of: {"path": {"event_id": of.event()}}, foreign=404),
     "get_audit_entries": Asked(lambda of: {"params": {"limit": 1000}}, twins=False),
+    "prove_audit_entry": Asked(
+        lambda of: {"path": {"event_id": of.event()}}, foreign=404, twins=False
+    ),
+    "get_audit_checkpoint": Asked(lambda of: {}, twins=False),
+    "prove_audit_consistency": Asked(lambda of: {"params": {"first": 1, "second": 2}}),
     "verify_audit": Asked(lambda of: _json(**of.receipt()), foreign=200),
     "evaluate_access": Asked(lambda of: _asking(of, "subject", "action", "resource"), foreign=200),
     "evaluate_accesses": Asked(_evaluations, foreign=200),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -13,14 +14,16 @@ from ragward.domain.errors import (
     InvalidRequestError,
     NotFoundError,
 )
-from ragward.domain.jobs import ItemOutcome, ItemResult, JobState
+from ragward.domain.jobs import Gone, ItemOutcome, ItemResult, JobState, SourceRequest
 from ragward.domain.labels import Classification
+from ragward.domain.presence import GoneMark
 from tests.contract.catalog_examples import (
     application,
     chunk,
     label,
     member,
     new_id,
+    next_version,
     points,
     relabelled,
     rewrapped,
@@ -245,6 +248,125 @@ class JobContract:
             with pytest.raises(NotFoundError):
                 catalog.set_job_state(tenant, job_id, JobState.CANCELED)
         assert catalog.get_job("acme", job.job_id) == job
+
+    def test_what_a_job_reads_is_kept_but_for_a_confirmation(self, catalog):
+        source = SourceRequest(
+            location="in", is_manifest=False, corpus="hr", granted=("group:acme/hr",), root="box"
+        )
+        asked = replace(source, gone=Gone.CONFIRM)
+        job = catalog.create_job("acme", "user:acme/ann", 1, request=asked)
+        assert catalog.get_job("acme", job.job_id).request == source
+        assert source.origin == asked.origin == replace(source, granted=("user:acme/ben",)).origin
+        for other in ({"root": None}, {"location": "out"}, {"corpus": "eng"}):
+            assert replace(source, **other).origin != source.origin
+        assert replace(source, access_only=True).origin is None
+
+    def test_jobs_are_listed_and_read_in_pages(self, catalog):
+        first = catalog.create_job("acme", "user:acme/ann", 1)
+        second = catalog.create_job("acme", "user:acme/ben", 1)
+        catalog.create_job("other", "user:other/ann", 1)
+        found = catalog.jobs("acme", limit=10)
+        assert {job.job_id for job in found} == {first.job_id, second.job_id}
+        assert [j.job_id for j in catalog.jobs("acme", requested_by="user:acme/ben", limit=9)] == [
+            second.job_id
+        ]
+        items = [
+            ItemResult(source=str(n), outcome=ItemOutcome.INGESTED, confidence=n / 8)
+            for n in range(5)
+        ]
+        for item in items:
+            catalog.record_item("acme", first.job_id, item)
+        page, after = catalog.items_of_job("acme", first.job_id, limit=3)
+        rest, _ = catalog.items_of_job("acme", first.job_id, after=after, limit=3)
+        assert [*page, *rest] == items
+        assert catalog.items_of_job("other", first.job_id, limit=3)[0] == []
+
+    def test_a_job_is_asked_to_end_while_it_runs(self, catalog):
+        job = catalog.create_job("acme", "user:acme/ann", 1)
+        assert not catalog.cancel_asked("acme", job.job_id)
+        with pytest.raises(NotFoundError):
+            catalog.ask_cancel("other", job.job_id)
+        catalog.ask_cancel("acme", job.job_id)
+        assert catalog.cancel_asked("acme", job.job_id)
+        assert not catalog.cancel_asked("other", job.job_id)
+        catalog.set_job_state("acme", job.job_id, JobState.CANCELED)
+        with pytest.raises(ConflictError):
+            catalog.ask_cancel("acme", job.job_id)
+
+
+class PresenceContract:
+    FOLDER = SourceRequest(location="/in", is_manifest=False, corpus="handbook")
+
+    def listed(self, catalog, name, **changes):
+        """A document that a job of the folder put in."""
+        job = catalog.create_job("acme", "user:acme/ann", 1, request=self.FOLDER)
+        staged = version(name, job_id=job.job_id, doubts=(), **changes)
+        catalog.commit_version(staged)
+        return staged
+
+    def of_folder(self, catalog):
+        return [r.source for r in catalog.documents_of_origin("acme", self.FOLDER.origin, limit=9)]
+
+    def test_a_document_belongs_to_the_source_that_listed_it_last(self, catalog):
+        staged = self.listed(catalog, "a.md")
+        assert self.of_folder(catalog) == ["a.md"]
+        assert catalog.documents_of_origin("other", self.FOLDER.origin, limit=9) == []
+        catalog.commit_version(next_version(staged, doubts=None))  # the same text anew
+        assert self.of_folder(catalog) == ["a.md"]
+        catalog.commit_version(next_version(next_version(staged), doubts=()))  # pushed by somebody
+        assert self.of_folder(catalog) == []
+        job = catalog.create_job("acme", "user:acme/ann", 1, request=self.FOLDER)
+        seen = ItemResult(
+            source="a.md", outcome=ItemOutcome.UNCHANGED, document_id=staged.document_id
+        )
+        catalog.record_item("acme", job.job_id, seen)
+        assert self.of_folder(catalog) == ["a.md"]
+        catalog.set_state("acme", staged.document_id, DocumentState.DELETED)
+        assert self.of_folder(catalog) == []
+
+    def test_a_mark_holds_back_at_once_and_comes_off(self, catalog):
+        staged = self.listed(catalog, "a.md")
+        name, active, gone = staged.document_id, DocumentState.ACTIVE, DocumentState.GONE
+
+        def mark(before, after, since, number=1):
+            return GoneMark(
+                document_id=name, version=number, expected_state=before, state=after, since=since
+            )
+
+        epoch = catalog.epoch("acme")
+        assert catalog.mark_gone("acme", [mark(active, active, 7)]) == [name]
+        assert (catalog.get_document("acme", name).gone_since, catalog.epoch("acme")) == (7, epoch)
+        assert catalog.mark_gone("other", [mark(active, gone, 7)]) == []
+        assert catalog.mark_gone("acme", [mark(active, gone, 7, number=2)]) == []
+        assert catalog.mark_gone("acme", [mark(gone, active, None)]) == []
+        assert catalog.mark_gone("acme", [mark(active, gone, 8)]) == [name]
+        assert catalog.epoch("acme") > epoch
+        record = catalog.get_document("acme", name)
+        assert (record.state, record.gone_since) == (gone, 8)
+        assert {s.state for s in catalog.document_chunks("acme", name)} == {gone}
+        assert catalog.mark_gone("acme", [mark(gone, active, None)]) == [name]
+        record = catalog.get_document("acme", name)
+        assert (record.state, record.gone_since) == (active, None)
+        with pytest.raises(InvalidRequestError):
+            catalog.mark_gone("acme", [mark(active, DocumentState.DELETED, 1)])
+
+    def test_a_new_version_is_there_and_the_same_text_anew_says_nothing(self, catalog):
+        staged = self.listed(catalog, "a.md")
+        mark = GoneMark(
+            document_id=staged.document_id,
+            version=1,
+            expected_state=DocumentState.ACTIVE,
+            state=DocumentState.GONE,
+            since=7,
+        )
+        catalog.mark_gone("acme", [mark])
+        second = next_version(staged, doubts=None, state=DocumentState.GONE)
+        catalog.commit_version(second)
+        record = catalog.get_document("acme", staged.document_id)
+        assert (record.state, record.gone_since) == (DocumentState.GONE, 7)
+        catalog.commit_version(next_version(second, doubts=(), state=DocumentState.ACTIVE))
+        record = catalog.get_document("acme", staged.document_id)
+        assert (record.state, record.gone_since) == (DocumentState.ACTIVE, None)
 
 
 class OutboxContract:

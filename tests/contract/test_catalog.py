@@ -21,6 +21,7 @@ from tests.contract.catalog_contract import (
     MetaContract,
     OutboxContract,
     PolicyContract,
+    PresenceContract,
 )
 from tests.contract.catalog_document_contract import (
     DocumentContract,
@@ -104,6 +105,10 @@ class TestOutbox(OutboxContract):
 
 
 class TestHistory(HistoryContract):
+    pass
+
+
+class TestPresence(PresenceContract):
     pass
 
 

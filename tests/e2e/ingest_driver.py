@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from ragward.bootstrap import Ragward
-from ragward.opening import manifest_items
+from ragward.domain.jobs import SourceRequest
+from ragward.opening import source_items
 from tests import company
 from tests.installation import doubles, settings_in
 
@@ -18,9 +19,11 @@ def main():
     home, manifest = (Path(argument) for argument in sys.argv[1:3])
     with Ragward.open(settings_in(home), doubles(extractor=None, clock=None)) as ragward:
         print("begin", flush=True)
+        source = SourceRequest(location=str(manifest), is_manifest=True)
         job = ragward.ingestion.run_job(
             company.subject("steward"),
-            manifest_items(manifest, company.TENANT),
+            source_items(ragward.settings, ragward.catalog, company.TENANT, source),
+            source=source,
             progress=lambda _job, item: print(item.source, flush=True),
         )
     print("end", job.state.value, flush=True)

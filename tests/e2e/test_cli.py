@@ -282,19 +282,23 @@ def test_policy_keys_applications_and_tenants(home, ragward):
 
 def test_the_log_can_be_checked_shown_and_taken_along(home, ragward):
     outcome = parsed(ragward("audit", "verify", "--json"))
-    assert (outcome["consistent"], outcome["complete"]) == (True, False)
-    anchor = f"{outcome['entries'] - 1}:{outcome['head']}"
-    assert parsed(ragward("audit", "verify", "--anchor", anchor, "--json"))["complete"]
-    assert ragward("audit", "verify", "--anchor", f"{outcome['entries']}:{outcome['head']}")[0] == 1
-    assert ragward("audit", "verify", "--anchor", "x") == (2, "request.invalid")
+    assert (outcome["consistent"], outcome["complete"]) == (
+        True,
+        True,
+    )  # by the file beside data_dir
+    kept = home / "kept"
+    kept.write_text(parsed(ragward("audit", "checkpoint", "--json"))["checkpoint"])
+    assert parsed(ragward("audit", "verify", "--checkpoints", kept, "--json"))["complete"]
     assert len(parsed(ragward("audit", "show", "--last", 3, "--json"))) == 3
     given = parsed(ragward("query", "budget", "--as", "ann", "--json"))["receipt"]
     receipt = f"{given['receipt_id']}:{given['audit_hash']}"
-    assert parsed(ragward("audit", "verify", "--receipt", receipt, "--json"))["complete"]
+    assert parsed(ragward("audit", "verify", "--receipt", receipt, "--json"))["consistent"]
     assert ragward("audit", "verify", "--receipt", f"x{receipt}")[0] == 1
     assert ragward("audit", "verify", "--receipt", "x") == (2, "request.invalid")
-    both = ("--receipt", receipt, "--anchor", anchor)
-    assert ragward("audit", "verify", *both) == (2, "request.invalid")
+    both = ("--receipt", receipt, "--checkpoints", kept)
+    assert parsed(ragward("audit", "verify", *both, "--json"))["complete"]
+    (home / "none").write_text("no checkpoint")
+    assert ragward("audit", "verify", "--checkpoints", home / "none") == (2, "request.invalid")
     [entry] = parsed(ragward("audit", "show", "--event", given["receipt_id"], "--json"))
     assert (entry["id"], entry["actor"]["principal"]) == (given["receipt_id"], "user:acme/ann")
     assert ragward("audit", "show", "--event", "x") == (3, "access.not_found")
@@ -303,6 +307,26 @@ def test_the_log_can_be_checked_shown_and_taken_along(home, ragward):
         == outcome["entries"] + 1
     )
     assert "salary" not in (home / "log.jsonl").read_text()
+
+
+def test_an_exported_log_is_checked_with_its_public_key_alone(home, ragward):
+    given = parsed(ragward("query", "budget", "--as", "ann", "--json"))["receipt"]
+    log, proof = home / "exported.jsonl", home / "proof"
+    ragward("audit", "export", log)
+    key = parsed(ragward("audit", "key", "--json"))["key"]
+    (home / "log.key").write_text(key)
+    code, text = ragward("audit", "proof", given["receipt_id"])
+    assert code == 0
+    proof.write_text(text)
+    kept = home / "exported.jsonl.checkpoint"
+    check = ("audit", "verify-export", log, "--key", home / "log.key")
+    assert ragward(*check)[0] == 0
+    assert parsed(ragward(*check, "--checkpoints", kept, "--proof", proof, "--json"))["complete"]
+    assert ragward(*check[:-1], key.replace("audit+", "other+")) == (2, "request.invalid")
+    entries = parsed(ragward("audit", "verify", "--json"))["entries"]
+    assert len(parsed(ragward("audit", "consistency", 1, entries, "--json"))["hashes"]) > 0
+    log.write_bytes(log.read_bytes().replace(b"user:acme/ann", b"user:acme/ben"))
+    assert ragward(*check)[0] == 1
 
 
 def test_access_is_asked_and_searched(home, ragward):
@@ -730,3 +754,38 @@ def test_a_classifier_is_trained_and_pinned(home, ragward):
     assert (without["classification"], without["reviews"]) == ("PUBLIC", [])
     target.write_text(target.read_text().replace("acme", "acmf"))
     assert ragward(*asked, settings="with.toml") == (1, "integrity.model")
+
+
+def test_jobs(home, ragward):
+    """Ingest a folder, lose a file, be asked, run again, sync access lists, look at the report."""
+    folder = home / "folder"
+    folder.mkdir()
+    for n in range(8):
+        (folder / f"folder-{n}.txt").write_text(f"Travel budget of site {n}.")
+    source = [folder, "--corpus", "hr", "--as", "steward"]
+    report = home / "report.html"
+    first = parsed(ragward("ingest", *source, "--grant", GRANT, "--report", report, "--json"))
+    assert first["outcomes"] == {"ingested": 8}
+    assert first["job_id"] in report.read_text()
+    moved = parsed(ragward("sync-acl", *source, "--grant", "user:acme/dot", "--json"))
+    assert moved["outcomes"] == {"relabelled": 8}
+    for n in range(7):
+        (folder / f"folder-{n}.txt").unlink()
+    as_before = [*source, "--grant", "user:acme/dot"]
+    assert ragward("ingest", *as_before) == (1, "source.many_gone")
+    kept = parsed(ragward("ingest", *as_before, "--gone", "keep", "--json"))
+    assert kept["outcomes"] == {"unchanged": 1}
+    retry = ["job", "retry", kept["job_id"], "--as", "steward"]
+    assert parsed(ragward(*retry, "--json"))["outcomes"] == {"unchanged": 1}, "kept, as before"
+    code, shown = ragward(*retry, "--gone", "confirm")
+    assert code == 0
+    assert "gone 7  unchanged 1" in shown
+    listed = parsed(ragward("job", "list", "--as", "steward", "--json"))["jobs"]
+    assert [job["counts"] for job in listed][:1] == [{"gone": 7, "unchanged": 1}]
+    newest = listed[0]["job_id"]
+    assert parsed(ragward("job", "show", newest, "--as", "steward", "--json"))["total"] == 8
+    assert ragward("job", "show", newest, "--as", "ben") == (3, "access.not_found")
+    assert ragward("job", "cancel", newest, "--as", "steward") == (1, "job.not_cancellable")
+    written = ["job", "report", newest, "--output", report, "--as", "steward"]
+    assert ragward(*written)[0] == 0
+    assert newest in report.read_text()

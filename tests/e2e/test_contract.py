@@ -34,6 +34,7 @@ expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 429,
 "path.document_id" = {documents}
 "path.principal" = ["user:acme/ann", "user:acme/none", "app:acme/portal", "agent:acme/bot", "ann"]
 "path.job_id" = {jobs}
+"query.seconds" = [0]
 "path.version" = [1, 2, 99]
 "path.proposal_id" = {proposals}
 "path.user_id" = {users}

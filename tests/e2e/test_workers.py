@@ -79,7 +79,7 @@ def test_what_another_process_ingests_the_owner_finds(owner):
                 other.index.search(point.vector, scopes=wrong, limit=1)
 
 
-def test_events_of_all_processes_are_one_chain(owner):
+def test_events_of_all_processes_are_one_log(owner):
     with opened(owner.settings) as other:
         parts = [owner.audit, other.audit]
         threads = [
@@ -96,9 +96,17 @@ def test_events_of_all_processes_are_one_chain(owner):
         for thread in threads:
             thread.join()
         assert owner.audit.verify().consistent
-        entry = other.audit.append(event(99, text="ü"), durable=True)
-        assert entry.data == event(99, text="ü").to_bytes()
+        last = event(99, text="ü")
+        leaf = other.audit.append(last, durable=True)
+        entry = other.audit.find(last.event_id)
+        assert (entry.leaf_hash, entry.data) == (leaf, last.to_bytes())
         assert other.audit.entries(start=entry.index) == owner.audit.entries(start=entry.index)
+        assert len([e for e in owner.audit.entries() if b'"counts":[1,2]' in e.data]) >= 150
+        assert other.audit.prove_inclusion(last.event_id) == owner.audit.prove_inclusion(
+            last.event_id
+        )
+        assert other.audit.prove_consistency(1, 9) == owner.audit.prove_consistency(1, 9)
+        assert other.audit.checkpoint() == owner.audit.checkpoint()
 
 
 def test_limits_are_counted_over_all_processes_and_given_back_by_the_dead(owner):

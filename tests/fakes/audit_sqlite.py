@@ -6,10 +6,11 @@ import json
 
 from ragward.domain.audit import AuditEntry
 from ragward.domain.errors import UnavailableError
+from ragward.domain.merkle import leaf_hash
 
 
 class FakeAuditLog:
-    """`ragward.ports.AuditLog` without a chain."""
+    """`ragward.ports.AuditLog` without a tree."""
 
     def __init__(self):
         self.events = []
@@ -19,7 +20,7 @@ class FakeAuditLog:
         if self.broken:
             raise UnavailableError(code="unavailable.audit")
         self.events.append(event)
-        return self._entry(len(self.events) - 1)
+        return leaf_hash(event.to_bytes())
 
     def entries(self, *, start=0, limit=1000):
         return [self._entry(i) for i in range(start, min(len(self.events), start + limit))]
@@ -42,4 +43,5 @@ class FakeAuditLog:
         return json.loads(self.events[-1].to_bytes())
 
     def _entry(self, index):
-        return AuditEntry(index=index, chain_hash=bytes(32), data=self.events[index].to_bytes())
+        data = self.events[index].to_bytes()
+        return AuditEntry(index=index, leaf_hash=leaf_hash(data), data=data)

@@ -28,7 +28,7 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.fingerprints import FingerprintMatch
-from ragward.domain.jobs import ItemOutcome, JobRecord, JobState
+from ragward.domain.jobs import SEEN, ItemOutcome, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
 from ragward.domain.policy_change import PolicyEdit, PolicyVersion, ProposalState
@@ -46,6 +46,7 @@ class _Document:
     key: KeyReference
     chunks: tuple
     bound: AccessLabel | None = None
+    origin: str | None = None
 
 
 @dataclass
@@ -59,6 +60,7 @@ class _Point:
 class _Job:
     record: JobRecord
     items: list = field(default_factory=list)
+    canceled: bool = False
 
 
 class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
@@ -317,6 +319,7 @@ class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
                 raise ConflictError
             label_id = self._intern(staged.label, staged.chunks)
             document = self._document(staged, label_id)
+            self._list(document, before, staged)
             self._documents[staged.document_id] = document
             if before is not None:
                 self._retire(before)
@@ -355,6 +358,7 @@ class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
                     pending=move.pending,
                     title="" if nameless else record.title,
                     evidence=(*record.evidence, move.note),
+                    claimed=record.claimed if move.claimed is None else move.claimed,
                 )
                 self._follow_label(tenant, move)
             return self._move(tenant)
@@ -465,7 +469,7 @@ class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
 
     def chunks_sharing(self, tenant, wanted):
         with self._lock:
-            held = (DocumentState.ACTIVE, DocumentState.QUARANTINED)
+            held = (DocumentState.ACTIVE, DocumentState.QUARANTINED, DocumentState.GONE)
             found = {
                 at.chunk.chunk_id: FingerprintMatch(
                     chunk_id=at.chunk.chunk_id,
@@ -590,7 +594,7 @@ class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
 
     # Jobs
 
-    def create_job(self, tenant, requested_by, total):
+    def create_job(self, tenant, requested_by, total, *, request=None):
         record = JobRecord(
             job_id=str(uuid.uuid4()),
             tenant=tenant,
@@ -602,14 +606,77 @@ class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
             errors=(),
             created_at=self._now(),
             updated_at=self._now(),
+            request=None if request is None else type(request).from_json(request.to_json()),
         )
         self._jobs[record.job_id] = _Job(record)
         return record
+
+    def jobs(self, tenant, *, requested_by=None, limit):
+        found = [
+            replace(job.record, errors=(), notes=())
+            for job in self._jobs.values()
+            if job.record.tenant == tenant and requested_by in (None, job.record.requested_by)
+        ]
+        return sorted(found, key=lambda each: (-each.created_at, each.job_id))[:limit]
+
+    def items_of_job(self, tenant, job_id, *, after=0, limit):
+        job = self._jobs.get(job_id)
+        mine = job.items if job and job.record.tenant == tenant else []
+        page = mine[after : after + limit]
+        return page, after + len(page)
+
+    def ask_cancel(self, tenant, job_id):
+        with self._lock:
+            job = self._job(tenant, job_id)
+            if not job.record.state.is_running:
+                raise ConflictError(code="job.not_cancellable")
+            job.canceled = True
+
+    def cancel_asked(self, tenant, job_id):
+        job = self._jobs.get(job_id)
+        return bool(job and job.record.tenant == tenant and job.canceled)
+
+    # Presence
+
+    def documents_of_origin(self, tenant, origin, *, after="", limit):
+        found = [
+            each.record
+            for name, each in sorted(self._documents.items())
+            if each.record.tenant == tenant
+            and each.origin == origin
+            and name > after
+            and each.record.state is not DocumentState.DELETED
+        ]
+        return found[:limit]
+
+    def mark_gone(self, tenant, marks):
+        held = (DocumentState.ACTIVE, DocumentState.QUARANTINED, DocumentState.GONE)
+        if not all(mark.state in held for mark in marks):
+            raise InvalidRequestError
+        with self._lock:
+            done = []
+            for mark in marks:
+                document = self._documents.get(mark.document_id)
+                record = document and document.record
+                as_expected = (tenant, mark.version, mark.expected_state)
+                if not record or (record.tenant, record.version, record.state) != as_expected:
+                    continue
+                document.record = replace(record, state=mark.state, gone_since=mark.since)
+                done.append(mark)
+                if mark.state is not mark.expected_state:
+                    there = mark.state is DocumentState.ACTIVE
+                    self._queue(document, "upsert" if there else "delete")
+            if any(mark.state is not mark.expected_state for mark in done):
+                self._move(tenant)
+            return [mark.document_id for mark in done]
 
     def record_item(self, tenant, job_id, result):
         with self._lock:
             job = self._job(tenant, job_id)
             job.items.append(result)
+            origin = job.record.request and job.record.request.origin
+            if origin and result.document_id in self._documents and result.outcome in SEEN:
+                self._documents[result.document_id].origin = origin
             bad = {ItemOutcome.FAILED, ItemOutcome.QUARANTINED}
             job.record = replace(
                 job.record,
@@ -699,6 +766,15 @@ class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
             key=key,
         )
         return _Document(record, key, tuple(staged.chunks))
+
+    def _list(self, document, before, staged):
+        if staged.doubts is not None:
+            job = self._jobs.get(staged.job_id)
+            request = job.record.request if job else None
+            document.origin = request.origin if request else None
+        elif before is not None:
+            document.origin = before.origin
+            document.record = replace(document.record, gone_since=before.record.gone_since)
 
     def _intern(self, label, chunks):
         label_id = self._labels.setdefault(label, len(self._labels) + 1)

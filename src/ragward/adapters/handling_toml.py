@@ -8,7 +8,13 @@ from typing import Any
 
 from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
-from ragward.domain.handling import Handling, HandlingProfile, Mode, require_complete
+from ragward.domain.handling import (
+    Handling,
+    HandlingProfile,
+    Mode,
+    WhenGone,
+    require_complete,
+)
 from ragward.domain.labels import Classification
 
 
@@ -34,4 +40,5 @@ def _words(values: dict[str, Any]) -> dict[str, Any]:
         "stale_spans": Stale(values.get("stale_spans", "detect")),
         "minimize": Mode(values.get("minimize", "balanced")),
         "minimize_at_least": Mode(values.get("minimize_at_least", "off")),
+        "when_gone": WhenGone(values.get("when_gone", "withheld")),
     }

@@ -26,7 +26,11 @@ from ragward.domain.passages import Candidate
 GRAPH_FROM: Final = 50_000
 _MAX_WITHOUT_GRAPH: Final = 0.2  # of all vectors, before the graph is built anew
 _SLICE: Final = 256  # Edge holds the GIL while it updates
-_EF: Final = 100
+#: Candidates that a search of the graph keeps. At 500,000 vectors 100 found 80 % of the best ten, 250 all of them; at 100,000
+#: 100 found all (docs/performance.md).
+_MIN_EF: Final = 100
+_MAX_EF: Final = 1000
+_VECTORS_PER_EF: Final = 2000
 _MAX_SCOPES: Final = 1_000_000
 _CONDITIONS: Final = 256
 _T = TypeVar("_T")
@@ -360,11 +364,15 @@ class EdgeChunkIndex:
             query=Query.Nearest(vector),
             limit=size,
             filter=condition,
-            params=SearchParams(exact=exact, hnsw_ef=None if exact else max(_EF, size)),
+            params=SearchParams(exact=exact, hnsw_ef=None if exact else max(self._ef(), size)),
             with_payload=True,
         )
         found: list[Hit] = self._read(lambda shard: shard.search(request))
         return found
+
+    def _ef(self) -> int:
+        grown = self._planner.counts.total // _VECTORS_PER_EF
+        return min(max(grown, _MIN_EF), _MAX_EF)
 
     def _read(self, call: Callable[[Any], _T]) -> _T:
         """Reads without the lock; once more if a new shard took the place of this one meanwhile."""

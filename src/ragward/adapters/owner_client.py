@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import socket
+import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ragward.adapters import owner_wire as wire
+from ragward.adapters.audit_spool import Spool
 from ragward.domain.access import IdSet, Subject
 from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
+from ragward.domain.checkpoints import InclusionProof, LogKey
 from ragward.domain.corpus import IndexPoint, Vector
 from ragward.domain.errors import (
     ConfigurationError,
@@ -19,11 +22,13 @@ from ragward.domain.errors import (
     UnavailableError,
     error_of,
 )
+from ragward.domain.merkle import leaf_hash
 from ragward.domain.passages import Candidate
 from ragward.domain.words import WordCounts, WordWeights
 
 _TIMEOUT_SECONDS: Final = 30.0
 _UPSERT_SLICE: Final = 1000
+_ASK_SECONDS: Final = 1.0
 
 
 class Owner:
@@ -216,13 +221,25 @@ class OwnerChunkIndex(OwnerChunkSearch):
 
 
 class OwnerAuditLog:
-    """`ports.AuditLog` in the owning process: still one writer."""
+    """`ports.AuditLog` in the owning process: still one writer. What need not be durable goes to a spool of this process's own."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, spools: Path) -> None:
         self._owner = owner
+        self._spool = Spool(spools)
+        self._asked_at = -_ASK_SECONDS
 
-    def append(self, event: AuditEvent, *, durable: bool) -> AuditEntry:
+    @property
+    def key(self) -> LogKey:
+        """Whose signature the checkpoints carry."""
+        return LogKey.parse(self._owner.call("audit", "key"))
+
+    def append(self, event: AuditEvent, *, durable: bool) -> bytes:
         """Records, before this returns."""
+        if not durable:
+            self.require_fetching()
+            data = event.to_bytes()
+            self._spool.write(data)
+            return leaf_hash(data)
         sent = {
             "event_id": event.event_id,
             "at": event.at,
@@ -232,7 +249,7 @@ class OwnerAuditLog:
             "decision": event.decision,
             "details": dict(event.details),
         }
-        return _entry(self._owner.call("audit", "append", event=sent, durable=durable))
+        return bytes.fromhex(self._owner.call("audit", "append", event=sent))
 
     def entries(self, *, start: int = 0, limit: int = 1000) -> Sequence[AuditEntry]:
         """Entries from an index on."""
@@ -244,13 +261,36 @@ class OwnerAuditLog:
         found = self._owner.call("audit", "find", event_id=event_id)
         return None if found is None else _entry(found)
 
-    def verify(self, *, anchor: tuple[int, str] | None = None) -> AuditVerification:
-        """Checks the chain."""
-        kept = list(anchor) if anchor else None
-        return AuditVerification(**self._owner.call("audit", "verify", anchor=kept))
+    def checkpoint(self) -> str:
+        """A signed note of the log as it is."""
+        return str(self._owner.call("audit", "checkpoint"))
+
+    def prove_inclusion(self, event_id: str) -> InclusionProof:
+        """That an event is in the log."""
+        return InclusionProof.parse(self._owner.call("audit", "prove_inclusion", event_id=event_id))
+
+    def prove_consistency(self, first: int, second: int) -> Sequence[bytes]:
+        """That a log begins with an earlier one."""
+        found = self._owner.call("audit", "prove_consistency", first=first, second=second)
+        return [bytes.fromhex(node) for node in found]
+
+    def verify(self, *, anchors: Sequence[str] = ()) -> AuditVerification:
+        """Hashes everything again."""
+        return AuditVerification(**self._owner.call("audit", "verify", anchors=list(anchors)))
+
+    def follow(self) -> None:
+        """The owner does."""
+
+    def require_fetching(self) -> None:
+        """Asks the owner once a second: nobody fetches for one that is gone."""
+        now = time.monotonic()
+        if now - self._asked_at >= _ASK_SECONDS:
+            self._owner.call("audit", "require_fetching")
+            self._asked_at = now
 
     def close(self) -> None:
-        """The log stays open at its owner."""
+        """The log stays open at its owner, which fetches the rest of the spool."""
+        self._spool.close()
 
 
 class OwnerLimiter:
@@ -272,7 +312,5 @@ class OwnerLimiter:
 
 
 def _entry(fields: list[Any]) -> AuditEntry:
-    index, chain_hash, data = fields
-    return AuditEntry(
-        index=index, chain_hash=bytes.fromhex(chain_hash), data=base64.b64decode(data)
-    )
+    index, leaf, data = fields
+    return AuditEntry(index=index, leaf_hash=bytes.fromhex(leaf), data=base64.b64decode(data))

@@ -49,6 +49,7 @@ class OwnerServer:
         self._lock = threading.Lock()
         self._closed = False
         self._listener = wire.listener(directory)
+        audit.follow()  # what the others spool
         threading.Thread(target=self._accept, name="ragward-owner", daemon=True).start()
 
     def close(self) -> None:
@@ -149,7 +150,14 @@ class _Calls:
                 _entry(entry) for entry in audit.entries(start=start, limit=limit)
             ],
             "audit.find": self._find,
-            "audit.verify": self._verify,
+            "audit.verify": lambda anchors: asdict(audit.verify(anchors=anchors)),
+            "audit.key": audit.key.text,
+            "audit.require_fetching": audit.require_fetching,
+            "audit.checkpoint": audit.checkpoint,
+            "audit.prove_inclusion": lambda event_id: audit.prove_inclusion(event_id).text(),
+            "audit.prove_consistency": lambda first, second: [
+                node.hex() for node in audit.prove_consistency(first, second)
+            ],
         }
 
     def _upsert(self, points: list[list[Any]]) -> None:
@@ -223,16 +231,13 @@ class _Calls:
             f"{part}.clear": searched.clear,
         }
 
-    def _append(self, event: dict[str, Any], durable: bool) -> list[Any]:
+    def _append(self, event: dict[str, Any]) -> str:
         made = AuditEvent(**(event | {"type": EventType(event["type"])}))
-        return _entry(self._audit.append(made, durable=durable))
+        return self._audit.append(made, durable=True).hex()
 
     def _find(self, event_id: str) -> list[Any] | None:
         found = self._audit.find(event_id)
         return None if found is None else _entry(found)
-
-    def _verify(self, anchor: list[Any] | None) -> dict[str, Any]:
-        return asdict(self._audit.verify(anchor=(anchor[0], anchor[1]) if anchor else None))
 
     def _set(self, text: str) -> FrozenBitMap:
         """The same object for the same ids: the index learns by identity how to search within them."""
@@ -245,7 +250,7 @@ class _Calls:
 
 
 def _entry(entry: AuditEntry) -> list[Any]:
-    return [entry.index, entry.chain_hash.hex(), base64.b64encode(entry.data).decode()]
+    return [entry.index, entry.leaf_hash.hex(), base64.b64encode(entry.data).decode()]
 
 
 def _subject(tenant: str, principal: str) -> Subject:

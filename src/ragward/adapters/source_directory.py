@@ -61,7 +61,7 @@ def file_item(path: Path, label: AccessLabel) -> JobItem:
             uri=path.absolute().as_uri(),
         )
 
-    return JobItem(source=path.as_posix(), load=load)
+    return JobItem(source=path.as_posix(), load=load, corpus=label.corpus)
 
 
 def numbered(principals: Mapping[str, str]) -> dict[str, str]:
@@ -103,13 +103,20 @@ class LocalDirectory:
         def unlisted(error: OSError) -> None:
             """What lies in a folder that cannot be listed is not known: it must not go missing without a word."""
             name = os.path.relpath(error.filename, self._root)
-            found.append(Found(name, _unreadable()))
+            found.append(Found(name, _unreadable(), unlisted=True))
 
         for folder, folders, files in os.walk(self._root, onerror=unlisted):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in [*files, *folders]:
                 path = Path(folder, name)
-                if not name.startswith(".") and (path.is_symlink() or path.is_file()):
+                if name.startswith("."):
+                    continue
+                try:
+                    is_listed = path.is_symlink() or path.is_file()
+                except OSError as error:  # a folder that can be listed, and not entered
+                    unlisted(error)
+                    continue
+                if is_listed:
                     found += self._found(path)
         return sorted(found, key=lambda each: PurePosixPath(each.name))
 
@@ -143,6 +150,11 @@ class LocalDirectory:
         with ExitStack() as open_until_then:
             descriptor, steps = self._reached(name, open_until_then)
             return _bytes(descriptor), steps
+
+    def owned(self, name: str) -> list[PosixStep]:
+        """The owners and modes alone; nothing of the file is read."""
+        with ExitStack() as open_until_then:
+            return self._reached(name, open_until_then)[1]
 
     def _found(self, path: Path) -> list[Found]:
         name = path.relative_to(self._root).as_posix()

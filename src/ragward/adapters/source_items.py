@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.errors import InvalidRequestError, RagwardError
-from ragward.domain.jobs import JobItem
+from ragward.domain.jobs import JobItem, SourceClaim
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.lineage import without_credentials
 from ragward.domain.source_acl import (
@@ -46,10 +46,11 @@ UNCLASSIFIED: Final = Classification.CONFIDENTIAL
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file of a place by its name there, or why it is not read."""
+    """A file of a place by its name there, or why it is not read. `unlisted`: what lies below the name could not be seen."""
 
     name: str
     error: RagwardError | None = None
+    unlisted: bool = False
 
 
 class Place(Protocol):
@@ -72,6 +73,9 @@ class Place(Protocol):
 
     def read_owned(self, name: str) -> tuple[bytes, list[PosixStep]]:
         """The same, with owners and modes on the way to that very file. Raises `source.invalid` where there are none."""
+
+    def owned(self, name: str) -> list[PosixStep]:
+        """Owners and modes alone. Raises as `read_owned`."""
 
 
 def _nobody(_name: object) -> Collection[str]:
@@ -112,16 +116,22 @@ def folder_items_of(
         tenant=tenant, corpus=corpus, classification=UNCLASSIFIED, granted=frozenset(granted)
     )
 
+    def owned(steps: Iterable[PosixStep]) -> SourceAccess:
+        return rules.resolved(posix_named(steps, rules.posix_principals), tenant)
+
     def read(name: str) -> tuple[bytes, SourceAccess]:
         if granted:
             return place.read(name), SourceAccess(granted=label.granted)
         data, steps = place.read_owned(name)
-        return data, rules.resolved(posix_named(steps, rules.posix_principals), tenant)
+        return data, owned(steps)
+
+    def access(name: str) -> SourceAccess:
+        return SourceAccess(granted=label.granted) if granted else owned(place.owned(name))
 
     return [
-        _failing(found.name, found.error)
+        _failing(found.name, found.error, corpus, unlisted=found.unlisted)
         if found.error is not None
-        else JobItem(source=found.name, load=_loader(found.name, label, read, {}, place.uri))
+        else _reading(found.name, label, read, access, {}, place.uri)
         for found in place.names()
     ]
 
@@ -145,16 +155,17 @@ def _item(
         seen.add((label.corpus, entry["uri"]))
     except InvalidRequestError as error:
         told = InvalidRequestError(f"line {number}: {error.detail}", code=error.code)
-        return _failing(f"line {number}", told)
+        return _failing(f"line {number}", told, unlisted=True)  # nobody knows what it was to name
+
+    def access(_name: str) -> SourceAccess:
+        if "acl" in entry:
+            return rules.resolved(named(entry["acl"]), tenant)
+        return SourceAccess(granted=label.granted, denied=label.denied)
 
     def read(name: str) -> tuple[bytes, SourceAccess]:
-        access = SourceAccess(granted=label.granted, denied=label.denied)
-        if "acl" in entry:
-            access = rules.resolved(named(entry["acl"]), tenant)
-        return place.read(name), access
+        return place.read(name), access(name)
 
-    load = _loader(entry["uri"], label, read, entry.get("metadata") or {}, place.uri)
-    return JobItem(source=entry["uri"], load=load)
+    return _reading(entry["uri"], label, read, access, entry.get("metadata") or {}, place.uri)
 
 
 def _entry(line: bytes) -> dict[str, Any]:
@@ -225,28 +236,33 @@ def _seconds(value: Any) -> int | None:
     return int(moment.timestamp())
 
 
-def _loader(
+def _reading(
     source: str,
     label: AccessLabel,
     read: Callable[[str], tuple[bytes, SourceAccess]],
+    access: Callable[[str], SourceAccess],
     attributes: Mapping[str, Any],
     uri: Callable[[str], str],
-) -> Callable[[], SourceDocument]:
-    """Reads the document and decides whom its access list means, both when it is its turn."""
+) -> JobItem:
+    """Reads the document and decides whom its access list means, both when it is its turn; or the access list alone."""
 
     def load() -> SourceDocument:
-        data, access = read(source)
+        data, found = read(source)
         return SourceDocument(
             source=source,
             filename=source.rpartition("/")[2],
             data=data,
-            label=_with_access(label, access),
+            label=_with_access(label, found),
             attributes=dict(attributes),
-            notes=access.notes,
+            notes=found.notes,
             uri=without_credentials(uri(source)),
         )
 
-    return load
+    def claim() -> SourceClaim:
+        found = access(source)
+        return SourceClaim(label=_with_access(label, found), notes=found.notes)
+
+    return JobItem(source=source, load=load, claim=claim, corpus=label.corpus)
 
 
 def _with_access(label: AccessLabel, access: SourceAccess) -> AccessLabel:
@@ -263,11 +279,13 @@ def _with_access(label: AccessLabel, access: SourceAccess) -> AccessLabel:
     )
 
 
-def _failing(source: str, error: RagwardError) -> JobItem:
-    def load() -> SourceDocument:
+def _failing(
+    source: str, error: RagwardError, corpus: str | None = None, *, unlisted: bool
+) -> JobItem:
+    def load() -> NoReturn:
         raise error
 
-    return JobItem(source=source, load=load)
+    return JobItem(source=source, load=load, claim=load, corpus=corpus, unlisted=unlisted)
 
 
 def cut_lines(read: Callable[[int], bytes]) -> Iterator[bytes]:

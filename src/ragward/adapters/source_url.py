@@ -91,7 +91,7 @@ class RemotePlace:
     def names(self) -> Iterable[Found]:
         """By path. Raises `source.invalid`."""
         try:
-            paths = self._system.find(self._root)
+            paths = _paths(self._system, self._root)
         except Exception as error:  # noqa: BLE001 - as above
             raise _refused(error, "source.invalid") from None
         if len(paths) > _MAX_FILES:
@@ -137,6 +137,35 @@ class RemotePlace:
     def read_owned(self, name: str) -> tuple[bytes, list[PosixStep]]:  # noqa: ARG002 - whatever it is called
         """Raises `source.invalid`: an object has no owner that this machine knows."""
         raise InvalidRequestError("only local files have owners and modes", code="source.invalid")
+
+    def owned(self, name: str) -> list[PosixStep]:
+        """Raises `source.invalid`, for the same reason."""
+        return self.read_owned(name)[1]
+
+
+def _paths(system: Any, root: str) -> list[str]:
+    """Every file below. fsspec's own `find` leaves out folders that it cannot list, whatever it is told; so where a library has
+    none of its own, which fails, each folder is listed here."""
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.spec import AbstractFileSystem
+
+    kind = type(system)
+    if isinstance(system, AsyncFileSystem):
+        leaves_out = kind._find is AsyncFileSystem._find
+    else:
+        leaves_out = getattr(kind, "find", None) is AbstractFileSystem.find
+    if not leaves_out:
+        return list(system.find(root))
+    found, folders, seen = [], [root], {root}
+    while folders:
+        for entry in system.ls(folders.pop(), detail=True):
+            name = str(entry["name"]).rstrip("/")
+            if entry["type"] != "directory":
+                found.append(name)
+            elif name not in seen:
+                seen.add(name)
+                folders.append(name)
+    return found
 
 
 def _scheme(url: str) -> str:

@@ -12,10 +12,12 @@ from fastapi import FastAPI
 from ragward.api import (
     problems,
     routes_admin,
+    routes_audit,
     routes_authzen,
     routes_documents,
     routes_explain,
     routes_health,
+    routes_jobs,
     routes_keys,
     routes_lineage,
     routes_outputs,
@@ -27,6 +29,7 @@ from ragward.api import (
     routes_screening,
 )
 from ragward.api.context import ApiParts
+from ragward.api.job_events import Streams
 from ragward.api.jobs import JobRunner
 from ragward.api.maintenance import Maintenance
 from ragward.api.metrics import Metrics
@@ -44,7 +47,11 @@ def create_app(ragward: Ragward) -> FastAPI:
         jobs = JobRunner(ragward)
         maintenance = Maintenance(ragward)
         app.state.parts = ApiParts(
-            ragward=ragward, jobs=jobs, metrics=metrics, maintenance=maintenance
+            ragward=ragward,
+            jobs=jobs,
+            streams=Streams(ragward.settings.concurrent_requests),
+            metrics=metrics,
+            maintenance=maintenance,
         )
         try:
             yield
@@ -81,9 +88,11 @@ def _application(lifespan: Any) -> FastAPI:
         routes_retrieval,
         routes_outputs,
         routes_documents,
+        routes_jobs,
         routes_reviews,
         routes_policy,
         routes_admin,
+        routes_audit,
         routes_keys,
         routes_explain,
         routes_personal,

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 from fastapi.security import HTTPBearer
 
+from ragward.api.job_events import Streams
 from ragward.api.jobs import JobRunner
 from ragward.api.maintenance import Maintenance
 from ragward.api.metrics import Metrics
@@ -28,6 +29,7 @@ class ApiParts:
 
     ragward: Ragward
     jobs: JobRunner
+    streams: Streams
     metrics: Metrics
     maintenance: Maintenance
 

@@ -6,24 +6,24 @@ import hashlib
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
+from ragward.access_sync import AccessSync
 from ragward.api.middleware import places_of
-from ragward.api.schemas import JobRequest
+from ragward.api.schemas_jobs import JobRequest
 from ragward.bootstrap import Ragward
 from ragward.domain.access import Subject
 from ragward.domain.errors import (
     ConflictError,
     InvalidRequestError,
     LimitExceededError,
-    NotFoundError,
     RagwardError,
 )
-from ragward.domain.jobs import JobItem, JobRecord, SourceRequest
+from ragward.domain.jobs import Gone, JobItem, JobRecord, SourceRequest
+from ragward.ingestion import Ingestion
 from ragward.opening import source_items
 
 _WAITING: Final = 16
@@ -36,6 +36,7 @@ class _Work:
     subject: Subject
     job: JobRecord
     items: Sequence[JobItem]
+    source: SourceRequest
 
 
 class _Waiting:
@@ -84,7 +85,6 @@ class JobRunner:
     def __init__(self, ragward: Ragward) -> None:
         self._ragward = ragward
         self._waiting = _Waiting()
-        self._canceled: set[str] = set()
         self._keys: OrderedDict[tuple[str, str], tuple[str, JobRecord]] = OrderedDict()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="ragward-jobs", daemon=True)
@@ -93,36 +93,35 @@ class JobRunner:
     def submit(self, subject: Subject, wanted: JobRequest, key: str | None) -> JobRecord:
         """A new job, or the one the idempotency key began.
 
-        Raises `request.invalid`, `source.invalid`, `limit.concurrency`, `catalog.exists`."""
+        Raises `request.invalid`, `source.*`, `limit.concurrency`, `catalog.exists`."""
         digest = hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()
         known = self._keys.get((subject.principal, key)) if key else None
         if known is not None:
             if known[0] != digest:
                 raise InvalidRequestError("this idempotency key began another job")
             return self._ragward.catalog.get_job(subject.tenant, known[1].job_id)
-        source = SourceRequest(
-            location=self._location(subject.tenant, wanted),
-            is_manifest=wanted.manifest is not None,
-            corpus=wanted.corpus,
-            granted=wanted.granted,
-            posix=wanted.posix,
-        )
-        settings, catalog = self._ragward.settings, self._ragward.catalog
-        items = source_items(settings, catalog, subject.tenant, source)
-        self._waiting.require_room(subject.tenant)
-        job = self._ragward.catalog.create_job(subject.tenant, subject.principal, len(items))
-        self._waiting.put(_Work(subject, job, items))
+        job = self._begun(subject, wanted.source())
         if key:
             self._keys[(subject.principal, key)] = (digest, job)
             while len(self._keys) > _REMEMBERED_KEYS:
                 self._keys.popitem(last=False)
         return job
 
-    def cancel(self, job: JobRecord) -> None:
-        """Ends a job after the document it is at. Raises `job.not_cancellable`."""
-        if job.state.value not in ("not_started", "in_progress"):
-            raise ConflictError(code="job.not_cancellable")
-        self._canceled.add(job.job_id)
+    def repeat(self, subject: Subject, job: JobRecord, gone: Gone) -> JobRecord:
+        """A new job that reads what this one read: what it had done is found unchanged. Raises as `submit`, and
+        `job.not_repeatable` also for a job that did not begin here: a path is not for everybody to have read."""
+        source = repeatable(job)
+        if source.root is None:
+            raise ConflictError(code="job.not_repeatable")
+        return self._begun(subject, replace(source, gone=gone_of(source, gone)))
+
+    def _begun(self, subject: Subject, source: SourceRequest) -> JobRecord:
+        settings, catalog = self._ragward.settings, self._ragward.catalog
+        items = source_items(settings, catalog, subject.tenant, source)
+        self._waiting.require_room(subject.tenant)
+        job = flow_of(self._ragward, source).begin(subject, items, source)
+        self._waiting.put(_Work(subject, job, items, source))
+        return job
 
     def close(self) -> None:
         """Ends the thread within a document's time."""
@@ -131,31 +130,15 @@ class JobRunner:
             _log.warning("jobs are still waiting; they can be run again")
         self._thread.join(timeout=30)
 
-    def _location(self, tenant: str, wanted: JobRequest) -> str:
-        """Where what is wanted lies below a root of the tenant; outside and absent are the same."""
-        if (wanted.manifest is None) == (wanted.folder is None):
-            raise InvalidRequestError("give either a manifest or a folder")
-        name = wanted.manifest or wanted.folder or ""
-        settings, root = self._ragward.settings, f"{tenant}/{wanted.root}"
-        if (url := settings.ingest_urls.get(root)) is not None:
-            return _below(url, name)
-        base = settings.ingest_roots.get(root)
-        if base is None or not name.isprintable():
-            raise NotFoundError
-        path = (base / name).resolve()
-        is_there = path.is_file() if wanted.manifest is not None else path.is_dir()
-        if not path.is_relative_to(base.resolve()) or not is_there:
-            raise NotFoundError
-        return str(path)
-
     def _run(self) -> None:
         while (work := self._waiting.take()) is not None:
             try:
-                self._ragward.ingestion.run_job(
+                flow_of(self._ragward, work.source).run_job(
                     work.subject,
                     work.items,
                     job=work.job,
-                    is_canceled=partial(self._is_canceled, work.job.job_id),
+                    source=work.source,
+                    is_canceled=lambda: self._closing,
                 )
             except RagwardError as error:
                 _log.error("job interrupted", job=work.job.job_id, code=error.code)
@@ -167,15 +150,19 @@ class JobRunner:
                     at=places_of(error),
                 )
 
-    def _is_canceled(self, job_id: str) -> bool:
-        return self._closing or job_id in self._canceled
+
+def flow_of(ragward: Ragward, source: SourceRequest) -> Ingestion | AccessSync:
+    """What carries a job out."""
+    return ragward.access_sync if source.access_only else ragward.ingestion
 
 
-def _below(url: str, name: str) -> str:
-    """A name below a URL, which no spelling leads out of. Raises `access.not_found`."""
-    if name == ".":
-        return url
-    parts = name.split("/")
-    if {"", ".", ".."} & set(parts) or not name.isprintable() or set(name) & set("%?#\\:*["):
-        raise NotFoundError
-    return f"{url.rstrip('/')}/{name}"
+def repeatable(job: JobRecord) -> SourceRequest:
+    """What a job read. Raises `job.not_repeatable` while it runs, and if that was not kept."""
+    if job.state.is_running or job.request is None:
+        raise ConflictError(code="job.not_repeatable")
+    return job.request
+
+
+def gone_of(source: SourceRequest, gone: Gone) -> Gone:
+    """What is done this time about what is gone: as before, unless somebody says otherwise."""
+    return source.gone if gone is Gone.ASK else gone

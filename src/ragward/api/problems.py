@@ -50,6 +50,7 @@ _BY_CODE: Final = {
     "request.filter_too_broad": 400,
     "document.too_large": 413,
     "job.not_cancellable": 409,
+    "job.not_repeatable": 409,
     "key.state": 409,
     "catalog.exists": 409,
     "limit.time": 503,
@@ -57,6 +58,7 @@ _BY_CODE: Final = {
     "policy.second_person": 403,
     "review.closed": 409,
     "review.second_person": 403,
+    "source.many_gone": 409,
 }
 #: For what the framework itself refuses; its 400 for a body it cannot read is our 422.
 _OF_STATUS: Final = {404: "access.not_found", 413: "request.too_large"}

@@ -1,4 +1,4 @@
-"""Documents and ingest jobs."""
+"""Documents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from ragward.api.context import Asker, Parts, stamp
 from ragward.api.problems import responses
@@ -17,18 +17,15 @@ from ragward.api.schemas import (
     FolderRelabelRequest,
     FolderRelabelResponse,
     ItemModel,
-    JobModel,
-    JobRequest,
     Name,
     ReasonRequest,
     RelabelRequest,
     State,
 )
-from ragward.domain.access import Action, Context, Subject
+from ragward.domain.access import Subject
 from ragward.domain.corpus import DocumentState, SourceDocument
-from ragward.domain.errors import DeniedError, InvalidRequestError, NotFoundError
-from ragward.domain.jobs import JobRecord
-from ragward.domain.labels import Classification, administrative
+from ragward.domain.errors import InvalidRequestError
+from ragward.domain.labels import Classification
 
 router = APIRouter(prefix="/v1", tags=["documents"])
 Id = Annotated[str, Path(min_length=1, max_length=100)]
@@ -132,57 +129,6 @@ def release(
     """Lets a quarantined document be answered from."""
     parts.ragward.relabelling.release(subject, document_id, body.reason)
     stamp(response, parts, subject)
-
-
-@router.post("/jobs", status_code=202, operation_id="create_job", responses=responses(403, 404))
-def create_job(
-    body: JobRequest,
-    parts: Parts,
-    subject: Asker,
-    response: Response,
-    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
-) -> JobModel:
-    """Ingests what a manifest lists or a folder holds, in the background."""
-    _require(parts, subject, Action.DOCUMENT_INGEST)
-    job = parts.jobs.submit(subject, body, idempotency_key)
-    response.headers["Location"] = f"/v1/jobs/{job.job_id}"
-    return JobModel.of(job)
-
-
-@router.get("/jobs/{job_id}", operation_id="get_job", responses=responses(404))
-def get_job(job_id: Id, parts: Parts, subject: Asker) -> JobModel:
-    """How far a job is, and what failed in it."""
-    return JobModel.of(_job(parts, subject, job_id))
-
-
-@router.post(
-    "/jobs/{job_id}/cancel",
-    status_code=202,
-    operation_id="cancel_job",
-    responses=responses(404, 409),
-)
-def cancel_job(job_id: Id, parts: Parts, subject: Asker) -> JobModel:
-    """Ends a job after the document it is at; what is in stays in."""
-    job = _job(parts, subject, job_id)
-    parts.jobs.cancel(job)
-    return JobModel.of(job)
-
-
-def _job(parts: Parts, subject: Subject, job_id: str) -> JobRecord:
-    job = parts.ragward.catalog.get_job(subject.tenant, job_id)
-    if job.requested_by != subject.principal and not _may(parts, subject, Action.JOB_READ):
-        raise NotFoundError
-    return job
-
-
-def _may(parts: Parts, subject: Subject, action: Action) -> bool:
-    context = Context(now=parts.ragward.clock.now())
-    return parts.ragward.pdp.decide(subject, action, administrative(subject.tenant), context)
-
-
-def _require(parts: Parts, subject: Subject, action: Action) -> None:
-    if not _may(parts, subject, action):
-        raise DeniedError
 
 
 def source_of(body: DocumentRequest, subject: Subject) -> SourceDocument:

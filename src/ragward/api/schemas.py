@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.explanation import Term
 from ragward.domain.handling import Mode
-from ragward.domain.jobs import ItemResult, JobRecord
+from ragward.domain.jobs import ItemResult
 from ragward.domain.labels import AccessLabel, Classification, LabelChange
 from ragward.domain.marking import NOTICE
 from ragward.domain.passages import Answer, Cut, Passage
@@ -28,7 +28,7 @@ Query = Annotated[
 Principal = Annotated[str, Field(min_length=3, max_length=300, examples=["group:aurora/staff"])]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
 Level = Literal["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"]
-State = Literal["active", "quarantined"]
+State = Literal["active", "quarantined", "gone"]
 Attribute = str | int | float | bool
 Whole = Annotated[int, BeforeValidator(lambda v: int(v) if type(v) is float and v == v // 1 else v)]
 """JSON has one kind of number: 15.0 is an integer, "15" and true are not."""
@@ -284,6 +284,7 @@ class ItemModel(BaseModel):
     entity_counts: dict[str, int]
     code: str | None
     detail: str
+    confidence: float | None = Field(description="Of the trained classifier, if one judged it.")
 
     @classmethod
     def of(cls, item: ItemResult) -> ItemModel:
@@ -299,6 +300,7 @@ class ItemModel(BaseModel):
             entity_counts=dict(item.entity_counts),
             code=item.code,
             detail=item.detail,
+            confidence=item.confidence,
         )
 
 
@@ -317,6 +319,9 @@ class DocumentModel(BaseModel):
     attributes: dict[str, Attribute]
     chunks: int
     created_at: int
+    gone_since: int | None = Field(
+        description="Since when its source is without it; it is removed after the grace period."
+    )
 
     @classmethod
     def of(cls, record: DocumentRecord) -> DocumentModel:
@@ -334,6 +339,7 @@ class DocumentModel(BaseModel):
             attributes=dict(record.attributes),
             chunks=record.chunk_count,
             created_at=record.created_at,
+            gone_since=record.gone_since,
         )
 
 
@@ -404,54 +410,6 @@ class ReasonRequest(Strict):
     reason: str = Field(min_length=8, max_length=500)
 
 
-class JobRequest(Strict):
-    """A manifest, or a folder, below one of the installation's named roots.
-
-    Of a folder, `corpus` and either `granted` or `posix` hold for every file in it."""
-
-    root: str = Field(min_length=1, max_length=100)
-    manifest: str | None = Field(None, min_length=1, max_length=500)
-    folder: str | None = Field(
-        None, min_length=1, max_length=500, description="`.` is the root itself."
-    )
-    corpus: Name | None = None
-    granted: list[Principal] = Field(default_factory=list, max_length=1000)
-    posix: bool = Field(
-        False, description="Each file is readable by whom its owner and mode let read."
-    )
-
-
-class JobModel(BaseModel):
-    """How far a job is."""
-
-    job_id: str
-    state: str
-    total: int
-    done: int
-    counts: dict[str, int]
-    errors: list[ItemModel] = Field(description="What failed or waits in quarantine.")
-    notes: list[ItemModel] = Field(
-        description="What went in with a remark, such as names of an access list that nobody has."
-    )
-    created_at: int
-    updated_at: int
-
-    @classmethod
-    def of(cls, job: JobRecord) -> JobModel:
-        """From the domain's."""
-        return cls(
-            job_id=job.job_id,
-            state=job.state.value,
-            total=job.total,
-            done=job.done,
-            counts=dict(job.counts),
-            errors=[ItemModel.of(item) for item in job.errors],
-            notes=[ItemModel.of(item) for item in job.notes],
-            created_at=job.created_at,
-            updated_at=job.updated_at,
-        )
-
-
 class ApplicationRequest(Strict):
     """An application and what may pass through it."""
 
@@ -484,34 +442,6 @@ class TermModel(BaseModel):
     def of(cls, term: Term) -> TermModel:
         """From the domain's."""
         return cls(who=term.who, term=term.term, holds=term.holds, because=term.because)
-
-
-class VerifyRequest(Strict):
-    """What was kept elsewhere: an anchor, or the receipt of an answer."""
-
-    anchor_index: Whole | None = Field(None, ge=0)
-    anchor_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    receipt_id: str | None = Field(None, min_length=1, max_length=100)
-    audit_hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-
-
-class VerifyResponse(BaseModel):
-    """The state of the log."""
-
-    consistent: bool
-    complete: bool
-    entries: int
-    head: str
-    problem: str
-    first_bad_index: int | None
-
-
-class EntryModel(BaseModel):
-    """A log entry."""
-
-    index: int
-    hash: str
-    event: dict[str, Any]
 
 
 def level_of(level: Classification) -> Level:

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ragward import installation
 from ragward.bootstrap import Ragward
 from ragward.cli import render
 from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
-from ragward.domain.audit import AuditEntry
 from ragward.domain.errors import (
     ConfigurationError,
-    InvalidRequestError,
-    NotFoundError,
     RagwardError,
 )
 from ragward.domain.handling import plainer_than_usual
-from ragward.domain.jobs import ItemResult, JobItem, JobRecord, JobState, SourceRequest
 from ragward.domain.passages import RetrievalRequest
 from ragward.opening import (
     development_token,
-    hold_source,
-    open_audit_reader,
-    open_keyring,
-    source_items,
 )
-from ragward.ports import AuditLog
 from ragward.settings import Settings
-from ragward.stewardship import verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,62 +99,6 @@ def config(settings: Settings, *, as_json: bool) -> None:
     values = settings.model_dump(mode="json")  # secrets are masked by their type
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
     render.result(values, lines, as_json=as_json)
-
-
-def source_request(
-    location: str, corpus: str | None, granted: Sequence[str], *, posix: bool
-) -> SourceRequest:
-    """A source as a command names it: what ends in .jsonl is a manifest, as is any other file."""
-    is_manifest = location.endswith(".jsonl") or Path(location).is_file()
-    return SourceRequest(
-        location=location, is_manifest=is_manifest, corpus=corpus, granted=granted, posix=posix
-    )
-
-
-def ingest(
-    settings: Settings,
-    source: SourceRequest,
-    caller: Caller,
-    *,
-    as_json: bool,
-) -> int:
-    """`ragward ingest`."""
-    hold_source(settings, source.location)
-    with Ragward.open(settings) as ragward:
-        subject = ragward.identify(caller.credentials(settings))
-        items = source_items(settings, ragward.catalog, subject.tenant, source)
-        job, results = ingest_with_progress(ragward, subject, items, quiet=as_json)
-    if as_json:
-        typer.echo(json.dumps(render.job_json(job, results)))
-    else:
-        render.job(job, results)
-    return 1 if job.state in (JobState.FAILED, JobState.INTERRUPTED) else 0
-
-
-def ingest_with_progress(
-    ragward: Ragward, subject: Subject, items: Sequence[JobItem], *, quiet: bool = False
-) -> tuple[JobRecord, list[ItemResult]]:
-    """Runs a job under a progress bar."""
-    results: list[ItemResult] = []
-    with Progress(
-        TextColumn("[bold]ingest"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        console=render.console(stderr=True),
-        disable=quiet,
-    ) as progress:
-        task = progress.add_task("loading the model", total=len(items))
-
-        def advance(_job: JobRecord, item: ItemResult) -> None:
-            results.append(item)
-            level = item.classification or item.code or ""
-            progress.update(task, advance=1, description=f"{item.source[-48:]} {level}")
-
-        job = ragward.ingestion.run_job(subject, items, progress=advance)
-        progress.update(task, description="done")
-    return job, results
 
 
 def query(
@@ -276,91 +208,3 @@ def index_rebuild(settings: Settings, *, as_json: bool) -> None:
     with Ragward.open(settings) as ragward:
         points = ragward.index_sync.rebuild()
     render.result({"points": points}, f"{points} points written from the catalog", as_json=as_json)
-
-
-@contextmanager
-def _log(settings: Settings, *, of_broker: bool = False) -> Iterator[AuditLog]:
-    """The log, for reading beside whoever writes it."""
-    log = open_audit_reader(settings, open_keyring(settings), of_broker=of_broker)
-    try:
-        yield log
-    finally:
-        log.close()
-
-
-def audit_verify(
-    settings: Settings,
-    anchor: str | None,
-    receipt: str | None,
-    *,
-    of_broker: bool = False,
-    as_json: bool,
-) -> int:
-    """`ragward audit verify`."""
-    if anchor is not None and receipt is not None:
-        raise InvalidRequestError("give an anchor or a receipt")
-    with _log(settings, of_broker=of_broker) as log:
-        outcome = verified(log, anchor=_anchor(anchor), receipt=_receipt(receipt))
-    kept = "anchor" if receipt is None else "receipt"
-    verdict = f"complete up to the {kept}" if outcome.complete else outcome.problem
-    render.result(
-        dataclasses.asdict(outcome),
-        f"{outcome.entries} entries, head {outcome.head[:16]}…: "
-        + (
-            f"consistent; {verdict}"
-            if outcome.consistent
-            else f"NOT CONSISTENT at {outcome.first_bad_index}: {verdict}"
-        ),
-        as_json=as_json,
-    )
-    return 0 if outcome.consistent else 1
-
-
-def audit_show(
-    settings: Settings, last: int, event: str | None, *, of_broker: bool = False, as_json: bool
-) -> None:
-    """`ragward audit show`."""
-    with _log(settings, of_broker=of_broker) as log:
-        if event is not None:
-            found = log.find(event.partition(":")[0])
-            if found is None:
-                raise NotFoundError
-            entries: Sequence[AuditEntry] = [found]
-        else:
-            count = log.verify().entries
-            entries = log.entries(start=max(0, count - last), limit=last)
-    render.entries(entries, as_json=as_json)
-
-
-def audit_export(settings: Settings, file: Path, *, as_json: bool) -> None:
-    """`ragward audit export`."""
-    with _log(settings) as log, file.open("w", encoding="utf-8") as out:
-        start = 0
-        while batch := log.entries(start=start, limit=1000):
-            for entry in batch:
-                line = {
-                    "index": entry.index,
-                    "hash": entry.chain_hash.hex(),
-                    "event": json.loads(entry.data),
-                }
-                out.write(json.dumps(line, sort_keys=True) + "\n")
-            start = batch[-1].index + 1
-    render.result({"entries": start}, f"{start} entries", as_json=as_json)
-
-
-def _anchor(text: str | None) -> tuple[int, str] | None:
-    if text is None:
-        return None
-    index, _, digest = text.partition(":")
-    if not index.isdigit() or len(digest) != 64:
-        raise InvalidRequestError("an anchor is INDEX:HASH")
-    return int(index), digest
-
-
-def _receipt(text: str | None) -> tuple[str, str] | None:
-    if text is None:
-        return None
-    receipt_id, _, digest = text.partition(":")
-    if not receipt_id or len(digest) != 64:
-        raise InvalidRequestError("a receipt is RECEIPT_ID:AUDIT_HASH")
-    return receipt_id, digest

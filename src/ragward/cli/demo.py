@@ -19,11 +19,12 @@ from rich.text import Text
 
 from ragward import installation
 from ragward.bootstrap import Ragward
-from ragward.cli import render
-from ragward.cli.commands import ingest_with_progress
+from ragward.cli import render, render_jobs
 from ragward.cli.serving import serve_api
+from ragward.cli.working import run_with_progress
 from ragward.domain.access import Credentials
 from ragward.domain.explanation import Asked, DocumentExplanation, DocumentId
+from ragward.domain.job_report import JobSummary
 from ragward.domain.passages import Answer, Passage, RetrievalRequest
 from ragward.opening import development_token, manifest_items
 from ragward.settings import Settings
@@ -132,8 +133,8 @@ def ingest_company(ragward: Ragward, company: Company) -> None:
     name = company.steward.partition("/")[2]
     subject = ragward.identify(_credentials(ragward.settings, company.tenant, name, None))
     items = manifest_items(company.root / "manifest.jsonl", company.tenant)
-    job, results = ingest_with_progress(ragward, subject, items)
-    render.job(job, results)
+    job, results = run_with_progress(ragward, subject, items)
+    render_jobs.job(job, JobSummary.of(results))
 
 
 def check_against_golden(ragward: Ragward, company: Company) -> list[str]:

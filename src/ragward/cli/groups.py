@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from ragward.cli.access import access_app
+from ragward.cli.audit_group import audit_app
 from ragward.cli.classifying import classifier_app, classify
+from ragward.cli.jobs_group import ingest, job_app, sync_acl
 from ragward.cli.keys_group import keys_app, shred_app
 from ragward.cli.lineage import lineage
 from ragward.cli.model import model_app
@@ -18,7 +20,6 @@ from ragward.cli.policy_group import policy_app
 from ragward.cli.reviewing import review_app
 from ragward.cli.screening import rescreen
 
-audit_app = typer.Typer(no_args_is_help=True, help="The log: verify, show, export.")
 index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
 bench_app = typer.Typer(no_args_is_help=True, help="What authorization and protection cost.")
 document_app = typer.Typer(
@@ -35,6 +36,7 @@ def add_to(app: typer.Typer) -> None:
     """Hangs every group into the command line."""
     for name, group in (
         ("document", document_app),
+        ("job", job_app),
         ("review", review_app),
         ("classifier", classifier_app),
         ("policy", policy_app),
@@ -52,6 +54,8 @@ def add_to(app: typer.Typer) -> None:
         ("pseudonym", pseudonym_app),
     ):
         app.add_typer(group, name=name)
+    app.command("ingest")(ingest)
+    app.command("sync-acl")(sync_acl)
     app.command("rescreen")(rescreen)
     app.command("classify")(classify)
     app.command("lineage")(lineage)
@@ -269,52 +273,6 @@ def index_rebuild(context: typer.Context, as_json: AsJSON = False) -> None:
     from ragward.cli import commands
 
     commands.index_rebuild(commands.load_settings(context.obj), as_json=as_json)
-
-
-@audit_app.command("verify")
-def audit_verify(
-    context: typer.Context,
-    anchor: Annotated[str | None, typer.Option(help="INDEX:HASH that was kept elsewhere.")] = None,
-    receipt: Annotated[
-        str | None, typer.Option(help="RECEIPT_ID:AUDIT_HASH of an answer, kept elsewhere.")
-    ] = None,
-    broker: Annotated[bool, typer.Option(help="A key broker's own log.")] = False,
-    as_json: AsJSON = False,
-) -> None:
-    """Check the whole log; exit 1 if it is not consistent."""
-    from ragward.cli import commands
-
-    settings = commands.load_settings(context.obj)
-    raise typer.Exit(
-        commands.audit_verify(settings, anchor, receipt, of_broker=broker, as_json=as_json)
-    )
-
-
-@audit_app.command("show")
-def audit_show(
-    context: typer.Context,
-    last: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    event: Annotated[
-        str | None, typer.Option(help="Only the entry of this event, such as a receipt's.")
-    ] = None,
-    broker: Annotated[bool, typer.Option(help="A key broker's own log.")] = False,
-    as_json: AsJSON = False,
-) -> None:
-    """The latest entries, or one."""
-    from ragward.cli import commands
-
-    settings = commands.load_settings(context.obj)
-    commands.audit_show(settings, last, event, of_broker=broker, as_json=as_json)
-
-
-@audit_app.command("export")
-def audit_export(
-    context: typer.Context, file: Annotated[Path, typer.Argument()], as_json: AsJSON = False
-) -> None:
-    """All entries as JSON lines."""
-    from ragward.cli import commands
-
-    commands.audit_export(commands.load_settings(context.obj), file, as_json=as_json)
 
 
 @bench_app.command("quick")

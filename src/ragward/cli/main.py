@@ -94,31 +94,6 @@ def serve(
 
 
 @app.command()
-def ingest(
-    context: typer.Context,
-    source: Annotated[
-        str, typer.Argument(help="A manifest (.jsonl) or a folder, or the URL of either.")
-    ],
-    corpus: Annotated[str | None, typer.Option(help="For a folder: the corpus.")] = None,
-    grant: Annotated[list[str] | None, typer.Option(help="For a folder: who may read.")] = None,
-    posix: Annotated[
-        bool, typer.Option("--posix", help="For a folder: owners and modes say who may read.")
-    ] = False,
-    tenant: Annotated[str | None, typer.Option(help="With --as: the tenant.")] = None,
-    person: As = None,
-    token_file: TokenFile = None,
-    as_json: AsJSON = False,
-) -> None:
-    """Classify, label, scan, encrypt and index documents."""
-    from ragward.cli import commands
-
-    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
-    wanted = commands.source_request(source, corpus, grant or (), posix=posix)
-    code = commands.ingest(commands.load_settings(context.obj), wanted, caller, as_json=as_json)
-    raise typer.Exit(code)
-
-
-@app.command()
 def query(
     context: typer.Context,
     question: Annotated[str, typer.Argument()],

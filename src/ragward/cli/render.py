@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ from rich.text import Text
 
 from ragward.domain.audit import AuditEntry
 from ragward.domain.corpus import DocumentRecord
-from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord
 from ragward.domain.marking import NOTICE
 from ragward.domain.passages import Answer, Passage
 from ragward.relabelling import FolderRelabelling
@@ -123,53 +121,6 @@ def answer(given: Answer) -> None:
     )
 
 
-def job_json(job: JobRecord, results: Sequence[ItemResult]) -> dict[str, Any]:
-    """A job and what failed in it."""
-    return {
-        "job_id": job.job_id,
-        "state": job.state.value,
-        "total": job.total,
-        "outcomes": dict(Counter(item.outcome.value for item in results)),
-        "errors": [
-            {"source": item.source, "code": item.code, "detail": item.detail}
-            for item in results
-            if item.code
-        ],
-        "notes": [
-            {"source": item.source, "detail": item.detail}
-            for item in results
-            if item.detail and not item.code
-        ],
-    }
-
-
-def job(done: JobRecord, results: Sequence[ItemResult]) -> None:
-    """What became of a job: classifications by outcome, personal data, errors."""
-    out = console()
-    levels = Counter(item.classification or "-" for item in results)
-    outcomes = Counter(item.outcome.value for item in results)
-    out.print(f"job {done.job_id}: [bold]{done.state.value}[/]")
-    table = Table("classification", "documents")
-    for level in (*COLOURS, "-"):
-        if levels[level]:
-            table.add_row(badge(level), str(levels[level]))
-    out.print(table)
-    out.print("  ".join(f"{name} {count}" for name, count in sorted(outcomes.items())))
-    found: Counter[str] = Counter()
-    for item in results:
-        found.update(item.entity_counts)
-    if found:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in found.most_common())
-        out.print(f"personal data found: {kinds}", style="magenta")
-    for item in results:
-        if item.outcome in (ItemOutcome.FAILED, ItemOutcome.QUARANTINED):
-            out.print(
-                f"  {item.outcome.value}: {item.source}: {item.code} {item.detail}", style="yellow"
-            )
-        elif item.detail:
-            out.print(f"  {item.source}: {item.detail}", style="yellow", markup=False)
-
-
 def documents(
     found: Sequence[DocumentRecord], *, next_page_token: str | None, as_json: bool
 ) -> None:
@@ -243,6 +194,7 @@ def document_json(record: DocumentRecord) -> dict[str, Any]:
         "valid_from": label.valid_from,
         "valid_until": label.valid_until,
         "chunks": record.chunk_count,
+        "gone_since": record.gone_since,
         "attributes": dict(record.attributes),
         "evidence": list(record.evidence),
     }
@@ -267,7 +219,7 @@ def entries(found: Sequence[AuditEntry], *, as_json: bool) -> None:
     table = Table("", "at", "type", "who", "decision")
     for entry in found:
         event = json.loads(entry.data)
-        at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds")
+        at = datetime.fromtimestamp(event["ts"] / 1000, UTC).isoformat(timespec="seconds")
         table.add_row(
             str(entry.index),
             at,

@@ -50,10 +50,11 @@ def check_bounds(request: RetrievalRequest) -> None:
 
 def knowing_actions(state: DocumentState) -> tuple[Action, ...]:
     """One of these a subject must be permitted to learn that a document in this state exists: readers do not know of what
-    waits for a steward, and nobody of what is gone."""
+    waits for a steward or is held back, and nobody of what is deleted."""
     if state is DocumentState.ACTIVE:
         return KNOWING_ACTIONS
-    return STEWARDING_ACTIONS if state is DocumentState.QUARANTINED else ()
+    held = (DocumentState.QUARANTINED, DocumentState.GONE)
+    return STEWARDING_ACTIONS if state in held else ()
 
 
 def matches_view(permit: Permit, scope: IndexScope) -> bool:

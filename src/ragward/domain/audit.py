@@ -1,8 +1,8 @@
-"""The event schema of the audit log and how events are chained.
+"""The event schema of the audit log.
 
 An event holds no query text, no content and no personal data: queries appear as a keyed tag, documents by id.
-`hash(n) = HMAC-SHA256(key, "ragward.audit.v1\\0" | hash(n-1) | u64 index | event bytes)`; `hash(-1)` is 32 zero bytes.
-The stored bytes are the hashed bytes: nothing is re-serialised when a log is verified.
+Events are the leaves of a Merkle tree (`domain.merkle`). The stored bytes are the hashed bytes: nothing is re-serialised when a
+log is verified.
 """
 
 from __future__ import annotations
@@ -10,13 +10,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
-
-GENESIS: Final = bytes(32)
 
 
 class EventType(StrEnum):
@@ -36,10 +32,12 @@ class EventType(StrEnum):
     DIRECTORY_USER_DISABLED = "directory.user_disabled"
     DIRECTORY_USER_ENABLED = "directory.user_enabled"
     DOCUMENT_DELETED = "document.deleted"
+    DOCUMENT_GONE = "document.gone"
     DOCUMENT_INGESTED = "document.ingested"
     DOCUMENT_RELABELLED = "document.relabelled"
     DOCUMENT_RESCANNED = "document.rescanned"
     DOCUMENT_RESCREENED = "document.rescreened"
+    DOCUMENT_RETURNED = "document.returned"
     GENERATION_CHANGED = "generation.changed"
     IDENTITY_REFUSED = "identity.refused"
     INGEST_REFUSED = "ingest.refused"
@@ -50,6 +48,7 @@ class EventType(StrEnum):
     KEY_USED = "key.used"
     LINEAGE_EXPORTED = "lineage.exported"
     LINEAGE_READ = "lineage.read"
+    LOG_GAP = "log.gap"
     MODEL_ACCEPTED = "model.accepted"
     MODEL_REFUSED = "model.refused"
     OUTPUT_INSPECTED = "output.inspected"
@@ -97,21 +96,26 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """Where an event stands in the log: its index from 0 and its chain hash (32 bytes)."""
+    """Where an event stands in the log: its index from 0 and its leaf hash (32 bytes)."""
 
     index: int
-    chain_hash: bytes
+    leaf_hash: bytes
     data: bytes = field(repr=False)
 
-    @property
-    def at(self) -> int:
-        """Unix milliseconds, from the event itself."""
-        return int(json.loads(self.data)["ts"])
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What is known of an event when it is on record; `leaf_hash` is what a proof of it begins with."""
+
+    event_id: str
+    at: int
+    """Unix milliseconds"""
+    leaf_hash: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditVerification:
-    """The outcome of checking a log. `complete` is True only against an anchor the verifier kept."""
+    """The outcome of checking a log. `complete` is True only against an anchor the verifier kept, up to `anchored` entries."""
 
     consistent: bool
     complete: bool
@@ -119,12 +123,21 @@ class AuditVerification:
     head: str
     problem: str = ""
     first_bad_index: int | None = None
+    anchored: int = 0
 
-
-def chain_hash(key: bytes, previous: bytes, index: int, event: bytes) -> bytes:
-    """The 32-byte hash of entry `index` over its predecessor's hash."""
-    message = b"ragward.audit.v1\0" + previous + struct.pack(">Q", index) + event
-    return hmac.new(key, message, hashlib.sha256).digest()
+    @classmethod
+    def broken(
+        cls, entries: int, problem: str, *, head: str = "", first_bad_index: int | None = None
+    ) -> AuditVerification:
+        """Of a log that does not hold together."""
+        return cls(
+            consistent=False,
+            complete=False,
+            entries=entries,
+            head=head,
+            problem=problem,
+            first_bad_index=first_bad_index,
+        )
 
 
 def query_tag(key: bytes, tenant: str, query: str) -> str:

@@ -20,6 +20,8 @@ class DocumentState(StrEnum):
     STAGED = "staged"
     ACTIVE = "active"
     QUARANTINED = "quarantined"
+    GONE = "gone"
+    """no longer at its source, and of a classification that is held back then; active again if it reappears"""
     SUPERSEDED = "superseded"
     DELETED = "deleted"
 
@@ -219,6 +221,8 @@ class DocumentRecord:
     created_at: int
     key: KeyReference = field(repr=False)
     pending: Pending = Pending.NOTHING
+    gone_since: int | None = None
+    """When its source was first found without it; None while it is there, or nobody looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,6 +378,8 @@ class LabelMove:
     """Whose decision it is."""
     reclassifies: bool = False
     """The classification is another one: that answers every open question about it."""
+    claimed: AccessLabel | None = None
+    """What the source claims by now, where the source is why it moves; None keeps what it claimed before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,7 @@ CODES: Final[dict[str, str]] = {
     "source.invalid": "The source is not a folder, manifest or URL that can be read.",
     "review.closed": "The review was decided already, or the document changed since.",
     "review.second_person": "A second person has to lower this classification, in person.",
+    "source.many_gone": "So many documents are no longer at the source that somebody has to look, and confirm it (`gone`: `confirm`).",
     "manifest.invalid": "A manifest line is malformed.",
     # documents and jobs
     "document.unreadable": "The file could not be parsed.",
@@ -62,6 +63,7 @@ CODES: Final[dict[str, str]] = {
     "document.quarantined": "The document waits for a steward.",
     "document.failed": "The document could not be ingested; nothing of it was kept.",
     "job.not_cancellable": "The job has already ended.",
+    "job.not_repeatable": "The job still runs, or what it reads was not kept or is not reachable from here.",
     "catalog.exists": "It already exists.",
     "key.state": "The key version is not in a state for this.",
     # directory
@@ -181,9 +183,11 @@ _BY_CODE: Final[dict[str, type[RagwardError]]] = {
     "access.not_found": NotFoundError,
     "catalog.exists": ConflictError,
     "job.not_cancellable": ConflictError,
+    "job.not_repeatable": ConflictError,
     "key.state": ConflictError,
     "review.closed": ConflictError,
     "review.second_person": DeniedError,
+    "source.many_gone": ConflictError,
 }
 
 

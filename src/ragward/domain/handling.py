@@ -36,6 +36,13 @@ class Mode(StrEnum):
 _MODES = tuple(Mode)
 
 
+class WhenGone(StrEnum):
+    """What becomes of a document that is no longer at its source, until it is removed."""
+
+    ANSWERED = "answered"
+    WITHHELD = "withheld"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlingProfile:
     """The handling of one classification.
@@ -46,6 +53,7 @@ class HandlingProfile:
     `raw_scores`: passages carry their similarity to the question, not only their rank (ADR 3).
     `vectors`: how its vectors lie in the index; without a line, sealed from `SEALED_FROM` on.
     `minimize`: what is left of a passage where the request does not say; `minimize_at_least`: whatever it says.
+    `when_gone`: whether it is answered from while its source no longer has it; without a line, it is not.
     `budget_by_purpose`: the budget where the answer is for that purpose, never more than `budget_tokens`.
     """
 
@@ -60,6 +68,7 @@ class HandlingProfile:
     minimize: Mode = Mode.BALANCED
     minimize_at_least: Mode = Mode.OFF
     budget_by_purpose: Mapping[str, int] = field(default_factory=dict)
+    when_gone: WhenGone = WhenGone.WITHHELD
 
     def __post_init__(self) -> None:
         if self.vectors not in (None, *VectorProtection):
@@ -90,6 +99,10 @@ class HandlingProfile:
             raise ConfigurationError("a purpose's budget is between 1 and budget_tokens")
         if not all(isinstance(mode, Mode) for mode in (self.minimize, self.minimize_at_least)):
             raise ConfigurationError("minimize and minimize_at_least are off, balanced or strict")
+        if not isinstance(self.when_gone, WhenGone):
+            raise ConfigurationError("when_gone is answered or withheld")
+        if self.classification is Classification.RESTRICTED and self.when_gone is WhenGone.ANSWERED:
+            raise ConfigurationError("RESTRICTED is withheld once its source no longer has it")
 
     def mode(self, requested: Mode | None) -> Mode:
         """What is left of a passage: as requested, else as usual, but at least minimized as it must be."""

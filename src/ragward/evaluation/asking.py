@@ -27,7 +27,7 @@ from ragward.ports import Catalog, Clock, EpochTokens, Keyring, Limiter, PolicyD
 from ragward.protection import point_id_of
 
 _ANSWERED: Final = frozenset({DocumentState.ACTIVE})
-_STEWARDED: Final = frozenset({DocumentState.ACTIVE, DocumentState.QUARANTINED})
+_STEWARDED: Final = _ANSWERED | {DocumentState.QUARANTINED, DocumentState.GONE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from ragward.ports.catalog import (
     VectorStore,
 )
 from ragward.ports.content import (
+    Analyser,
     Chunker,
     Classifier,
     Embedder,
@@ -63,6 +64,7 @@ from ragward.ports.policy import (
 )
 
 __all__ = [
+    "Analyser",
     "ApplicationStore",
     "ApplicationsAndDirectory",
     "AuditLog",

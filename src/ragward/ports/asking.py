@@ -13,6 +13,7 @@ from ragward.domain.access import (
     Subject,
 )
 from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
+from ragward.domain.checkpoints import InclusionProof, LogKey
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.labels import AccessLabel
 from ragward.domain.policy import PolicySnapshot
@@ -103,10 +104,16 @@ class EpochTokens(Protocol):
 
 
 class AuditLog(Protocol):
-    """Append-only, chained, one writer."""
+    """Append-only, a Merkle tree, one writer."""
 
-    def append(self, event: AuditEvent, *, durable: bool) -> AuditEntry:
-        """Records; with `durable` it is on disk when this returns. Raises `unavailable.audit`."""
+    @property
+    def key(self) -> LogKey:
+        """Whose signature the checkpoints carry."""
+
+    def append(self, event: AuditEvent, *, durable: bool) -> bytes:
+        """Records, and returns the event's leaf hash; with `durable` it is in the tree and on disk when this returns.
+
+        Raises `unavailable.audit`."""
 
     def entries(self, *, start: int = 0, limit: int = 1000) -> Sequence[AuditEntry]:
         """Entries from an index on."""
@@ -114,8 +121,23 @@ class AuditLog(Protocol):
     def find(self, event_id: str) -> AuditEntry | None:
         """The entry of an event, as the log says; `verify` tells whether it is so. Raises `unavailable.audit`."""
 
-    def verify(self, *, anchor: tuple[int, str] | None = None) -> AuditVerification:
-        """Checks the chain, and against an anchor (index, hex hash) kept elsewhere."""
+    def checkpoint(self) -> str:
+        """A signed note of the log as it is. Raises `unavailable.audit`, `integrity.audit`."""
+
+    def prove_inclusion(self, event_id: str) -> InclusionProof:
+        """That an event is in the log. Raises `access.not_found`, `unavailable.audit`, `integrity.audit`."""
+
+    def prove_consistency(self, first: int, second: int) -> Sequence[bytes]:
+        """That the log of `second` entries begins with that of `first`. Raises `request.invalid`, `unavailable.audit`."""
+
+    def verify(self, *, anchors: Sequence[str] = ()) -> AuditVerification:
+        """Hashes everything again, and compares with signed notes kept elsewhere. Raises `request.invalid` for other notes."""
+
+    def follow(self) -> None:
+        """Fetches from now on what other processes record."""
+
+    def require_fetching(self) -> None:
+        """Raises `unavailable.audit` while what other processes record does not get into the log."""
 
     def close(self) -> None:
         """Flushes and releases the file."""

@@ -21,8 +21,9 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.generations import FIRST
-from ragward.domain.jobs import ItemResult, JobRecord, JobState
+from ragward.domain.jobs import ItemResult, JobRecord, JobState, SourceRequest
 from ragward.domain.labels import Classification
+from ragward.domain.presence import GoneMark
 from ragward.domain.pseudonyms import VaultedPseudonym
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
@@ -181,11 +182,29 @@ class VectorStore(Protocol):
 class JobStore(Protocol):
     """Ingest jobs."""
 
-    def create_job(self, tenant: str, requested_by: str, total: int) -> JobRecord:
-        """A new job, not started."""
+    def create_job(
+        self, tenant: str, requested_by: str, total: int, *, request: SourceRequest | None = None
+    ) -> JobRecord:
+        """A new job, not started. `request` is kept with it: what it reads."""
+
+    def jobs(
+        self, tenant: str, *, requested_by: str | None = None, limit: int
+    ) -> Sequence[JobRecord]:
+        """Newest first; of one requester, or of all. Without what failed in each."""
+
+    def items_of_job(
+        self, tenant: str, job_id: str, *, after: int = 0, limit: int
+    ) -> tuple[Sequence[ItemResult], int]:
+        """(outcomes in order, from after a place on; the place of the last). Nothing of a job that is not there."""
+
+    def ask_cancel(self, tenant: str, job_id: str) -> None:
+        """Whoever works on the job is to end it. Raises `access.not_found`, `job.not_cancellable`."""
+
+    def cancel_asked(self, tenant: str, job_id: str) -> bool:
+        """Whether somebody asked; False also for a job that is not there."""
 
     def record_item(self, tenant: str, job_id: str, result: ItemResult) -> None:
-        """Adds one file's outcome. Raises `access.not_found`."""
+        """Adds one file's outcome; its source lists the document from then on. Raises `access.not_found`."""
 
     def set_job_state(
         self, tenant: str, job_id: str, state: JobState, *, total: int | None = None
@@ -194,6 +213,19 @@ class JobStore(Protocol):
 
     def get_job(self, tenant: str, job_id: str) -> JobRecord:
         """Raises `access.not_found`."""
+
+
+class PresenceStore(Protocol):
+    """Which source lists a document, and which of its documents it no longer has."""
+
+    def documents_of_origin(
+        self, tenant: str, origin: str, *, after: str = "", limit: int
+    ) -> Sequence[DocumentRecord]:
+        """Current versions, not deleted, of what a source listed, by id, from after an id on."""
+
+    def mark_gone(self, tenant: str, marks: Sequence[GoneMark]) -> Sequence[str]:
+        """Applies marks whose documents are still as expected, all at once; returns the ids of those. The epoch moves with a
+        state."""
 
 
 class ReviewStore(Protocol):
@@ -254,6 +286,7 @@ class Catalog(
     Outbox,
     VectorStore,
     JobStore,
+    PresenceStore,
     ReviewStore,
     PseudonymStore,
     LineageStore,

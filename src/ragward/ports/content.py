@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from ragward.domain.analysis import Analysed
 from ragward.domain.classification import Prediction
 from ragward.domain.corpus import (
     ArchiveMember,
@@ -80,6 +81,21 @@ class Finder(Protocol):
 
     def scan(self, text: str, chunks: Sequence[Chunk]) -> Scan:
         """The same of a document cut into chunks, and their vectors if the same pass makes them."""
+
+
+class Analyser(Protocol):
+    """Reads a document: extracts, cuts, searches, screens and embeds it."""
+
+    @property
+    def detector(self) -> str:
+        """Version of what finds personal data."""
+
+    @property
+    def model_digest(self) -> str:
+        """Of the embedding model."""
+
+    def analyse(self, filename: str, data: bytes, *, tenant: str) -> Analysed:
+        """Raises `document.*`."""
 
 
 class Redactor(Protocol):

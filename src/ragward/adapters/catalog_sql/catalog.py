@@ -17,6 +17,7 @@ from ragward.adapters.catalog_sql import (
     labels,
     migration,
     outbox,
+    presence,
     pseudonyms,
     relabelling,
     reviews,
@@ -60,8 +61,9 @@ from ragward.domain.corpus import (
 from ragward.domain.errors import ConfigurationError, ConflictError
 from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.generations import FIRST
-from ragward.domain.jobs import ItemResult, JobRecord, JobState
+from ragward.domain.jobs import ItemResult, JobRecord, JobState, SourceRequest
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.presence import GoneMark
 from ragward.domain.pseudonyms import VaultedPseudonym
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 
@@ -488,9 +490,45 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLLineage, SQLGenerations):
 
     # Jobs
 
-    def create_job(self, tenant: str, requested_by: str, total: int) -> JobRecord:
+    def create_job(
+        self, tenant: str, requested_by: str, total: int, *, request: SourceRequest | None = None
+    ) -> JobRecord:
         with self._database.write(tenant) as connection:
-            return jobs.create_job(connection, tenant, requested_by, total, self._now())
+            return jobs.create_job(connection, tenant, requested_by, total, request, self._now())
+
+    def jobs(
+        self, tenant: str, *, requested_by: str | None = None, limit: int
+    ) -> Sequence[JobRecord]:
+        with self._database.read(tenant) as connection:
+            return jobs.list_jobs(connection, tenant, requested_by, limit)
+
+    def items_of_job(
+        self, tenant: str, job_id: str, *, after: int = 0, limit: int
+    ) -> tuple[Sequence[ItemResult], int]:
+        with self._database.read(tenant) as connection:
+            return jobs.items_of_job(connection, tenant, job_id, after, limit)
+
+    def ask_cancel(self, tenant: str, job_id: str) -> None:
+        """Raises `access.not_found`, `job.not_cancellable`."""
+        with self._database.write(tenant) as connection:
+            jobs.ask_cancel(connection, tenant, job_id, self._now())
+
+    def cancel_asked(self, tenant: str, job_id: str) -> bool:
+        with self._database.read(tenant) as connection:
+            return jobs.cancel_asked(connection, tenant, job_id)
+
+    # Presence
+
+    def documents_of_origin(
+        self, tenant: str, origin: str, *, after: str = "", limit: int
+    ) -> Sequence[DocumentRecord]:
+        with self._database.read(tenant) as connection:
+            return presence.documents_of_origin(connection, tenant, origin, after, limit)
+
+    def mark_gone(self, tenant: str, marks: Sequence[GoneMark]) -> Sequence[str]:
+        with self._database.write(tenant) as connection:
+            lock_tenant(connection, tenant)
+            return presence.mark_gone(connection, tenant, marks)
 
     def record_item(self, tenant: str, job_id: str, result: ItemResult) -> None:
         """Raises `access.not_found`."""

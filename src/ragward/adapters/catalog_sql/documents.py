@@ -86,6 +86,15 @@ def list_documents(
     return [_record(row) for row in connection.execute(wanted)]
 
 
+def current_records(
+    connection: Connection, tenant: str, *terms: ColumnElement[bool], limit: int
+) -> list[DocumentRecord]:
+    """Current versions that are not deleted and meet the terms, by id."""
+    wanted = _records(tenant).where(_not_deleted(), *terms)
+    rows = connection.execute(wanted.order_by(documents.c.document_id).limit(limit))
+    return [_record(row) for row in rows]
+
+
 def documents_under(
     connection: Connection,
     tenant: str,
@@ -206,6 +215,7 @@ def _records(tenant: str) -> Select[Any]:
             versions,
             documents.c.corpus,
             documents.c.source,
+            documents.c.gone_since,
             labels.c.tenant.label("label_tenant"),
             labels.c.digest,
             labels.c.fields,
@@ -244,4 +254,5 @@ def _record(row: Row[Any]) -> DocumentRecord:
         created_at=row.created_at,
         key=key_of(row.dek_id, row.kek_id, row.kek_version, row.wrapped_dek),
         pending=Pending(row.pending),
+        gone_since=row.gone_since,
     )

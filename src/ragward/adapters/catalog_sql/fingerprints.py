@@ -19,7 +19,8 @@ def chunks_sharing(
     connection: Connection, tenant: str, wanted: Collection[int]
 ) -> Sequence[FingerprintMatch]:
     """Chunks of current versions, active or waiting for a steward, by id."""
-    held = (DocumentState.ACTIVE.value, DocumentState.QUARANTINED.value)
+    states = (DocumentState.ACTIVE, DocumentState.QUARANTINED, DocumentState.GONE)
+    held = [state.value for state in states]
     statement = (
         select(
             fingerprints.c.fingerprint,

@@ -8,20 +8,31 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
+from ragward.adapters.catalog_sql import presence
 from ragward.adapters.catalog_sql.connection import is_storable
 from ragward.adapters.catalog_sql.schema import job_items, jobs
 from ragward.domain.errors import ConflictError, NotFoundError
-from ragward.domain.jobs import ItemOutcome, ItemResult, JobRecord, JobState
+from ragward.domain.jobs import (
+    SEEN,
+    ItemOutcome,
+    ItemResult,
+    JobRecord,
+    JobState,
+    SourceRequest,
+)
 
 _MAX_TOLD: Final = 1000
+_PER_MILLE: Final = 1000
 _BAD: Final = (ItemOutcome.FAILED.value, ItemOutcome.QUARANTINED.value)
-_FINAL: Final = frozenset(
-    {JobState.CANCELED, JobState.FAILED, JobState.COMPLETED_WITH_ERRORS, JobState.SUCCESS}
-)
 
 
 def create_job(
-    connection: Connection, tenant: str, requested_by: str, total: int, now: int
+    connection: Connection,
+    tenant: str,
+    requested_by: str,
+    total: int,
+    request: SourceRequest | None,
+    now: int,
 ) -> JobRecord:
     """A new job, not started."""
     job_id = str(uuid.uuid4())
@@ -34,6 +45,8 @@ def create_job(
             total=total,
             created_at=now,
             updated_at=now,
+            origin=None if request is None else request.origin,
+            request=None if request is None else request.to_json(),
         )
     )
     return get_job(connection, tenant, job_id)
@@ -56,8 +69,11 @@ def record_item(
             entity_counts=json.dumps(dict(result.entity_counts), sort_keys=True),
             code=result.code,
             detail=result.detail,
+            confidence=None if result.confidence is None else round(result.confidence * _PER_MILLE),
         )
     )
+    if job.origin is not None and result.document_id is not None and result.outcome in SEEN:
+        presence.list_with(connection, tenant, result.document_id, job.origin)
     connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(updated_at=now))
 
 
@@ -71,13 +87,29 @@ def set_job_state(
 ) -> None:
     """Moves the job. Raises `access.not_found`, and `job.not_cancellable` when it has ended otherwise."""
     job = _locked(connection, tenant, job_id)
-    if JobState(job.state) in _FINAL and job.state != state.value:
+    if JobState(job.state).has_ended and job.state != state.value:
         raise ConflictError(code="job.not_cancellable")
     connection.execute(
         update(jobs)
         .where(jobs.c.job_id == job_id)
         .values(state=state.value, total=job.total if total is None else total, updated_at=now)
     )
+
+
+def ask_cancel(connection: Connection, tenant: str, job_id: str, now: int) -> None:
+    """Raises `access.not_found`, and `job.not_cancellable` for a job that nobody works on."""
+    job = _locked(connection, tenant, job_id)
+    if not JobState(job.state).is_running:
+        raise ConflictError(code="job.not_cancellable")
+    connection.execute(
+        update(jobs).where(jobs.c.job_id == job_id).values(cancel_asked=True, updated_at=now)
+    )
+
+
+def cancel_asked(connection: Connection, tenant: str, job_id: str) -> bool:
+    """Whether somebody asked; False also for a job that is not there."""
+    asked = select(jobs.c.cancel_asked).where(jobs.c.job_id == job_id, jobs.c.tenant == tenant)
+    return bool(connection.execute(asked).scalar())
 
 
 def interrupt_all(connection: Connection, now: int) -> None:
@@ -99,11 +131,42 @@ def get_job(connection: Connection, tenant: str, job_id: str) -> JobRecord:
     ).one_or_none()
     if job is None:
         raise NotFoundError
+    return _record(connection, job)
+
+
+def list_jobs(
+    connection: Connection, tenant: str, requested_by: str | None, limit: int
+) -> list[JobRecord]:
+    """Newest first; of one requester, or of all. Without what failed in each."""
+    wanted = select(jobs).where(jobs.c.tenant == tenant)
+    if requested_by is not None:
+        wanted = wanted.where(jobs.c.requested_by == requested_by)
+    rows = connection.execute(wanted.order_by(jobs.c.created_at.desc(), jobs.c.job_id).limit(limit))
+    return [_record(connection, row, told=False) for row in rows.all()]
+
+
+def items_of_job(
+    connection: Connection, tenant: str, job_id: str, after: int, limit: int
+) -> tuple[list[ItemResult], int]:
+    """(outcomes in order, from after a place on; the place of the last). Nothing of a job that is not there."""
+    rows = connection.execute(
+        select(job_items)
+        .where(
+            job_items.c.tenant == tenant, job_items.c.job_id == job_id, job_items.c.item_id > after
+        )
+        .order_by(job_items.c.item_id)
+        .limit(limit)
+    ).all()
+    return [_item(row) for row in rows], (rows[-1].item_id if rows else after)
+
+
+def _record(connection: Connection, job: Row[Any], *, told: bool = True) -> JobRecord:
+    mine, is_bad = job_items.c.job_id == job.job_id, job_items.c.outcome.in_(_BAD)
     counts = {
         row.outcome: row.number
         for row in connection.execute(
             select(job_items.c.outcome, func.count().label("number"))
-            .where(job_items.c.job_id == job_id)
+            .where(mine)
             .group_by(job_items.c.outcome)
         )
     }
@@ -115,15 +178,11 @@ def get_job(connection: Connection, tenant: str, job_id: str) -> JobRecord:
         total=job.total,
         done=sum(counts.values()),
         counts=counts,
-        errors=_told(connection, job_items.c.job_id == job_id, job_items.c.outcome.in_(_BAD)),
-        notes=_told(
-            connection,
-            job_items.c.job_id == job_id,
-            job_items.c.outcome.not_in(_BAD),
-            job_items.c.detail != "",
-        ),
+        errors=_told(connection, mine, is_bad) if told else (),
+        notes=_told(connection, mine, ~is_bad, job_items.c.detail != "") if told else (),
         created_at=job.created_at,
         updated_at=job.updated_at,
+        request=None if job.request is None else SourceRequest.from_json(job.request),
     )
 
 
@@ -142,16 +201,18 @@ def _told(connection: Connection, *terms: ColumnElement[bool]) -> tuple[ItemResu
     rows = connection.execute(
         select(job_items).where(*terms).order_by(job_items.c.item_id).limit(_MAX_TOLD)
     )
-    return tuple(
-        ItemResult(
-            source=row.source,
-            outcome=ItemOutcome(row.outcome),
-            document_id=row.document_id,
-            classification=row.classification,
-            chunks=row.chunks,
-            entity_counts=json.loads(row.entity_counts),
-            code=row.code,
-            detail=row.detail,
-        )
-        for row in rows
+    return tuple(map(_item, rows))
+
+
+def _item(row: Row[Any]) -> ItemResult:
+    return ItemResult(
+        source=row.source,
+        outcome=ItemOutcome(row.outcome),
+        document_id=row.document_id,
+        classification=row.classification,
+        chunks=row.chunks,
+        entity_counts=json.loads(row.entity_counts),
+        code=row.code,
+        detail=row.detail,
+        confidence=None if row.confidence is None else row.confidence / _PER_MILLE,
     )

@@ -11,7 +11,12 @@ from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 from ragward.adapters.catalog_sql import outbox, reviews
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
-from ragward.adapters.catalog_sql.labels import intern_label, intern_scopes, label_of
+from ragward.adapters.catalog_sql.labels import (
+    intern_label,
+    intern_scopes,
+    label_of,
+    label_to_json,
+)
 from ragward.adapters.catalog_sql.retired import earlier_keks, require_in_use
 from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
 from ragward.adapters.catalog_sql.tenants import mark_moved, move_epoch
@@ -42,6 +47,7 @@ _MOVE: Final = (
         bound_label_id=bindparam("bound"),
         earlier_keks=bindparam("earlier"),
         title=case((bindparam("nameless"), ""), else_=versions.c.title),
+        claimed=bindparam("claim"),
     )
 )
 
@@ -213,6 +219,7 @@ def _values(move: LabelMove, row: Row[Any], label_id: int) -> dict[str, object]:
         "due": move.pending.value,
         "earlier": earlier_keks(row.earlier_keks, row.kek_id, move.key.kek_id),
         "bound": (row.bound_label_id or row.label_id) if rewrap else None,
+        "claim": row.claimed if move.claimed is None else label_to_json(move.claimed),
         # A title lies in clear, and goes with what may not.
         "nameless": move.label.classification > Classification.INTERNAL,
     }

@@ -199,8 +199,11 @@ documents: Final = Table(
     Column("source", _TEXT, nullable=False),
     Column("current_version", BigInteger, nullable=False),
     Column("vector_mark", BigInteger, nullable=False, server_default=text("0")),
+    Column("origin", _TEXT),
+    Column("gone_since", BigInteger),
     UniqueConstraint("tenant", "corpus", "source"),
     Index("documents_vector_mark", "tenant", "vector_mark"),
+    Index("documents_origin", "tenant", "origin"),
 )
 
 versions: Final = Table(
@@ -347,8 +350,13 @@ jobs: Final = Table(
     Column("total", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("origin", _TEXT),
+    Column("request", _TEXT),
+    Column("cancel_asked", Boolean, nullable=False, server_default=text("false")),
+    Index("jobs_tenant", "tenant", "created_at"),
 )
 
+# `confidence` is in thousandths.
 job_items: Final = Table(
     "job_items",
     metadata,
@@ -363,6 +371,7 @@ job_items: Final = Table(
     Column("entity_counts", _TEXT, nullable=False),
     Column("code", _TEXT),
     Column("detail", _TEXT, nullable=False),
+    Column("confidence", Integer),
     Index("job_items_job", "job_id", "outcome"),
 )
 

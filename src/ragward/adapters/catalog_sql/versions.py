@@ -26,6 +26,7 @@ from ragward.adapters.catalog_sql.schema import (
     chunks,
     documents,
     fingerprints,
+    jobs,
     points,
     vectors,
     versions,
@@ -44,8 +45,9 @@ SLICE: Final = 200
 
 def require_acceptable(staged: StagedVersion) -> None:
     """Raises `request.invalid` or `label.invalid` for a version that could not be read back as it is."""
-    if staged.state not in {DocumentState.ACTIVE, DocumentState.QUARANTINED}:
-        raise InvalidRequestError("a new version is active or quarantined")
+    held = {DocumentState.QUARANTINED, DocumentState.GONE}
+    if staged.state not in {DocumentState.ACTIVE, *held}:
+        raise InvalidRequestError("a new version is active, quarantined or held back")
     if staged.label.tenant != staged.tenant or staged.label.corpus != staged.corpus:
         raise InvalidRequestError(
             "the label is of another tenant or corpus than the document", code="label.invalid"
@@ -180,7 +182,7 @@ def activate(connection: Connection, staged: StagedVersion, token: str, now: int
             documents.c.document_id == staged.document_id,
             documents.c.current_version == previous,
         )
-        .values(current_version=staged.version)
+        .values(current_version=staged.version, **_listed(staged))
     )
     if moved.rowcount != 1:
         raise ConflictError("another version became current meanwhile")
@@ -234,6 +236,16 @@ def set_state(
     if state is DocumentState.DELETED:
         remove_content(connection, document_id, row.version, if_at_most=SLICE)
     return row.version, move_epoch(connection, tenant)
+
+
+def _listed(staged: StagedVersion) -> dict[str, Any]:
+    """What its source handed over is there, and the job says by which source; the same text anew says nothing of either."""
+    if staged.doubts is None:
+        return {}
+    origin = select(jobs.c.origin).where(
+        jobs.c.tenant == staged.tenant, jobs.c.job_id == staged.job_id
+    )
+    return {"gone_since": None, "origin": origin.scalar_subquery()}
 
 
 def has_content(connection: Connection, document_id: str, version: int) -> bool:

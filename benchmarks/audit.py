@@ -1,0 +1,154 @@
+"""The audit log: durable appends with waiters, spooled appends, proofs and verification.
+
+`python benchmarks/audit.py [--events 1000000] [--directory DIR] [--json FILE]`
+
+    durable    threads that wait until their event is on disk, 1 to 64 at once; each commit is one fsync for all who wait
+    spooled    what an answer pays: the event is written to the process's spool; the writer fetches it beside
+    verify     an exported log, hashed again line by line, as `ragward audit verify-export` does
+    proof      an inclusion proof out of a log of so many events
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ragward.adapters.audit_sqlite import SQLiteAuditLog
+from ragward.adapters.audit_tables import AuditTables
+from ragward.adapters.notes_ed25519 import verify_signature
+from ragward.domain.audit import AuditEvent, EventType
+from ragward.domain.audit_verification import verify_log
+from ragward.domain.checkpoints import opened_checkpoint
+
+KEY = bytes(range(32))
+WAITERS = (1, 4, 16, 64)
+SECONDS = 3.0
+
+
+def event(number: int) -> AuditEvent:
+    """As large as that of an answer with three passages."""
+    passage = {
+        "document": "5d2f1f0c-2f0a-5d0e-9f53-7261677761d2",
+        "chunk": f"{number:036}",
+        "classification": "INTERNAL",
+        "sha256": "0" * 64,
+        "removed": {"PERSON": 1},
+        "altered": {},
+        "shown": {},
+    }
+    return AuditEvent(
+        event_id=f"{number:036}",
+        at=1_700_000_000_000 + number,
+        type=EventType.RETRIEVAL_ANSWERED,
+        tenant="acme",
+        actor={"principal": "user:acme/ben", "application": "app:acme/intranet", "agents": []},
+        decision="permit",
+        details={"query_tag": "0" * 32, "epoch": 5, "passages": [passage] * 3},
+    )
+
+
+def durable(path: Path, waiters: int) -> tuple[float, float]:
+    """(appends a second, p50 in milliseconds)."""
+    log = SQLiteAuditLog.open(path, KEY)
+    times: list[float] = []
+    stop = time.perf_counter() + SECONDS
+
+    def work(worker: int) -> None:
+        number = 0
+        while (begin := time.perf_counter()) < stop:
+            log.append(event(worker * 1_000_000 + number), durable=True)
+            times.append(time.perf_counter() - begin)
+            number += 1
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(waiters)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.close()
+    return len(times) / SECONDS, statistics.median(times) * 1e3
+
+
+def spooled(path: Path) -> tuple[float, float]:
+    """(p50, p95) in microseconds of an append at 200 a second, the writer fetching beside."""
+    log = SQLiteAuditLog.open(path, KEY)
+    times = []
+    for number in range(600):
+        made = event(number)
+        begin = time.perf_counter()
+        log.append(made, durable=False)
+        times.append(time.perf_counter() - begin)
+        time.sleep(0.005)
+    log.close()
+    times.sort()
+    return statistics.median(times) * 1e6, times[len(times) * 95 // 100] * 1e6
+
+
+def whole(path: Path, events: int) -> dict[str, float]:
+    """A log of so many events: filled, exported, verified, proven."""
+    log = SQLiteAuditLog.open(path, KEY)
+    begin = time.perf_counter()
+    for start in range(0, events, 10_000):
+        tree = log._tree.copy()
+        part = [event(n).to_bytes() for n in range(start, min(start + 10_000, events))]
+        with log._db:
+            AuditTables(log._db).append(tree, part)
+            log._tables.set_head(log._signer.sign(tree.size, tree.root()))
+        log._tree = tree
+    filled = events / (time.perf_counter() - begin)
+    signed = opened_checkpoint(log.checkpoint(), log.key, verify_signature)
+    exported = path.with_name("exported.jsonl")
+    with exported.open("wb") as out:
+        for start in range(0, events, 10_000):
+            out.writelines(e.data + b"\n" for e in log.entries(start=start, limit=10_000))
+    begin = time.perf_counter()
+    with exported.open("rb") as lines:
+        entries = ((n, None, line.removesuffix(b"\n")) for n, line in enumerate(lines))
+        assert verify_log(entries, signed).consistent
+    verified = events / (time.perf_counter() - begin)
+    proofs = []
+    for number in range(0, events, max(1, events // 200)):
+        begin = time.perf_counter()
+        log.prove_inclusion(f"{number:036}")
+        proofs.append(time.perf_counter() - begin)
+    log.close()
+    return {"filled": filled, "verified": verified, "proof_ms": statistics.median(proofs) * 1e3}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    options.add_argument("--events", type=int, default=1_000_000)
+    options.add_argument("--directory", type=Path, help="Where logs are made: fsync is a disk's.")
+    options.add_argument("--json", type=Path)
+    given = options.parse_args()
+    found: dict[str, Any] = {"durable": {}}
+    table = Table("what", "figure")
+    with tempfile.TemporaryDirectory(dir=given.directory) as scratch:
+        home = Path(scratch)
+        for waiters in WAITERS:
+            rate, p50 = durable(home / f"durable-{waiters}.db", waiters)
+            found["durable"][waiters] = {"per_second": rate, "p50_ms": p50}
+            table.add_row(f"durable, {waiters} waiters", f"{rate:,.0f} a second, p50 {p50:.2f} ms")
+        p50, p95 = spooled(home / "spooled.db")
+        found["spooled"] = {"p50_us": p50, "p95_us": p95}
+        table.add_row("spooled", f"p50 {p50:.0f} us, p95 {p95:.0f} us")
+        found |= whole(home / "whole.db", given.events)
+    table.add_row("batches of 10,000", f"{found['filled']:,.0f} events a second")
+    table.add_row("verify an export", f"{found['verified']:,.0f} events a second")
+    table.add_row(f"proof among {given.events:,}", f"{found['proof_ms']:.2f} ms")
+    Console().print(table)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
