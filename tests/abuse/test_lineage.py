@@ -192,7 +192,7 @@ def test_a_steward_is_told_all(world):
         "loader": "",
         "chunker": "fake/300",
         "finder": "fake/1",
-        "screener": ports.screener.rule_set,
+        "screener": ragward.rescreening._ports.screener.rule_set,
         "rules": ports.labelling.versions("acme")[0],
         "classifier": "",
         "model": ragward.embedder.model_digest,
@@ -351,7 +351,7 @@ def test_a_version_in_force_that_made_nothing_yet_means_all_and_a_slip_means_non
             if after is None:
                 break
         assert pages == [1, 1, 1, 0]
-        rule_set = ragward.ingestion._ports.screener.rule_set
+        rule_set = ragward.rescreening._ports.screener.rule_set
         assert ragward.rescreening.run(STEWARD, older_than=rule_set).looked_at == 0
 
 
