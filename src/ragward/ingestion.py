@@ -16,7 +16,6 @@ A document is complete or absent: nothing of it shows before `commit_version`, a
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +47,7 @@ from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, Sou
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.lineage import Origin
 from ragward.domain.presence import Listing
+from ragward.domain.reading import ReadSource, content_sha256, source_digest
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
 from ragward.labelling import Labelled, Labelling, Opinion
@@ -60,6 +60,7 @@ from ragward.ports import (
 )
 from ragward.presence import Presence
 from ragward.protection import Protection
+from ragward.reading_ahead import ReadAhead
 from ragward.running import More, Progress, never, nobody_looks, run_job
 
 #: A sensitivity label of Microsoft Purview in a file: its id, and what is said of it.
@@ -78,6 +79,7 @@ class IngestionPorts:
     protection: Protection
     index_sync: IndexSync
     presence: Presence
+    read_ahead: ReadAhead
     recorder: Recorder
     clock: Clock
 
@@ -123,7 +125,7 @@ class Ingestion:
         source: SourceRequest | None,
     ) -> Iterator[ItemResult | More]:
         listing = Listing(items)
-        for item in items:
+        for item in self._ports.read_ahead.over(subject, items):
             documents = self._documents(subject, item)
             if len(documents) > 1:
                 yield More(len(documents) - 1)
@@ -248,16 +250,12 @@ class Ingestion:
     def _source_digest(self, source: SourceDocument) -> bytes:
         """What "the same document" means: bytes, attributes, and everything that shapes the result; but for the claimed label,
         which may change without them."""
-        ports = self._ports
-        parts = (
-            hashlib.sha256(source.data).digest(),
-            json.dumps(dict(source.attributes), sort_keys=True).encode(),
-            ports.analyser.model_digest.encode(),
-            ports.analyser.detector.encode(),
-        )
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+        shape = self._ports.read_ahead.shape(source.attributes)
+        return source_digest(content_sha256(source), shape)
 
     def _analysed(self, source: SourceDocument) -> Analysed:
+        if isinstance(source, ReadSource) and source.read.analysed is not None:
+            return source.read.analysed
         return self._ports.analyser.analyse(
             source.filename, source.data, tenant=source.label.tenant
         )
@@ -341,7 +339,7 @@ class Ingestion:
         rules, classifier = self._ports.labelling.versions(source.label.tenant)
         return Origin(
             uri=source.uri,
-            bytes_sha256=hashlib.sha256(source.data).hexdigest(),
+            bytes_sha256=content_sha256(source).hex(),
             loader=analysed.extracted.loader,
             chunker=analysed.chunker,
             rules=rules,

@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from ragward.adapters.model_manifest import ModelManifest
+from ragward.analysis import Analysis
 from ragward.canary import ModelCanary
 from ragward.domain.checkpoints import Verify
 from ragward.domain.disclosure import DisclosureRules
@@ -39,6 +40,7 @@ from ragward.ports import (
     Keyring,
     Limiter,
     PolicyDecisionPoint,
+    Reader,
     TextExtractor,
     TrainedClassifier,
 )
@@ -76,6 +78,7 @@ class Doubles:
     pdp: PolicyDecisionPoint | None = None
     audit: AuditLog | None = None
     clock: Clock | None = None
+    reader: Callable[[], Reader] | None = None
 
 
 def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]:
@@ -497,6 +500,25 @@ def open_extractor(settings: Settings, stack: ExitStack) -> TextExtractor:
         plugins=find_loaders(settings.loaders),
     )
     return closing(extractor, stack)
+
+
+def open_analysis(settings: Settings, stack: ExitStack) -> Analysis:
+    """What reads documents, without anything that stores them. Raises `config.*`, `integrity.model`."""
+    from ragward.adapters.egress import stay_offline
+    from ragward.adapters.redactor_presidio import PresidioRedactor
+    from ragward.adapters.screener_rules import RuleScreener
+
+    stay_offline()
+    policies = settings.policies_dir or resource("policies")
+    embedder = open_embedder(settings)
+    return Analysis(
+        extractor=open_extractor(settings, stack),
+        chunker=open_chunker(settings),
+        finder=open_finder(settings, embedder, disclosure_rules(policies)),
+        screener=RuleScreener.from_file(policies / "injection.yaml"),
+        embedder=embedder,
+        redactor=PresidioRedactor(),
+    )
 
 
 def open_limiter(settings: Settings) -> Limiter:

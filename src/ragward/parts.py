@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+import os
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +60,7 @@ from ragward.ports import (
     Keyring,
     Limiter,
     PolicyDecisionPoint,
+    Reader,
     ScopeDirectory,
     Screener,
     TextExtractor,
@@ -136,6 +139,7 @@ class Parts:
     scopes: ScopeDirectory
     epoch_tokens: EpochTokens
     disclosure: Disclosure
+    open_reader: Callable[[], Reader] | None
 
     @property
     def answering(self) -> Protection:
@@ -189,6 +193,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         scopes=MemoryScopeDirectory(opened.catalog),
         epoch_tokens=AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token")),
         disclosure=_disclosure(opened, recorder),
+        open_reader=given.reader or _reader_opener(settings, stack),
     )
 
 
@@ -361,3 +366,29 @@ def _disclosure(opened: Opened, recorder: Recorder) -> Disclosure:
         recorder=recorder,
         clock=opened.clock,
     )
+
+
+def _reader_opener(settings: Settings, stack: ExitStack) -> Callable[[], Reader] | None:
+    """Opens what reads ahead, once, when it is first needed; None where the process reads by itself."""
+    if settings.ingest_engine == "local":
+        return None
+
+    held = ExitStack()  # what is opened later is closed with everything else
+    stack.callback(held.close)
+
+    @functools.cache
+    def opened() -> Reader:
+        from ragward.adapters.reading_dask import connected
+        from ragward.reading_worker import Setup, read_document
+
+        workers = settings.dask_workers
+        return connected(
+            settings.dask_scheduler,
+            workers=workers,
+            tls=settings.dask_tls,
+            setup=Setup.of(settings, max(1, (os.cpu_count() or 1) // workers)),
+            read=read_document,
+            stack=held,
+        )
+
+    return opened

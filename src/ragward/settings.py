@@ -122,6 +122,20 @@ class Settings(BaseSettings):
         None,
         description="Where checkpoints of the audit log are kept: file:PATH, https: URLs; left out, a file beside data_dir.",
     )
+    ingest_engine: Literal["local", "dask"] = Field(
+        "local",
+        description="What reads documents: this process, or Dask workers (docs/ingesting.md).",
+    )
+    dask_scheduler: str | None = Field(
+        None,
+        description="The cluster's scheduler, tls: beyond this machine; left out, `dask_workers` processes of this machine.",
+    )
+    dask_workers: int = Field(2, ge=1, le=256, description="Worker processes without a scheduler.")
+    dask_tls_ca: Path | None = Field(None, description="Certificate of the cluster's authority.")
+    dask_tls_cert: Path | None = Field(
+        None, description="Certificate that the cluster knows us by."
+    )
+    dask_tls_key: Path | None = Field(None, description="Its private key.")
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
     qdrant_url: str = Field(
         "", description="Qdrant server; empty means the embedded engine in data_dir."
@@ -358,6 +372,12 @@ class Settings(BaseSettings):
     def rotate_after_days(self) -> dict[Classification, int]:
         """`keys_rotate_after_days`, by classification."""
         return {Classification[name]: days for name, days in self.keys_rotate_after_days.items()}
+
+    @property
+    def dask_tls(self) -> tuple[Path, Path, Path] | None:
+        """Authority, certificate and key of the cluster, where all are given."""
+        ca, cert, key = self.dask_tls_ca, self.dask_tls_cert, self.dask_tls_key
+        return (ca, cert, key) if ca and cert and key else None
 
     @property
     def audit_log(self) -> Path:

@@ -23,6 +23,7 @@ from ragward.parts import Parts
 from ragward.policy_administration import PolicyAdministration, PolicyAdministrationPorts
 from ragward.presence import Presence, PresencePorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
+from ragward.reading_ahead import ReadAhead
 from ragward.reembedding import Reembedding, ReembeddingPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
@@ -114,16 +115,23 @@ def _retrieval(parts: Parts) -> Retrieval:
 
 def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
     opened = parts.opened
+    analyser = Analysis(
+        extractor=opened.extractor,
+        chunker=opened.chunker,
+        finder=opened.finder,
+        screener=opened.screener,
+        embedder=opened.embedder,
+        redactor=parts.protection.redactor,
+    )
     return Ingestion(
         IngestionPorts(
             extractor=opened.extractor,
-            analyser=Analysis(
+            analyser=analyser,
+            read_ahead=ReadAhead(
+                catalog=opened.catalog,
+                analyser=analyser,
                 extractor=opened.extractor,
-                chunker=opened.chunker,
-                finder=opened.finder,
-                screener=opened.screener,
-                embedder=opened.embedder,
-                redactor=parts.protection.redactor,
+                open_reader=parts.open_reader,
             ),
             labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,

@@ -292,7 +292,10 @@ def test_f15_what_cannot_be_recorded_is_not_given(ragward):
     with pytest.raises(UnavailableError):
         ingestion.ingest(STEWARD, document("plain", "Other words about voltage."))
     assert ragward.catalog.find_document("acme", "eng", "plain") == before
-    assert not [name for name in Settings.model_fields if "fail" in name or "audit" in name]
+    chosen = {name for name in Settings.model_fields if "fail" in name or "audit" in name}
+    assert chosen == {"audit_origin", "audit_anchors"}, (
+        "what the log is called, and who keeps its checkpoints"
+    )
 
 
 # F16. ---------------------------------------------------------------------------------------------------------------

@@ -96,6 +96,11 @@ class LocalDirectory:
     def __init__(self, directory: Path) -> None:
         self._root = directory.resolve()
 
+    @property
+    def location(self) -> str:
+        """Its URL."""
+        return self._root.as_uri()
+
     def names(self) -> Iterable[Found]:
         """By path; names that begin with a dot are left out, and links to what is listed by its own name."""
         found: list[Found] = []

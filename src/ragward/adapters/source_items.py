@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, Protocol
 
-from ragward.domain.corpus import SourceDocument
+from ragward.domain.corpus import SourceDocument, SourcePlace
 from ragward.domain.errors import InvalidRequestError, RagwardError
 from ragward.domain.jobs import JobItem, SourceClaim
 from ragward.domain.labels import AccessLabel, Classification
@@ -55,6 +55,10 @@ class Found:
 
 class Place(Protocol):
     """Where documents lie. Names are relative, with `/`; none leads out of it."""
+
+    @property
+    def location(self) -> str:
+        """Its URL, by which another process finds it."""
 
     def names(self) -> Iterable[Found]:
         """Every file, sorted; hidden ones are left out."""
@@ -131,7 +135,16 @@ def folder_items_of(
     return [
         _failing(found.name, found.error, corpus, unlisted=found.unlisted)
         if found.error is not None
-        else _reading(found.name, label, read, access, {}, place.uri)
+        else _reading(
+            found.name,
+            label,
+            read,
+            access,
+            {},
+            # Bytes and mode have to be of the very same file: nobody else reads it.
+            SourcePlace(location=place.location, name=found.name) if granted else None,
+            place.uri,
+        )
         for found in place.names()
     ]
 
@@ -165,7 +178,9 @@ def _item(
     def read(name: str) -> tuple[bytes, SourceAccess]:
         return place.read(name), access(name)
 
-    return _reading(entry["uri"], label, read, access, entry.get("metadata") or {}, place.uri)
+    at = SourcePlace(location=place.location, name=entry["uri"])
+    metadata = entry.get("metadata") or {}
+    return _reading(entry["uri"], label, read, access, metadata, at, place.uri)
 
 
 def _entry(line: bytes) -> dict[str, Any]:
@@ -242,6 +257,7 @@ def _reading(
     read: Callable[[str], tuple[bytes, SourceAccess]],
     access: Callable[[str], SourceAccess],
     attributes: Mapping[str, Any],
+    place: SourcePlace | None,
     uri: Callable[[str], str],
 ) -> JobItem:
     """Reads the document and decides whom its access list means, both when it is its turn; or the access list alone."""
@@ -260,9 +276,17 @@ def _reading(
 
     def claim() -> SourceClaim:
         found = access(source)
-        return SourceClaim(label=_with_access(label, found), notes=found.notes)
+        address = without_credentials(uri(source))
+        return SourceClaim(label=_with_access(label, found), notes=found.notes, uri=address)
 
-    return JobItem(source=source, load=load, claim=claim, corpus=label.corpus)
+    return JobItem(
+        source=source,
+        load=load,
+        claim=claim,
+        corpus=label.corpus,
+        attributes=dict(attributes),
+        place=place,
+    )
 
 
 def _with_access(label: AccessLabel, access: SourceAccess) -> AccessLabel:

@@ -79,14 +79,14 @@ def place_of(url: str) -> Place:
         ) from None
     except Exception as error:  # noqa: BLE001 - each library fails in its own way
         raise _refused(error, "source.invalid") from None
-    return RemotePlace(system, root)
+    return RemotePlace(system, root, url)
 
 
 class RemotePlace:
     """`source_items.Place` in a store that fsspec reaches."""
 
-    def __init__(self, system: Any, root: str) -> None:
-        self._system, self._root = system, root.rstrip("/")
+    def __init__(self, system: Any, root: str, location: str) -> None:
+        self._system, self._root, self.location = system, root.rstrip("/"), location
 
     def names(self) -> Iterable[Found]:
         """By path. Raises `source.invalid`."""

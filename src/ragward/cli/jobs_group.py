@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,21 @@ WhatIsGone = Annotated[
         help="Documents no longer there: mark them, and ask if they are suspiciously many; mark them all; or keep them.",
     ),
 ]
+Engine = Annotated[
+    Literal["local", "dask"] | None,
+    typer.Option(
+        help="What reads documents: this process, or Dask workers; else as ingest_engine says."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a Dask cluster, tls: beyond this machine; left out, processes of this machine."
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Worker processes of this machine.")
+]
 Report = Annotated[Path | None, typer.Option(help="Write a report with plots (HTML) to this file.")]
 
 
@@ -38,6 +53,9 @@ def ingest(
     grant: Grant = None,
     posix: Posix = False,
     gone: WhatIsGone = Gone.ASK,
+    engine: Engine = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     report: Report = None,
     tenant: Tenant = None,
     person: As = None,
@@ -51,7 +69,7 @@ def ingest(
 
     caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
     wanted = replace(working.source_request(source, corpus, grant or (), posix=posix), gone=gone)
-    settings = commands.load_settings(context.obj)
+    settings = working.reading_with(commands.load_settings(context.obj), engine, scheduler, workers)
     raise typer.Exit(working.run(settings, wanted, caller, report=report, as_json=as_json))
 
 

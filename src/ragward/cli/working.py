@@ -24,6 +24,7 @@ from ragward.bootstrap import Ragward
 from ragward.cli import render, render_jobs
 from ragward.cli.commands import Caller, opened
 from ragward.domain.access import Subject
+from ragward.domain.errors import ConfigurationError
 from ragward.domain.job_report import JobSummary
 from ragward.domain.jobs import Gone, ItemResult, JobItem, JobRecord, JobState, SourceRequest
 from ragward.opening import hold_source, source_items
@@ -42,6 +43,18 @@ def source_request(
     return SourceRequest(
         location=location, is_manifest=is_manifest, corpus=corpus, granted=granted, posix=posix
     )
+
+
+def reading_with(
+    settings: Settings, engine: str | None, scheduler: str | None, workers: int | None
+) -> Settings:
+    """The settings with what a command says of the engine. Raises `config.invalid`."""
+    chosen = {"ingest_engine": engine, "dask_scheduler": scheduler, "dask_workers": workers}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    made = settings.model_copy(update=given)
+    if made.ingest_engine == "local" and (scheduler or workers):
+        raise ConfigurationError("--scheduler and --workers are for --engine dask")
+    return made
 
 
 def run(

@@ -42,6 +42,14 @@ Vector = list[float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePlace:
+    """Where another process finds a document's bytes: a folder's URL, and the name in it."""
+
+    location: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDocument:
     """A document as a source hands it over: bytes and what the source says of it.
 

@@ -87,6 +87,7 @@ CODES: Final[dict[str, str]] = {
     "unavailable.egress": "This process may not connect to that host.",
     "unavailable.index": "The vector index cannot be reached.",
     "unavailable.keys": "The key provider cannot be reached.",
+    "unavailable.workers": "The workers that read documents cannot be reached.",
     "unavailable.audit": "The audit log cannot be written, so nothing can be answered.",
     "unavailable.consistency": "Permissions kept changing while the answer was prepared.",
     "unavailable.policy": "The tenant's policy is not valid, so nothing can be decided.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from ragward.domain.corpus import SourceDocument
+from ragward.domain.corpus import AttributeValue, SourceDocument, SourcePlace
 from ragward.domain.labels import AccessLabel
 
 
@@ -123,6 +123,8 @@ class SourceClaim:
 
     label: AccessLabel
     notes: tuple[str, ...] = field(default=(), repr=False)
+    uri: str = ""
+    """Its full address, for lineage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,9 @@ class JobItem:
     claim: Callable[[], SourceClaim] | None = None
     corpus: str | None = None
     unlisted: bool = False
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    place: SourcePlace | None = None
+    """Where another process can read it, if that may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from ragward.domain.findings import Screening, Span
 from ragward.domain.labels import Classification
 from ragward.domain.passages import RedactedText
 from ragward.domain.pseudonyms import FoundToken, Payload
+from ragward.domain.reading import ReadDocument, ReadingTask
 from ragward.domain.scans import Scan
 
 
@@ -96,6 +97,17 @@ class Analyser(Protocol):
 
     def analyse(self, filename: str, data: bytes, *, tenant: str) -> Analysed:
         """Raises `document.*`."""
+
+
+class Reader(Protocol):
+    """Reads documents in other processes, several at a time."""
+
+    @property
+    def ahead(self) -> int:
+        """How many to have on their way."""
+
+    def submit(self, task: ReadingTask) -> Callable[[], ReadDocument]:
+        """Has it read. What is returned waits for it, once, and raises `document.*`, `unavailable.workers`."""
 
 
 class Redactor(Protocol):
