@@ -13,12 +13,69 @@ depends_on = None
 
 # Ordered by bytes on both databases, whatever the server's locale.
 TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+# SQLite only numbers INTEGER keys by itself.
+ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
     """Adds what 0004 lacks."""
     _jobs()
     _holds()
+    _lineage()
+    _generations()
+
+
+def _generations() -> None:
+    """Vectors of further models, beside those that lie with the points."""
+    op.create_table(
+        "vectors",
+        sa.Column("point_id", TEXT, nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("vector_blob", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["point_id"], ["points.point_id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("point_id", "generation"),
+    )
+    op.create_index("vectors_generation", "vectors", ["generation"], unique=False)
+    _row_level_security("vectors")
+
+
+def _lineage() -> None:
+    """Where chunks came from; of what is stored already it is not known."""
+    op.create_table(
+        "toolchains",
+        sa.Column("toolchain_id", ID, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("loader", TEXT, nullable=False),
+        sa.Column("chunker", TEXT, nullable=False),
+        sa.Column("finder", TEXT, nullable=False),
+        sa.Column("screener", TEXT, nullable=False),
+        sa.Column("rules", TEXT, nullable=False),
+        sa.Column("classifier", TEXT, nullable=False),
+        sa.Column("model", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("toolchain_id"),
+        sa.UniqueConstraint("tenant", "digest"),
+        sqlite_autoincrement=True,
+    )
+    _row_level_security("toolchains")
+    op.add_column("versions", sa.Column("source_uri", TEXT, nullable=False, server_default=""))
+    op.add_column("versions", sa.Column("bytes_digest", sa.LargeBinary(), nullable=True))
+    op.create_index("versions_job", "versions", ["tenant", "job_id"], unique=False)
+    op.add_column("chunks", sa.Column("toolchain_id", sa.BigInteger(), nullable=True))
+
+
+def _row_level_security(table: str) -> None:
+    """As 0002 has it for the tables before (`adapters/catalog_sql/row_security.py`)."""
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    op.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY')
+    op.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
+    op.execute(
+        f'CREATE POLICY tenant_rows ON "{table}" USING ('
+        "tenant = (SELECT nullif(current_setting('ragward.tenant', true), ''))"
+        " OR (SELECT current_setting('ragward.maintenance', true)) = 'on')"
+    )
 
 
 def _jobs() -> None:

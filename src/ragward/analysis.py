@@ -56,6 +56,7 @@ class Analysis:
             suspicious=any(quarantine),
             detector=self.detector,
             model_digest=self.model_digest,
+            chunker=self.chunker.version,
         )
 
     def _scanned(

@@ -13,6 +13,7 @@ from typing import Self
 
 from ragward.access_sync import AccessSync
 from ragward.adapters.model_manifest import ModelFiles
+from ragward.adapters.models_live import ModelGenerations
 from ragward.auditing import Auditing
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
@@ -25,6 +26,7 @@ from ragward.holding import Holding
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion
 from ragward.learning import Learning
+from ragward.lineage import Lineage
 from ragward.opening import Doubles, model_files
 from ragward.outputs import Outputs
 from ragward.parts import open_parts
@@ -33,17 +35,18 @@ from ragward.policy_administration import PolicyAdministration
 from ragward.ports import (
     AuditLog,
     Catalog,
-    ChunkIndex,
     ChunkSearch,
     Clock,
     Embedder,
     EpochTokens,
+    GenerationalIndex,
     IdentityVerifier,
     Keyring,
     Limiter,
     PolicyDecisionPoint,
 )
 from ragward.provisioning import Provisioning
+from ragward.reembedding import Reembedding
 from ragward.relabelling import Relabelling
 from ragward.rescanning import Rescanning
 from ragward.rescreening import Rescreening
@@ -69,10 +72,12 @@ class Ragward:
     ingestion: Ingestion
     auditing: Auditing
     stewardship: Stewardship
+    reembedding: Reembedding
     relabelling: Relabelling
     access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
+    lineage: Lineage
     rotation: Rotation
     shredding: Shredding
     holding: Holding
@@ -84,12 +89,13 @@ class Ragward:
     policy_administration: PolicyAdministration
     provisioning: Provisioning
     catalog: Catalog
-    index: ChunkIndex
+    index: GenerationalIndex
     sealed: ChunkSearch
     index_sync: IndexSync
     keyring: Keyring
     epoch_tokens: EpochTokens
     embedder: Embedder
+    models: ModelGenerations
     handling: Handling
     model_files: ModelFiles
     audit: AuditLog
@@ -112,6 +118,7 @@ class Ragward:
                 catalog=opened.catalog,
                 keyring=opened.keyring,
                 embedder=opened.embedder,
+                models=opened.models,
                 audit=opened.held.audit,
                 limiter=opened.held.limiter,
                 identity=opened.identity,
@@ -128,10 +135,12 @@ class Ragward:
                 ingestion=flows.ingestion,
                 auditing=flows.auditing,
                 stewardship=flows.stewardship,
+                reembedding=flows.reembedding,
                 relabelling=flows.relabelling,
                 access_sync=flows.access_sync,
                 reviewing=flows.reviewing,
                 learning=flows.learning,
+                lineage=flows.lineage,
                 rescanning=flows.rescanning,
                 rescreening=flows.rescreening,
                 rotation=flows.rotation,
@@ -186,7 +195,7 @@ class Ragward:
             sealed=self.sealed,
             audit=self.audit,
             limiter=self.limiter,
-            model_digest=self.embedder.model_digest,
+            model_digest=self.models.digests(),
         )
         self._resources.callback(server.close)
 

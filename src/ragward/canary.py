@@ -11,7 +11,7 @@ from ragward.domain.errors import ConfigurationError
 from ragward.evidence import Recorder
 from ragward.ports import Catalog, Embedder, Finder
 
-_KEY: Final = "model_canary"
+KEY: Final = "model_canary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +35,17 @@ class ModelCanary:
 
     def record(self) -> CanaryResult:
         """Puts the present model's answers on record, whatever they are."""
-        return self._accepted(self._measured())
+        return self._accepted(self.measured())
 
     def check(self) -> CanaryResult:
         """Accepts the present model if it answers no worse than the one on record; otherwise that one stays on record.
 
         Raises `config.invalid` while there is none.
         """
-        stored = self.catalog.meta(_KEY)
+        stored = self.catalog.meta(KEY)
         if stored is None:
             raise ConfigurationError("nothing is on record: `ragward model canary record`")
-        now = self._measured()
+        now = self.measured()
         problems = regressions(CanaryRecord.from_text(stored), now)
         if not problems:
             return self._accepted(now)
@@ -59,12 +59,13 @@ class ModelCanary:
     def _accepted(self, now: CanaryRecord) -> CanaryResult:
         details = {"model": now.model_digest, "recall": round(now.recall, 4)}
         self.recorder.record(EventType.MODEL_ACCEPTED, None, "permit", details)
-        self.catalog.set_meta(_KEY, now.to_text())
+        self.catalog.set_meta(KEY, now.to_text())
         return CanaryResult(
             accepted=True, model_digest=now.model_digest, recall=now.recall, problems=()
         )
 
-    def _measured(self) -> CanaryRecord:
+    def measured(self) -> CanaryRecord:
+        """What model and detector answer now; nothing is put on record."""
         texts = self.embedder.embed([text for text, _ in PAIRS])
         queries = self.embedder.embed([query for _, query in PAIRS])
         return CanaryRecord(
@@ -80,7 +81,7 @@ class ModelCanary:
 
 def require_accepted(catalog: Catalog, model_digest: str) -> None:
     """Raises `config.model_mismatch` for a model other than the one on record; before anything is recorded any will do."""
-    stored = catalog.meta(_KEY)
+    stored = catalog.meta(KEY)
     if stored is not None and CanaryRecord.from_text(stored).model_digest != model_digest:
         raise ConfigurationError(
             "this model has not passed the canary queries: `ragward model canary check`, "

@@ -85,9 +85,12 @@ class IndexSync:
         and reported."""
         points: list[IndexPoint] = []
         gone = [item.point_id for item in work if item.scope_id is None]
+        spoilt: list[str] = []
         away: set[int] = set()
-        wanted = [item for item in work if item.scope_id is not None]
-        for item, opened in zip(wanted, self.opener.opened(wanted), strict=True):
+        owed = [item for item in work if item.scope_id is not None]
+        wanted = [(item, each) for item in owed for each in item.vectors()]
+        stored = [each for _, each in wanted]
+        for (item, each), opened in zip(wanted, self.opener.opened(stored), strict=True):
             assert item.scope_id is not None
             try:
                 if isinstance(opened, RagwardError):
@@ -97,12 +100,18 @@ class IndexSync:
                 away.add(item.sequence)
                 continue
             except IntegrityError as damaged:
-                gone.append(item.point_id)
+                spoilt.append(item.point_id)
                 report_damaged(self.recorder, item, damaged)
                 continue
             points.append(
                 IndexPoint(
-                    point_id=item.point_id, scope_id=item.scope_id, vector=vector, words=words
+                    point_id=item.point_id,
+                    scope_id=item.scope_id,
+                    vector=vector,
+                    words=words,
+                    generation=each.generation,
                 )
             )
-        return points, gone, away
+        # One generation's damage does not take the point from another's part.
+        good = {point.point_id for point in points}
+        return points, [*gone, *(name for name in spoilt if name not in good)], away

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
+from urllib.parse import quote
 
 from ragward.acts import Acts
 from ragward.defences import Defences
@@ -45,6 +46,7 @@ from ragward.domain.errors import (
 )
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobItem, JobRecord, SourceRequest
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.lineage import Origin
 from ragward.domain.presence import Listing
 from ragward.domain.reading import ReadSource, content_sha256, source_digest
 from ragward.evidence import Recorder
@@ -215,11 +217,12 @@ class Ingestion:
         counts: Mapping[str, int],
         meet: Callable[[str], None],
     ) -> StagedVersion:
-        """Recorded, stored and indexed; made once more where its KEK was rotated away meanwhile."""
+        """Recorded, stored and indexed; made once more where its KEK was rotated away, or another generation of vectors begun,
+        meanwhile."""
         try:
             staged = self._stored(subject, make(), counts, meet)
         except ConflictError as error:
-            if error.code != "key.state":
+            if error.code not in ("key.state", "config.generation"):
                 raise
             staged = self._stored(subject, make(), counts, meet)
         self._ports.index_sync.run()
@@ -348,8 +351,23 @@ class Ingestion:
             model_digest=analysed.model_digest,
             job_id=job_id,
             chunks=encryption.staged_chunks(
-                analysed.chunks, analysed.detector, kept=analysed.vectors
+                analysed.chunks,
+                analysed.detector,
+                kept={analysed.model_digest: analysed.vectors},
             ),
+            origin=self._origin(source, analysed),
+            finder=analysed.detector,
+        )
+
+    def _origin(self, source: SourceDocument, analysed: Analysed) -> Origin:
+        rules, classifier = self._ports.labelling.versions(source.label.tenant)
+        return Origin(
+            uri=source.uri,
+            bytes_sha256=content_sha256(source).hex(),
+            loader=analysed.extracted.loader,
+            chunker=analysed.chunker,
+            rules=rules,
+            classifier=classifier,
         )
 
     def _record(self, subject: Subject, staged: StagedVersion, counts: Mapping[str, int]) -> None:
@@ -364,6 +382,7 @@ class Ingestion:
             "found": dict(counts),
             "model": staged.model_digest,
             "key": f"{staged.kek_id}/{staged.kek_version}",
+            "toolchains": [digest.hex() for digest in staged.toolchains()],
         }
         self._ports.recorder.record(EventType.DOCUMENT_INGESTED, subject, "permit", details)
 
@@ -378,7 +397,8 @@ def _of_archive(archive: SourceDocument, member: ArchiveMember) -> JobItem:
         refused = partial(_refuse, InvalidRequestError(code=member.code))
         return JobItem(source=name, load=refused, corpus=archive.label.corpus)
     filename = member.path.rpartition("/")[2]
-    document = replace(archive, source=name, filename=filename, data=member.data)
+    uri = f"{archive.uri}!/{quote(member.path)}" if archive.uri else ""
+    document = replace(archive, source=name, filename=filename, data=member.data, uri=uri)
     return JobItem(source=name, load=lambda: document, corpus=archive.label.corpus)
 
 

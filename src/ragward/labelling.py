@@ -52,6 +52,11 @@ class Labelling:
     ) -> None:
         self._rules, self._thresholds, self._trained = rules, thresholds, dict(trained or {})
 
+    def versions(self, tenant: str) -> tuple[str, str]:
+        """Of the rules, and of this tenant's trained classifier (empty if it has none)."""
+        trained = self._trained.get(tenant)
+        return self._rules.version, trained.version if trained else ""
+
     def opinion(self, source: SourceDocument, analysed: Analysed) -> Opinion:
         """The machines' opinion."""
         extracted = analysed.extracted

@@ -15,7 +15,7 @@ from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.classification import Example, Training
 from ragward.domain.corpus import DocumentRecord, DocumentState, Pending, Vector, View
-from ragward.domain.errors import NotFoundError
+from ragward.domain.errors import ConfigurationError, NotFoundError
 from ragward.domain.keys import Reading
 from ragward.domain.labels import Classification
 from ragward.evidence import Recorder
@@ -87,12 +87,24 @@ class Learning:
             points = ports.catalog.document_chunks(record.tenant, record.document_id)
         except NotFoundError:
             return []
-        blobs = ports.catalog.vector_blobs(record.tenant, record.document_id)
+        generation = self._generation()
+        blobs = ports.catalog.vector_blobs(record.tenant, record.document_id, generation=generation)
         return [
-            ports.protection.open_vector(point, blobs[point.point_id], reading)
+            ports.protection.open_vector(point, blobs[point.point_id], reading, generation)
             for point in points
             if point.view is View.FULL and point.point_id in blobs
         ]
+
+    def _generation(self) -> int:
+        """Whose vectors are those of the classifier's own model. Raises `config.model_mismatch` where there are none any more."""
+        protection = self._ports.protection
+        for generation, embedder in protection.live().items():
+            if embedder.model_digest == protection.embedder.model_digest:
+                return generation
+        raise ConfigurationError(
+            "vectors of model_dir are not kept any more: a classifier cannot be trained on them",
+            code="config.model_mismatch",
+        )
 
 
 def _vouched(

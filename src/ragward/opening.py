@@ -6,6 +6,8 @@ They are imported where they are opened, because several of them load seconds' w
 from __future__ import annotations
 
 import functools
+import re
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from ragward.analysis import Analysis
 from ragward.canary import ModelCanary
 from ragward.domain.checkpoints import Verify
 from ragward.domain.disclosure import DisclosureRules
-from ragward.domain.errors import ConfigurationError
+from ragward.domain.errors import ConfigurationError, IntegrityError
+from ragward.domain.generations import FIRST, Generations
 from ragward.domain.jobs import JobItem, SourceRequest
 from ragward.domain.keys import USES_OF, KeyRole
 from ragward.domain.labels import AccessLabel, Classification
@@ -45,6 +48,7 @@ from ragward.settings import Settings, outgoing_hosts
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
 CLI_CLIENT_ID: Final = "ragward-cli"
+_PART: Final = re.compile(r"index(?:-[1-9][0-9]*)?")
 
 
 class Closes(Protocol):
@@ -62,6 +66,7 @@ class Doubles:
     """Ports given instead of opened, for tests and benchmarks; None means the real one."""
 
     embedder: Embedder | None = None
+    search_embedders: Sequence[Embedder] | None = None
     chunker: Chunker | None = None
     index: ChunkIndex | None = None
     catalog: Catalog | None = None
@@ -274,6 +279,21 @@ def open_embedder(settings: Settings) -> Embedder:
     )
 
 
+def open_search_embedders(settings: Settings) -> list[Embedder]:
+    """The models of further generations. Raises `config.*`, `integrity.model`."""
+    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.model_manifest import ModelManifest
+
+    found: list[Embedder] = []
+    for item in settings.search_models:
+        manifest = ModelManifest.load(item.manifest)
+        if manifest.digest() != item.sha256.lower():
+            raise IntegrityError("a manifest is not the one pinned", code="integrity.model")
+        threads = settings.embedding_threads
+        found.append(SentenceTransformersEmbedder.load(item.model_dir, manifest, threads=threads))
+    return found
+
+
 def model_files(settings: Settings, given: Doubles) -> tuple[Path, ModelManifest]:
     """What to verify again while the model is used; nothing where tests brought one without files."""
     if given.embedder is not None:
@@ -328,28 +348,45 @@ def open_chunker(settings: Settings) -> Chunker:
     return SemchunkChunker(model_dir(settings) / "tokenizer.json")
 
 
-def open_index(settings: Settings, embedder: Embedder, stack: ExitStack) -> ChunkIndex:
-    """The embedded engine, or the server the settings name. Raises `config.*`, `unavailable.index`."""
+def open_index(
+    settings: Settings,
+    dimension: int,
+    model_digest: str,
+    generation: int = FIRST,
+) -> ChunkIndex:
+    """The embedded engine, or the server the settings name, for one generation's vectors. Raises `config.*`,
+    `unavailable.index`."""
     if settings.qdrant_url:
         from ragward.adapters.index_qdrant import QdrantChunkIndex
 
         key = settings.qdrant_api_key
-        server = QdrantChunkIndex.connect(
+        return QdrantChunkIndex.connect(
             settings.qdrant_url,
             collection="ragward",
-            dimension=embedder.dimension,
-            model_digest=embedder.model_digest,
+            dimension=dimension,
+            model_digest=model_digest,
             api_key=key.get_secret_value() if key else None,
         )
-        return closing(server, stack)
     from ragward.adapters.index_edge import EdgeChunkIndex
 
-    shard = EdgeChunkIndex.open(
-        settings.data_dir / "index",
-        dimension=embedder.dimension,
-        model_digest=embedder.model_digest,
+    return EdgeChunkIndex.open(
+        index_directory(settings, generation),
+        dimension=dimension,
+        model_digest=model_digest,
     )
-    return closing(shard, stack)
+
+
+def remove_dropped(settings: Settings, generations: Generations) -> None:
+    """The files of index parts whose generation was dropped. For the process that is about to own the index."""
+    kept = {index_directory(settings, each.number) for each in generations.all}
+    for path in settings.data_dir.glob("index*"):
+        if _PART.fullmatch(path.name) and path.is_dir() and path not in kept:
+            shutil.rmtree(path)
+
+
+def index_directory(settings: Settings, generation: int) -> Path:
+    """Where the embedded index of a generation lies."""
+    return settings.data_dir / ("index" if generation == FIRST else f"index-{generation}")
 
 
 def open_identity(settings: Settings, catalog: Catalog, clock: Clock) -> IdentityVerifier:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ragward.canary import require_accepted
 from ragward.disclosure import Disclosure
 from ragward.domain.classification import Thresholds
+from ragward.domain.generations import FIRST, Generation
 from ragward.domain.handling import sealed_levels
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
@@ -37,6 +38,8 @@ from ragward.opening import (
     open_ledger,
     open_limiter,
     open_pdp,
+    open_search_embedders,
+    remove_dropped,
     resource,
 )
 from ragward.ports import (
@@ -51,6 +54,7 @@ from ragward.ports import (
     Embedder,
     EpochTokens,
     Finder,
+    GenerationalIndex,
     IdentityVerifier,
     KeyLedger,
     Keyring,
@@ -68,6 +72,7 @@ from ragward.vault import PseudonymVault
 from ragward.vectors import VectorOpener
 
 if TYPE_CHECKING:
+    from ragward.adapters.models_live import ModelGenerations
     from ragward.adapters.owner_client import Owner
 
 
@@ -79,6 +84,8 @@ class Held:
     index: ChunkIndex
     limiter: Limiter
     owner: Owner | None
+    generational: bool
+    """Whether there is, or may be, more than one generation of vectors."""
 
     @property
     def is_ours(self) -> bool:
@@ -97,6 +104,7 @@ class Opened:
     catalog: Catalog
     ledger: KeyLedger
     embedder: Embedder
+    models: ModelGenerations
     held: Held
     cipher: Cipher
     finder: Finder
@@ -126,12 +134,21 @@ class Parts:
     protection: Protection
     sealed_levels: frozenset[Classification]
     sealed: ChunkSearch
-    index: ChunkIndex
+    index: GenerationalIndex
     index_sync: IndexSync
     scopes: ScopeDirectory
     epoch_tokens: EpochTokens
     disclosure: Disclosure
     open_reader: Callable[[], Reader] | None
+
+    @property
+    def answering(self) -> Protection:
+        """Protection whose embedder is that of the generation that answers."""
+        from ragward.adapters.models_live import ServingEmbedder
+
+        if self.protection.models is None:
+            return self.protection
+        return dataclasses.replace(self.protection, embedder=ServingEmbedder(self.opened.models))
 
     def protection_with(self, *uses: KeyUse) -> Protection:
         """Protection with a keyring for these uses only."""
@@ -154,6 +171,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         embedder=opened.embedder,
         redactor=PresidioRedactor(),
         handling=load_handling(opened.policies / "handling.toml"),
+        models=opened.models if opened.held.generational else None,
     )
     levels = sealed_levels(protection.handling)
     opener = VectorOpener(keyring=opened.keys(KeyUse.VECTORS), cipher=opened.cipher)
@@ -192,8 +210,9 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
     keyring = given.keyring or closing(open_keyring(settings), stack)
     catalog = given.catalog or open_catalog(settings, stack)
     embedder = given.embedder or open_embedder(settings)
-    require_accepted(catalog, embedder.model_digest)
-    held = _held(settings, given, keyring, embedder, stack)
+    models = _models(settings, given, catalog, embedder, clock)
+    require_accepted(catalog, models.serving()[1].model_digest)
+    held = _held(settings, given, keyring, models, catalog, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
     rules = RuleClassifier.from_file(policies / "classification.yaml", entity_types())
@@ -205,6 +224,7 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
         catalog=catalog,
         ledger=open_ledger(settings, clock, stack),
         embedder=embedder,
+        models=models,
         held=held,
         cipher=AESGCMCipher(),
         finder=given.finder or open_finder(settings, embedder, disclosure_rules(policies)),
@@ -219,27 +239,71 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
     )
 
 
+def _models(
+    settings: Settings, given: Doubles, catalog: Catalog, embedder: Embedder, clock: Clock
+) -> ModelGenerations:
+    """Raises `config.model_mismatch` where a live generation is of a model that is not here."""
+    from ragward.adapters.models_live import ModelGenerations
+
+    further = given.search_embedders
+    if further is None:
+        further = open_search_embedders(settings)
+    models = ModelGenerations(catalog, [embedder, *further], clock)
+    models.live()
+    return models
+
+
 def _held(
-    settings: Settings, given: Doubles, keyring: Keyring, embedder: Embedder, stack: ExitStack
+    settings: Settings,
+    given: Doubles,
+    keyring: Keyring,
+    models: ModelGenerations,
+    catalog: Catalog,
+    stack: ExitStack,
 ) -> Held:
     from ragward.adapters.owner_client import Owner, OwnerAuditLog, OwnerChunkIndex, OwnerLimiter
 
-    owner = Owner.find(settings.data_dir, embedder.model_digest)
+    several = models.several or catalog.generations() is not None
+    owner = Owner.find(settings.data_dir, models.digests())
     if owner is None:
         return Held(
             audit=given.audit or open_audit(settings, keyring, stack),
-            index=given.index or open_index(settings, embedder, stack),
+            index=_index(settings, given, models, stack, several=several),
             limiter=given.limiter or open_limiter(settings),
             owner=None,
+            generational=several,
         )
     stack.callback(owner.close)
-    own_index = open_index(settings, embedder, stack) if settings.qdrant_url else None
+    own_index = None
+    if settings.qdrant_url:
+        own_index = _index(settings, given, models, stack, several=several)
     return Held(
         audit=given.audit or closing(OwnerAuditLog(owner, settings.audit_spools), stack),
         index=given.index or own_index or OwnerChunkIndex(owner),
         limiter=given.limiter or OwnerLimiter(owner),
         owner=owner,
+        generational=several,
     )
+
+
+def _index(
+    settings: Settings, given: Doubles, models: ModelGenerations, stack: ExitStack, *, several: bool
+) -> ChunkIndex:
+    """One index, or a part for each generation of vectors."""
+    from ragward.adapters.index_generations import GenerationalChunkIndex
+
+    def opened(part: Generation) -> ChunkIndex:
+        if part.number == FIRST and given.index is not None:
+            return given.index
+        return open_index(settings, part.dimension, part.model, part.number)
+
+    if not several:
+        return given.index or closing(opened(models.read().serving), stack)
+    if not settings.qdrant_url:
+        remove_dropped(settings, models.read())
+    index = closing(GenerationalChunkIndex(models, opened), stack)
+    index.count()  # so that an owned or a damaged one is refused now
+    return index
 
 
 def _sealed(
@@ -254,23 +318,29 @@ def _sealed(
         from ragward.adapters.owner_client import OwnerChunkSearch
 
         return OwnerChunkSearch(opened.held.owner)
+    from ragward.adapters.index_generations import GenerationalSearch
     from ragward.adapters.index_sealed import SealedChunkIndex
 
-    sealed = SealedChunkIndex(
-        opened.catalog,
-        opener,
-        recorder,
-        opened.clock,
-        opened.keyring.status,
-        sealed=levels,
-        dimension=opened.embedder.dimension,
-        max_bytes=opened.settings.sealed_memory_mb * 2**20,
-        idle_seconds=opened.settings.sealed_idle_seconds,
-    )
-    return closing(sealed, stack)
+    def part(generation: Generation) -> SealedChunkIndex:
+        return SealedChunkIndex(
+            opened.catalog,
+            opener,
+            recorder,
+            opened.clock,
+            opened.keyring.status,
+            sealed=levels,
+            dimension=generation.dimension,
+            max_bytes=opened.settings.sealed_memory_mb * 2**20,
+            idle_seconds=opened.settings.sealed_idle_seconds,
+            generation=generation.number,
+        )
+
+    if opened.held.generational:
+        return closing(GenerationalSearch(opened.models, part), stack)
+    return closing(part(opened.models.read().serving), stack)
 
 
-def _whole_index(index: ChunkIndex, sealed: ChunkSearch) -> ChunkIndex:
+def _whole_index(index: ChunkIndex, sealed: ChunkSearch) -> GenerationalIndex:
     """The index that flows use; the owner's is whole already."""
     from ragward.adapters.index_merged import MergedChunkIndex
     from ragward.adapters.owner_client import OwnerChunkIndex

@@ -22,12 +22,15 @@ from ragward.domain.corpus import (
 from ragward.domain.envelope import EncryptionContext, Kind, Suite, WrappingContext
 from ragward.domain.errors import ConflictError, IntegrityError, RagwardError, UnavailableError
 from ragward.domain.fingerprints import fingerprints, tenant_key
+from ragward.domain.generations import FIRST, vector_name
 from ragward.domain.handling import Handling
 from ragward.domain.keys import Reading, WrappedDEK
 from ragward.domain.labels import AccessLabel
 from ragward.domain.words import query_words, word_weights, words_key
-from ragward.ports import Cipher, Embedder, Keyring, Redactor
+from ragward.ports import Cipher, Embedder, Keyring, LiveModels, Redactor
 
+Place = tuple[int, View]
+"""A chunk's ordinal and one of its views."""
 _NAMESPACE: Final = uuid.UUID("5d2f1f0c-2f0a-5d0e-9f53-7261677761d2")
 
 
@@ -45,6 +48,12 @@ class Protection:
     embedder: Embedder
     redactor: Redactor
     handling: Handling
+    models: LiveModels | None = None
+    """of all generations that a write makes vectors for; without, `embedder` alone for the first"""
+
+    def live(self) -> Mapping[int, Embedder]:
+        """By generation. Raises `config.model_mismatch`."""
+        return {FIRST: self.embedder} if self.models is None else self.models.live()
 
     def open(self, stored: StoredChunk, reading: Reading | None = None) -> ChunkContent:
         """The content of one stored chunk. Raises what `opened` gives instead."""
@@ -69,7 +78,13 @@ class Protection:
             dek = deks[place]
             yield dek if isinstance(dek, RagwardError) else self._decrypted(chunk, dek)
 
-    def open_vector(self, stored: StoredChunk, blob: bytes, reading: Reading | None) -> list[float]:
+    def open_vector(
+        self,
+        stored: StoredChunk,
+        blob: bytes,
+        reading: Reading | None,
+        generation: int = FIRST,
+    ) -> list[float]:
         """A point's vector, verified as its content is. Raises `integrity.*`, `unavailable.keys`."""
         item = WrappedDEK(wrapped=stored.key.wrapped_dek, context=stored.wrapping_context())
         (dek,) = self.keyring.unwrap_all([item], reading)
@@ -78,7 +93,7 @@ class Protection:
         context = EncryptionContext(
             tenant=stored.label.tenant,
             document_id=stored.document_id,
-            chunk_id=stored.point_id,
+            chunk_id=vector_name(stored.point_id, generation),
             kind=Kind.VECTOR,
             revision=stored.version,
         )
@@ -96,6 +111,21 @@ class Protection:
     def words_asked(self, tenant: str, query: str) -> frozenset[int]:
         """A question's words as the tenant's points have them. Raises `unavailable.keys`."""
         return query_words(query, self.words_key(tenant))
+
+    def version_of(self, stored: StoredChunk, reading: Reading | None) -> VersionEncryption:
+        """The key of a version that is there, for more of the same. Raises `integrity.*`, `unavailable.keys`."""
+        item = WrappedDEK(wrapped=stored.key.wrapped_dek, context=stored.wrapping_context())
+        (dek,) = self.keyring.unwrap_all([item], reading)
+        if isinstance(dek, RagwardError):
+            raise dek
+        return VersionEncryption(
+            protection=self,
+            label=stored.label,
+            document_id=stored.document_id,
+            version=stored.version,
+            dek=dek,
+            key=stored.key,
+        )
 
     def new_version(self, document_id: str, version: int, label: AccessLabel) -> VersionEncryption:
         """A fresh DEK for one document version, wrapped under the KEK of its classification and bound to its label."""
@@ -170,6 +200,15 @@ class Protection:
             return damaged
 
 
+def embedded(
+    embedder: Embedder, texts: Mapping[Place, str], known: Mapping[Place, Vector]
+) -> dict[Place, Vector]:
+    """The vectors of these views, those that are not known made in one batch."""
+    wanted = [place for place in texts if place not in known]
+    made = embedder.embed([texts[place] for place in wanted])
+    return {**known, **dict(zip(wanted, made, strict=True))}
+
+
 def views(item: ScannedChunk, redactor: Redactor) -> list[tuple[View, str]]:
     """The texts of a chunk to embed: its own, and where it has personal data, the one without."""
     made = [(View.FULL, item.chunk.text)]
@@ -203,21 +242,21 @@ class VersionEncryption:
         self,
         scanned: Sequence[ScannedChunk],
         detector_version: str,
-        kept: Mapping[tuple[int, View], Vector] | None = None,
+        kept: Mapping[str, Mapping[Place, Vector]] | None = None,
     ) -> tuple[StagedChunk, ...]:
-        """Embeds in one batch all views of all chunks but those of the (ordinal, view) in `kept`; encrypts contents and vectors."""
+        """Embeds in one batch per live generation all views of all chunks but those in `kept`, which has vectors by their
+        model's digest; encrypts contents and vectors."""
         redactor = self.protection.redactor
         texts = [views(item, redactor) for item in scanned]
-        given = dict(kept or {})
-        wanted = [
-            (item.chunk.ordinal, view, text)
+        places = {
+            (item.chunk.ordinal, view): text
             for item, chunk_views in zip(scanned, texts, strict=True)
             for view, text in chunk_views
-            if (item.chunk.ordinal, view) not in given
-        ]
-        made = self.protection.embedder.embed([text for _, _, text in wanted])
-        for (ordinal, view, _), vector in zip(wanted, made, strict=True):
-            given[ordinal, view] = vector
+        }
+        given = {
+            generation: embedded(embedder, places, (kept or {}).get(embedder.model_digest, {}))
+            for generation, embedder in self.protection.live().items()
+        }
         key = self.protection.fingerprint_key(self.label.tenant)
         words_key = self.protection.words_key(self.label.tenant)
         chunks = []
@@ -228,7 +267,7 @@ class VersionEncryption:
                 self._point(
                     chunk_id,
                     view,
-                    given[item.chunk.ordinal, view],
+                    {g: vectors[item.chunk.ordinal, view] for g, vectors in given.items()},
                     word_weights(text, words_key),
                 )
                 for view, text in chunk_views
@@ -249,12 +288,32 @@ class VersionEncryption:
             )
         return tuple(chunks)
 
+    def vector_blob(
+        self, point_id: str, generation: int, vector: Vector, words: Mapping[int, float]
+    ) -> bytes:
+        """A point's vector of one generation, encrypted as handling says."""
+        name = vector_name(point_id, generation)
+        return self._encrypt(pack_vector(vector, words), name, Kind.VECTOR)
+
     def _point(
-        self, chunk_id: str, view: View, vector: list[float], words: Mapping[int, float]
+        self,
+        chunk_id: str,
+        view: View,
+        vectors: Mapping[int, Vector],
+        words: Mapping[int, float],
     ) -> StagedPoint:
         point_id = point_id_of(chunk_id, view)
-        blob = self._encrypt(pack_vector(vector, words), point_id, Kind.VECTOR)
-        return StagedPoint(point_id=point_id, view=view, vector=vector, vector_blob=blob)
+        blobs = {
+            generation: self.vector_blob(point_id, generation, vector, words)
+            for generation, vector in vectors.items()
+        }
+        return StagedPoint(
+            point_id=point_id,
+            view=view,
+            vector=next(iter(vectors.values())),
+            vector_blob=blobs.pop(FIRST, b""),
+            further=blobs,
+        )
 
     def _encrypt(self, plaintext: bytes, name: str, kind: Kind) -> bytes:
         handling = self.protection.handling[self.label.classification]

@@ -102,6 +102,7 @@ class ReadAhead:
             label=claim.label,
             attributes=item.attributes,
             notes=claim.notes,
+            uri=claim.uri,
         )
 
     def _before(self, subject: Subject, item: JobItem) -> DocumentRecord | None:

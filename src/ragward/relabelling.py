@@ -428,6 +428,7 @@ class Relabelling:
             model_digest=protection.embedder.model_digest,
             job_id=None,
             chunks=encryption.staged_chunks(chunks, opened[0].detector_version),
+            finder=opened[0].detector_version,
         )
 
 

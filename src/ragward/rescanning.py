@@ -32,8 +32,10 @@ from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Screening, Verdict
 from ragward.domain.keys import Reading
 from ragward.domain.labels import AccessLabel, Classification, join
+from ragward.domain.lineage import Tool
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
+from ragward.older import page_of
 from ragward.ports import Catalog, Classifier, Clock, Finder, PolicyDecisionPoint
 from ragward.protection import Protection, contents
 
@@ -74,15 +76,29 @@ class Rescanning:
         self._acts = Acts(pdp=ports.pdp, recorder=ports.recorder, clock=ports.clock)
 
     def run(
-        self, subject: Subject, *, limit: int = MAX_DOCUMENTS, after: tuple[str, str] | None = None
+        self,
+        subject: Subject,
+        *,
+        limit: int = MAX_DOCUMENTS,
+        after: tuple[str, str] | None = None,
+        older_than: str = "",
     ) -> Rescanned:
-        """The next `limit` documents, by corpus and source. The subject must be permitted to relabel in the whole tenant.
+        """The next `limit` documents, by corpus and source; with `older_than` only those that were scanned by a detector which
+        was in use before that version. The subject must be permitted to relabel in the whole tenant.
 
         Raises `access.denied`, `request.invalid`, `integrity.*`, every `UnavailableError`."""
         if not 1 <= limit <= MAX_DOCUMENTS:
             raise InvalidRequestError(f"limit is between 1 and {MAX_DOCUMENTS}")
         self._acts.require_on_tenant(subject, Action.DOCUMENT_RELABEL)
-        page = self._ports.catalog.documents(subject.tenant, limit=limit, after=after)
+        page = page_of(
+            self._ports.catalog,
+            subject.tenant,
+            Tool.FINDER,
+            older_than,
+            in_force=self._ports.finder.version,
+            limit=limit,
+            after=after,
+        )
         done = [result for record in page if (result := self._rescan(subject, record)) is not None]
         if done:
             self._ports.index_sync.run()
@@ -136,9 +152,11 @@ class Rescanning:
                 model_digest=ports.protection.embedder.model_digest,
                 job_id=None,
                 chunks=staged,
+                finder=ports.finder.version,
             )
         )
-        return sum(len(chunk.points) for chunk in staged) - len(kept), raised
+        points_made = sum(len(chunk.points) for chunk in staged)
+        return points_made * len(kept) - sum(map(len, kept.values())), raised
 
     def _scanned(
         self, stored: Sequence[StoredChunk], opened: Sequence[ChunkContent]
@@ -191,23 +209,29 @@ class Rescanning:
         opened: Sequence[ChunkContent],
         scanned: Sequence[ScannedChunk],
         reading: Reading,
-    ) -> Mapping[tuple[int, View], Vector]:
-        """The vectors of views whose text stays as it was: every full one, and redacted ones that read the same."""
+    ) -> Mapping[str, Mapping[tuple[int, View], Vector]]:
+        """By model the vectors of views whose text stays as it was: every full one, and redacted ones that read the
+        same."""
         protection = self._ports.protection
-        blobs = self._ports.catalog.vector_blobs(record.tenant, record.document_id)
         same: set[int] = set()
         for content, item in zip(opened, scanned, strict=True):
             before = protection.redactor.redact(content.text, content.spans, frozenset())
             now = protection.redactor.redact(content.text, item.spans, frozenset())
             if before.text == now.text:
                 same.add(item.chunk.ordinal)
-        return {
-            (point.ordinal, point.view): protection.open_vector(
-                point, blobs[point.point_id], reading
+        kept: dict[str, dict[tuple[int, View], Vector]] = {}
+        for generation, embedder in protection.live().items():
+            blobs = self._ports.catalog.vector_blobs(
+                record.tenant, record.document_id, generation=generation
             )
-            for point in points
-            if point.point_id in blobs and (point.view is View.FULL or point.ordinal in same)
-        }
+            kept[embedder.model_digest] = {
+                (point.ordinal, point.view): protection.open_vector(
+                    point, blobs[point.point_id], reading, generation
+                )
+                for point in points
+                if point.point_id in blobs and (point.view is View.FULL or point.ordinal in same)
+            }
+        return kept
 
     def _record(
         self,

@@ -26,8 +26,10 @@ from ragward.domain.corpus import (
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.findings import Screening, Verdict, judged_again
 from ragward.domain.keys import Reading
+from ragward.domain.lineage import Tool
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
+from ragward.older import page_of
 from ragward.ports import Catalog, Clock, PolicyDecisionPoint, Screener
 from ragward.protection import Protection, contents
 
@@ -65,15 +67,29 @@ class Rescreening:
         self._acts = Acts(pdp=ports.pdp, recorder=ports.recorder, clock=ports.clock)
 
     def run(
-        self, subject: Subject, *, limit: int = MAX_DOCUMENTS, after: tuple[str, str] | None = None
+        self,
+        subject: Subject,
+        *,
+        limit: int = MAX_DOCUMENTS,
+        after: tuple[str, str] | None = None,
+        older_than: str = "",
     ) -> Rescreened:
-        """The next `limit` documents, by corpus and source. The subject must be permitted to relabel in the whole tenant.
+        """The next `limit` documents, by corpus and source; with `older_than` only those that were judged by a rule set which
+        was in use before that one. The subject must be permitted to relabel in the whole tenant.
 
         Raises `access.denied`, `request.invalid`, `integrity.*`, every `UnavailableError`."""
         if not 1 <= limit <= MAX_DOCUMENTS:
             raise InvalidRequestError(f"limit is between 1 and {MAX_DOCUMENTS}")
         self._acts.require_on_tenant(subject, Action.DOCUMENT_RELABEL)
-        page = self._ports.catalog.documents(subject.tenant, limit=limit, after=after)
+        page = page_of(
+            self._ports.catalog,
+            subject.tenant,
+            Tool.SCREENER,
+            older_than,
+            in_force=self._ports.screener.rule_set,
+            limit=limit,
+            after=after,
+        )
         try:
             done = [held for each in page if (held := self._rescreen(subject, each)) is not None]
         finally:

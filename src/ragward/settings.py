@@ -66,6 +66,19 @@ class ClassifierSettings(BaseModel):
     )
 
 
+class SearchModelSettings(BaseModel):
+    """A further embedding model, to take the place of the one that answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_dir: Path = Field(description="Its directory.")
+    manifest: Path = Field(description='SHA-256 of each of its files: {"files": {path: sha256}}.')
+    sha256: str = Field(
+        pattern=r"^[0-9a-fA-F]{64}$",
+        description="The manifest's digest, as `ragward model digest` prints it.",
+    )
+
+
 class Settings(BaseSettings):
     """What an installation can choose."""
 
@@ -130,6 +143,10 @@ class Settings(BaseSettings):
     qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
     model_dir: Path | None = Field(
         None, description="Directory of the embedding model; empty means the installed wheel."
+    )
+    search_models: tuple[SearchModelSettings, ...] = Field(
+        (),
+        description="Models of further generations of vectors (docs/vectors.md#another-model); model_dir stays the one that reads names.",
     )
     policies_dir: Path | None = Field(
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Final
 
 from ragward.access_sync import AccessSync, AccessSyncPorts
@@ -17,6 +18,7 @@ from ragward.holding import Holding, HoldingPorts
 from ragward.ingestion import Ingestion, IngestionPorts
 from ragward.labelling import Labelling
 from ragward.learning import Learning, LearningPorts
+from ragward.lineage import Lineage, LineagePorts
 from ragward.opening import entity_types, policy_duties
 from ragward.outputs import Outputs, OutputsPorts
 from ragward.parts import Parts
@@ -25,6 +27,7 @@ from ragward.policy_administration import PolicyAdministration, PolicyAdministra
 from ragward.presence import Presence, PresencePorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.reading_ahead import ReadAhead
+from ragward.reembedding import Reembedding, ReembeddingPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.rescreening import Rescreening, RescreeningPorts
@@ -49,10 +52,12 @@ class Flows:
     ingestion: Ingestion
     auditing: Auditing
     stewardship: Stewardship
+    reembedding: Reembedding
     relabelling: Relabelling
     access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
+    lineage: Lineage
     rescanning: Rescanning
     rescreening: Rescreening
     rotation: Rotation
@@ -79,10 +84,12 @@ def wired(parts: Parts) -> Flows:
         planting=_planting(parts, ingestion),
         auditing=_auditing(parts),
         stewardship=stewardship,
+        reembedding=_reembedding(parts),
         relabelling=relabelling,
         access_sync=_access_sync(parts, relabelling),
         reviewing=_reviewing(parts, relabelling),
         learning=_learning(parts),
+        lineage=_lineage(parts),
         rescanning=_rescanning(parts),
         rescreening=_rescreening(parts),
         rotation=rotation,
@@ -111,7 +118,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             scopes=parts.scopes,
             index=parts.index,
             catalog=opened.catalog,
-            protection=parts.protection,
+            protection=parts.answering,
             disclosure=parts.disclosure,
             recorder=parts.recorder,
             epoch_tokens=parts.epoch_tokens,
@@ -292,6 +299,37 @@ def _learning(parts: Parts) -> Learning:
     )
 
 
+def _reembedding(parts: Parts) -> Reembedding:
+    opened = parts.opened
+    return Reembedding(
+        ReembeddingPorts(
+            catalog=opened.catalog,
+            models=opened.models,
+            protection=parts.protection,
+            index=parts.index,
+            index_sync=parts.index_sync,
+            finder=opened.finder,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            grace_seconds=opened.settings.request_seconds,
+        )
+    )
+
+
+def _lineage(parts: Parts) -> Lineage:
+    opened = parts.opened
+    return Lineage(
+        LineagePorts(
+            catalog=opened.catalog,
+            models=opened.models,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            release=version("ragward"),
+        )
+    )
+
+
 def _rescanning(parts: Parts) -> Rescanning:
     opened = parts.opened
     return Rescanning(
@@ -432,7 +470,7 @@ def _outputs(parts: Parts) -> Outputs:
             catalog=opened.catalog,
             finder=opened.finder,
             screener=opened.screener,
-            protection=parts.protection,
+            protection=parts.answering,
             disclosure=parts.disclosure,
             audit=opened.held.audit,
             limiter=opened.held.limiter,

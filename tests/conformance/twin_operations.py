@@ -198,6 +198,8 @@ ASKED = {
         foreign=404,
     ),
     "rescan_personal_data": Asked(lambda of: _json(limit=500)),
+    "get_chunk_lineage": Asked(_id("chunk"), foreign=404, twins=False),  # texts have a number
+    "list_versions_in_use": Asked(_nothing, twins=False),  # as many as were ingested by now
     "rescreen_documents": Asked(lambda of: _json(limit=500)),
     "reveal_pseudonyms": Asked(
         lambda of: _json(

@@ -245,6 +245,11 @@ class Half:
     def document(self):
         return self.ingested()
 
+    def chunk(self):
+        """Of a new document."""
+        name = self.ingested()
+        return self.world.ragward.catalog.document_chunks(self.tenant, name)[0].chunk_id
+
     def folder(self):
         """The name of a new folder with a document in it."""
         name = f"folder-{self.count}"
@@ -379,6 +384,7 @@ class Half:
 
 
 _MADE = (
+    "chunk",
     "document",
     "event",
     "group",

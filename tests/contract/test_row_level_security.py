@@ -25,9 +25,11 @@ from ragward.adapters.catalog_sql.schema import metadata
 from ragward.domain.corpus import DocumentState, NewScreening, Pending, PendingVersion
 from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile, UserProfile
 from ragward.domain.errors import RagwardError
+from ragward.domain.generations import Generations
 from ragward.domain.holds import Hold, HoldKind
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobState, SourceRequest
 from ragward.domain.labels import Classification
+from ragward.domain.lineage import Tool
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.domain.presence import GoneMark
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
@@ -150,6 +152,7 @@ def filled(catalog, tenant) -> Half:
     catalog.add_review(review(tenant, staged))
     catalog.add_hold(hold(tenant, f"hold-of-{tenant}"), [f"document-of-{tenant}"])
     _fill_ledger(catalog, tenant)
+    late_vectors(catalog, tenant, staged)
     catalog.add_pseudonyms(tenant, [pseudonym(tenant, b"tag", "[[PERSON:0.x]]")])
     [label_id] = catalog.labels(tenant)
     half = Half(tenant, staged, label_id, job.job_id, user, group)
@@ -164,6 +167,17 @@ def filled(catalog, tenant) -> Half:
         tenant,
     }
     return half
+
+
+def late_vectors(catalog, tenant, staged):
+    """Of another model, while there is a generation of it."""
+    first = Generations.first("aa", 2)
+    catalog.set_meta("generations", first.started("bb", 2).to_text())
+    try:
+        blobs = dict.fromkeys(points(staged), b"late")
+        return catalog.add_vectors(tenant, staged.document_id, 1, staged.dek_id, 2, blobs)
+    finally:
+        catalog.set_meta("generations", first.to_text())
 
 
 def _fill_ledger(catalog, tenant):
@@ -361,6 +375,11 @@ ACROSS = {
     "migrate",
     "tenant_of_scope",  # an index is asked for scopes, and its points by name, of whichever tenant
     "vectors_named",
+    "count_lacking",  # a model is the installation's: another one takes its place for everybody at once
+    "documents_lacking",
+    "switch_generation",
+    "remove_vectors",
+    "finish_drop",
 }
 
 
@@ -417,10 +436,16 @@ def reads(half):
         tenant = half.tenant
         return {
             "applications": lambda: catalog.applications(tenant),
+            "chunk_lineage": lambda: catalog.chunk_lineage(tenant, other.staged.chunks[0].chunk_id),
             "chunks_sharing": lambda: catalog.chunks_sharing(tenant, {1, -(2**63)}),
             "disabled": lambda: catalog.disabled(tenant),
             "document_chunks": lambda: catalog.document_chunks(tenant, document),
+            "document_lineage": lambda: catalog.document_lineage(tenant, document),
             "documents": lambda: catalog.documents(tenant),
+            "documents_of_job": lambda: catalog.documents_of_job(tenant, other.job_id, limit=9),
+            "documents_older": lambda: catalog.documents_older(
+                tenant, Tool.SCREENER, "0123456789ab", limit=9
+            ),
             "documents_answering": lambda: catalog.documents_answering(tenant, range(100)),
             "documents_moved": lambda: catalog.documents_moved(tenant, since=0),
             "documents_per_label": lambda: catalog.documents_per_label(tenant),
@@ -432,6 +457,8 @@ def reads(half):
             "find_pseudonym": lambda: catalog.find_pseudonym(tenant, "[[PERSON:0.x]]"),
             "pseudonym_kinds": lambda: catalog.pseudonym_kinds(tenant),
             "pseudonym_tokens": lambda: catalog.pseudonym_tokens(tenant, [b"tag"]),
+            "versions_in_use": lambda: catalog.versions_in_use(tenant),
+            "was_used": lambda: catalog.was_used(tenant, Tool.SCREENER, "0123456789ab"),
             "vector_blobs": lambda: catalog.vector_blobs(tenant, document),
             "vector_mark": lambda: catalog.vector_mark(tenant),
             "vectors_of": lambda: catalog.vectors_of(tenant, [document], range(100)),
@@ -504,6 +531,7 @@ def writes(half):
         user = dataclasses.replace(other.user, tenant=tenant)
         group = dataclasses.replace(other.group, tenant=tenant)
         return {
+            "add_vectors": lambda: late_vectors(catalog, tenant, other.staged),
             "add_proposal": lambda: catalog.add_proposal(
                 dataclasses.replace(
                     proposal(f"p-{other.tenant}"),
@@ -581,7 +609,18 @@ OWN = {
     "replace_policy",
     "save_application",
 }
-INSTALLATION = {"check_ready", "close", "meta", "migrate", "open", "separation", "set_meta"}
+INSTALLATION = {
+    "begin_drop",
+    "check_ready",
+    "close",
+    "generations",
+    "meta",
+    "migrate",
+    "open",
+    "separation",
+    "set_meta",
+    "start_generation",
+}
 
 
 def test_every_method_of_the_catalog_is_tried(twins):

@@ -107,6 +107,15 @@ def ran(ragward, folder, source=None):
     return results
 
 
+def lineage_of(ragward):
+    """source -> (address, digest, toolchains) of what is there."""
+    found = {}
+    for record in ragward.catalog.documents("acme"):
+        of = ragward.catalog.document_lineage("acme", record.document_id)
+        found[record.source] = (of.uri, of.bytes_sha256, of.toolchains)
+    return found
+
+
 def installed(home, reader=None):
     home.mkdir(exist_ok=True)
     settings = settings_in(home) if (home / "data").exists() else initialised(home)
@@ -117,10 +126,14 @@ def test_what_is_read_elsewhere_is_what_is_read_here(tmp_path, folder):
     direct = Direct()
     with installed(tmp_path / "here") as here:
         expected = ran(here, folder)
-        left = state_of(here)
+        left, lineage = state_of(here), lineage_of(here)
+        assert all(
+            uri.startswith("file:///") and len(sha) == 64 for uri, sha, _ in lineage.values()
+        )
     with installed(tmp_path / "there", lambda: direct) as there:
         found = ran(there, folder)
         assert digest(state_of(there)) == digest(left)
+        assert lineage_of(there) == lineage
         assert there.catalog.epoch("acme") == here.catalog.epoch("acme")
         told = [
             (r.source, r.outcome, r.code, r.classification, r.chunks, r.entity_counts)

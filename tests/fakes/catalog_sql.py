@@ -32,6 +32,8 @@ from ragward.domain.jobs import SEEN, ItemOutcome, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
 from ragward.domain.policy_change import PolicyEdit, PolicyVersion, ProposalState
+from tests.fakes.generations import FakeGenerations
+from tests.fakes.lineage import FakeLineage
 from tests.fakes.reviews import FakeReviews
 
 _FINAL = {JobState.CANCELED, JobState.FAILED, JobState.COMPLETED_WITH_ERRORS, JobState.SUCCESS}
@@ -61,7 +63,7 @@ class _Job:
     canceled: bool = False
 
 
-class FakeCatalog(FakeReviews):
+class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
     """`ragward.ports.Catalog` in dictionaries, one lock over all. `now` is Unix seconds."""
 
     def __init__(self, now=lambda: 1_700_000_000):
@@ -86,6 +88,7 @@ class FakeCatalog(FakeReviews):
         self._pseudonyms = {}  # (tenant, tag) -> the row
         self._reviews = {}
         self._meta = {}
+        self._begin_lineage()
 
     def check_ready(self):
         """Always."""
@@ -311,6 +314,7 @@ class FakeCatalog(FakeReviews):
         with self._lock:
             self._require_open(staged.tenant, staged.decided)
             before = self._predecessor(staged)
+            self._require_live(staged)
             if any(point_id in self._points for point_id, _, _ in new):
                 raise ConflictError
             label_id = self._intern(staged.label, staged.chunks)
@@ -324,6 +328,7 @@ class FakeCatalog(FakeReviews):
             if staged.state is DocumentState.ACTIVE:
                 self._queue(document, "upsert")
             self._follow_version(staged)
+            self._follow_lineage(staged)
             was_active = before is not None and before.record.state is DocumentState.ACTIVE
             if was_active and (
                 before.record.label_id != label_id or staged.state is not DocumentState.ACTIVE
@@ -440,6 +445,7 @@ class FakeCatalog(FakeReviews):
                         rules=now.rules,
                         rule_set=now.rule_set,
                     )
+            self._judge_lineage(tenant, found.chunks)
             if found.note:
                 document.record = replace(record, evidence=(*record.evidence, found.note))
             if found.state is record.state:
@@ -831,28 +837,46 @@ class FakeCatalog(FakeReviews):
                 and each.record.pending is not Pending.REWRAP
             )
 
-    def vectors_of(self, tenant, document_ids, label_ids):
+    def vectors_of(self, tenant, document_ids, label_ids, *, generation=1):
         with self._lock:
             return [
-                self._vector(at)
+                self._vector(at, generation)
                 for at in self._points.values()
                 if at.document.record.tenant == tenant
                 and at.document.record.document_id in document_ids
                 and at.document.record.label_id in label_ids
                 and self._answers(at)
+                and self._has(at, generation)
             ]
 
-    def vectors_named(self, point_ids):
+    def vectors_named(self, point_ids, *, generation=1):
         with self._lock:
             named = [self._points[name] for name in set(point_ids) if name in self._points]
-            return [self._vector(at) for at in named if self._answers(at)]
+            return [
+                self._vector(at, generation)
+                for at in named
+                if self._answers(at) and self._has(at, generation)
+            ]
+
+    def vector_blobs(self, tenant, document_id, *, generation=1):
+        with self._lock:
+            points = self._points_of(self._current(tenant, document_id))
+            return {
+                at.point.point_id: self._blob(at, generation)
+                for at in points
+                if self._has(at, generation)
+            }
+
+    @staticmethod
+    def _blob(at, generation):
+        return at.point.further.get(generation, at.point.vector_blob)
 
     @staticmethod
     def _answers(at):
         record = at.document.record
         return record.state is DocumentState.ACTIVE and record.pending is not Pending.REWRAP
 
-    def _vector(self, at):
+    def _vector(self, at, generation):
         record = at.document.record
         return StoredVector(
             point_id=at.point.point_id,
@@ -862,7 +886,8 @@ class FakeCatalog(FakeReviews):
             version=record.version,
             label_digest=record.label.digest(),
             key=at.document.key,
-            vector_blob=at.point.vector_blob,
+            vector_blob=self._blob(at, generation),
+            generation=generation,
         )
 
     def _mark(self, record):
@@ -889,6 +914,7 @@ class FakeCatalog(FakeReviews):
             classification=self._documents[document_id].record.label.classification,
             key=at.document.key if put else _NO_KEY,
             vector_blob=at.point.vector_blob if put else b"",
+            further=at.point.further if put else {},
         )
 
     def _scope(self, at):

@@ -10,6 +10,7 @@ class FakeChunker:
 
     def __init__(self, size=300):
         self.size = size
+        self.version = f"fake/{size}"
 
     def chunk(self, text):
         chunks, start = [], 0

@@ -153,7 +153,7 @@ class FakeVectorStore:
             }
         return sorted(found)
 
-    def vectors_of(self, tenant, document_ids, label_ids):
+    def vectors_of(self, tenant, document_ids, label_ids, *, generation=1):
         self.on_read()
         with self._lock:
             return [
@@ -162,7 +162,7 @@ class FakeVectorStore:
                 if p.stored.document_id in document_ids and p.stored.scope_id in label_ids
             ]
 
-    def vectors_named(self, point_ids):
+    def vectors_named(self, point_ids, *, generation=1):
         with self._lock:
             return [self._full(self._points[n]) for n in point_ids if n in self._points]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,13 @@ class SemchunkChunker:
         self._chunker: Any = None
         self._tokenizer: Any = None
         self._lock = threading.Lock()
+
+    @cached_property
+    def version(self) -> str:
+        """Library, size and tokenizer."""
+        with self._file.open("rb") as file:
+            tokenizer = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        return f"semchunk-{version('semchunk')}/{self._max_tokens}/{tokenizer}"
 
     def chunk(self, text: str) -> list[Chunk]:
         """Pieces with exact offsets; white space alone is no chunk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -39,15 +40,21 @@ class _Rule:
 class RuleClassifier:
     """`ports.Classifier`: all conditions of a rule are needed, the highest level of all rules that hold counts."""
 
-    def __init__(self, rules: list[_Rule], thresholds: Thresholds) -> None:
-        self._rules, self.thresholds = rules, thresholds
+    def __init__(self, rules: list[_Rule], thresholds: Thresholds, version: str) -> None:
+        self._rules, self.thresholds, self._version = rules, thresholds, version
+
+    @property
+    def version(self) -> str:
+        """The beginning of the file's digest."""
+        return self._version
 
     @classmethod
     def from_file(cls, path: Path, entity_types: Collection[str] | None = None) -> RuleClassifier:
         """Raises `config.invalid` naming the rule: unknown and repeated names, wrong types, levels, patterns and, where
         `entity_types` are given, types that nothing finds, are refused."""
         try:
-            document = yaml.load(path.read_bytes().decode(), Loader=_OnceEach)  # noqa: S506 - derived from the safe loader
+            data = path.read_bytes()
+            document = yaml.load(data.decode(), Loader=_OnceEach)  # noqa: S506 - derived from the safe loader
             if not isinstance(document, dict) or not isinstance(document["rules"], list):
                 raise TypeError
             if document.keys() - {"rules", "review"} or len(document["rules"]) > _MAX_RULES:
@@ -58,7 +65,8 @@ class RuleClassifier:
         names = [rule.name for rule in rules]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ConfigurationError(f"classification rule {min(repeated)}: there are two of it")
-        return cls(rules, _thresholds(document.get("review", {})))
+        version = hashlib.sha256(data).hexdigest()[:12]
+        return cls(rules, _thresholds(document.get("review", {})), version)
 
     def classify(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from ragward.adapters.index_generations import GenerationalSearch
 from ragward.domain.access import IdSet
 from ragward.domain.corpus import IndexPoint, Vector
 from ragward.domain.passages import Candidate
@@ -28,6 +29,12 @@ class MergedChunkIndex:
     def expel(self, point_ids: Sequence[str]) -> None:
         """Removes points of the plain part, and from its files."""
         self.plain.expel(point_ids)
+
+    def forget(self, generation: int) -> None:
+        """Of both parts."""
+        for part in (self.plain, self.sealed):
+            if isinstance(part, GenerationalSearch):
+                part.forget(generation)
 
     def vacuum(self) -> None:
         """The plain one's files; what is sealed has none, and is loaded anew."""

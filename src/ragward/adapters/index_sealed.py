@@ -25,6 +25,7 @@ from ragward.domain.access import IdSet
 from ragward.domain.content import PackedParts, packed_parts
 from ragward.domain.corpus import StoredVector, Vector
 from ragward.domain.errors import IntegrityError, RagwardError
+from ragward.domain.generations import FIRST
 from ragward.domain.keys import KEKState, KEKStatus
 from ragward.domain.labels import Classification
 from ragward.domain.passages import Candidate
@@ -73,7 +74,9 @@ class SealedChunkIndex:
         dimension: int,
         max_bytes: int,
         idle_seconds: float,
+        generation: int = FIRST,
     ) -> None:
+        self._generation = generation
         self._store, self._opener, self._recorder, self._clock = store, opener, recorder, clock
         self._keys = keys
         self._dimension, self._max_bytes, self._idle_seconds = dimension, max_bytes, idle_seconds
@@ -209,7 +212,7 @@ class SealedChunkIndex:
         missing = [name for name in point_ids if name not in found][:_NAMED_AT_MOST]
         if missing:
             named = Segment(self._dimension)
-            self._fill(named, self._store.vectors_named(missing))
+            self._fill(named, self._store.vectors_named(missing, generation=self._generation))
             with named.reading() as view:
                 found |= look(view, missing)
             named.wipe()
@@ -269,7 +272,7 @@ class SealedChunkIndex:
     def _current(self, key: SegmentKey, documents: Sequence[str]) -> list[StoredVector]:
         """What of these documents belongs into the segment."""
         labels = self._places.label_ids(key)
-        stored = self._store.vectors_of(key.tenant, documents, labels)
+        stored = self._store.vectors_of(key.tenant, documents, labels, generation=self._generation)
         return [item for item in stored if self._places.has(key, item.scope_id)]
 
     def _fill(self, segment: Segment, stored: Sequence[StoredVector]) -> set[tuple[str, int]]:

@@ -33,8 +33,12 @@ class ModelManifest:
 
     @classmethod
     def load(cls, path: Path) -> ModelManifest:
-        """A manifest file: {"files": {path: sha256}}."""
-        return cls(json.loads(path.read_text(encoding="utf-8"))["files"])
+        """A manifest file: {"files": {path: sha256}}. Raises `config.invalid` for another one."""
+        try:
+            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            return cls({str(name): str(digest) for name, digest in files.items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError(f"{path.name} is no manifest of a model") from error
 
     @classmethod
     def of(cls, directory: Path) -> ModelManifest:

@@ -109,7 +109,7 @@ class OwnerChunkSearch:
         found = self._owner.call(
             self.part,
             "search",
-            vector=wire.pack_vector(vector),
+            vector=wire.pack_query(vector),
             scopes=wire.pack_ids(scopes),
             limit=limit,
             excluding=list(excluding),
@@ -120,7 +120,7 @@ class OwnerChunkSearch:
     def score_points(self, vector: Vector, point_ids: Collection[str]) -> Sequence[Candidate]:
         """Similarity of named points."""
         found = self._owner.call(
-            self.part, "score_points", vector=wire.pack_vector(vector), point_ids=list(point_ids)
+            self.part, "score_points", vector=wire.pack_query(vector), point_ids=list(point_ids)
         )
         return [Candidate(point_id=point_id, score=score) for point_id, score in found]
 
@@ -197,6 +197,7 @@ class OwnerChunkIndex(OwnerChunkSearch):
                     point.scope_id,
                     wire.pack_vector(point.vector),
                     wire.pack_words(point.words),
+                    point.generation,
                 ]
                 for point in points[start : start + _UPSERT_SLICE]
             ]
@@ -209,6 +210,10 @@ class OwnerChunkIndex(OwnerChunkSearch):
     def expel(self, point_ids: Sequence[str]) -> None:
         """Removes points, and from the files."""
         self._owner.call(self.part, "expel", point_ids=list(point_ids))
+
+    def forget(self, generation: int) -> None:
+        """The owner does it."""
+        self._owner.call(self.part, "forget", generation=generation)
 
     def maintain(self) -> None:
         """The owner does it."""

@@ -21,7 +21,7 @@ from ragward.domain.audit import AuditEntry, AuditEvent, EventType
 from ragward.domain.corpus import IndexPoint
 from ragward.domain.errors import LimitExceededError, RagwardError
 from ragward.domain.labels import Classification
-from ragward.ports import AuditLog, ChunkIndex, ChunkSearch, Limiter
+from ragward.ports import AuditLog, ChunkSearch, GenerationalIndex, Limiter
 
 _REMEMBERED_SETS: Final = 1024
 
@@ -33,7 +33,7 @@ class OwnerServer:
         self,
         directory: Path,
         *,
-        index: ChunkIndex,
+        index: GenerationalIndex,
         sealed: ChunkSearch,
         audit: AuditLog,
         limiter: Limiter,
@@ -133,7 +133,7 @@ class OwnerServer:
 class _Calls:
     """What may be called, by name; arguments and results as JSON has them."""
 
-    def __init__(self, index: ChunkIndex, sealed: ChunkSearch, audit: AuditLog) -> None:
+    def __init__(self, index: GenerationalIndex, sealed: ChunkSearch, audit: AuditLog) -> None:
         self._index, self._audit = index, audit
         self._sets: OrderedDict[str, FrozenBitMap] = OrderedDict()
         self.by_name: dict[str, Callable[..., Any]] = {
@@ -142,6 +142,7 @@ class _Calls:
             "index.expel": index.expel,
             "index.maintain": index.maintain,
             "index.vacuum": index.vacuum,
+            "index.forget": index.forget,
             **self._searches("index", index),
             **self._searches("sealed", sealed),
             "audit.append": self._append,
@@ -167,8 +168,9 @@ class _Calls:
                     scope_id=scope,
                     vector=wire.unpack_vector(vector),
                     words=wire.unpack_words(words),
+                    generation=int(generation),
                 )
-                for name, scope, vector, words in points
+                for name, scope, vector, words, generation in points
             ]
         )
 
@@ -176,14 +178,14 @@ class _Calls:
         """What may be called of the whole index, or of its sealed part alone."""
 
         def search(
-            vector: str,
+            vector: list[Any],
             scopes: str,
             limit: int,
             excluding: list[str],
             only_points: list[str] | None,
         ) -> list[list[Any]]:
             found = searched.search(
-                wire.unpack_vector(vector),
+                wire.unpack_query(vector),
                 scopes=self._set(scopes),
                 limit=limit,
                 excluding=excluding,
@@ -191,8 +193,8 @@ class _Calls:
             )
             return [[candidate.point_id, candidate.score] for candidate in found]
 
-        def score_points(vector: str, point_ids: list[str]) -> list[list[Any]]:
-            found = searched.score_points(wire.unpack_vector(vector), point_ids)
+        def score_points(vector: list[Any], point_ids: list[str]) -> list[list[Any]]:
+            found = searched.score_points(wire.unpack_query(vector), point_ids)
             return [[candidate.point_id, candidate.score] for candidate in found]
 
         def count_words(words: list[int], scopes: str, excluding: list[str]) -> list[Any]:

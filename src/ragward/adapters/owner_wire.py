@@ -22,6 +22,7 @@ from pyroaring import FrozenBitMap
 
 from ragward.domain.access import IdSet
 from ragward.domain.corpus import Vector
+from ragward.domain.generations import EmbeddedQuery
 from ragward.domain.words import WordWeights
 
 SOCKET: Final = "owner.sock"
@@ -157,6 +158,19 @@ def pack_vector(vector: Vector) -> str:
 def unpack_vector(text: str) -> Vector:
     """The inverse of `pack_vector`."""
     return array("f", base64.b64decode(text)).tolist()
+
+
+def pack_query(vector: Vector) -> list[Any]:
+    """A question's vector, and whose generation's it is; 0 for the one that answers."""
+    number = vector.generation if isinstance(vector, EmbeddedQuery) else 0
+    return [number, pack_vector(vector)]
+
+
+def unpack_query(pair: list[Any]) -> Vector:
+    """The inverse of `pack_query`. Raises `ValueError`."""
+    number, text = pair
+    vector = unpack_vector(text)
+    return EmbeddedQuery(vector, int(number)) if number else vector
 
 
 def pack_words(words: WordWeights) -> list[list[float]]:

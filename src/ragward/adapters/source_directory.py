@@ -53,7 +53,13 @@ def file_item(path: Path, label: AccessLabel) -> JobItem:
 
     def load() -> SourceDocument:
         data = LocalDirectory(path.parent).read(path.name)
-        return SourceDocument(source=path.as_posix(), filename=path.name, data=data, label=label)
+        return SourceDocument(
+            source=path.as_posix(),
+            filename=path.name,
+            data=data,
+            label=label,
+            uri=path.absolute().as_uri(),
+        )
 
     return JobItem(source=path.as_posix(), load=load, corpus=label.corpus)
 
@@ -135,6 +141,10 @@ class LocalDirectory:
             raise InvalidRequestError(
                 "uri leaves the manifest's directory", code="manifest.invalid"
             )
+
+    def uri(self, name: str) -> str:
+        """A `file:` address."""
+        return (self._root / name).as_uri()
 
     def read(self, name: str) -> bytes:
         """A regular file's bytes; links and devices are not followed. Raises `document.*`."""

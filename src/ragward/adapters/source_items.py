@@ -15,6 +15,7 @@ from ragward.domain.corpus import SourceDocument, SourcePlace
 from ragward.domain.errors import InvalidRequestError, RagwardError
 from ragward.domain.jobs import JobItem, SourceClaim
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.lineage import without_credentials
 from ragward.domain.source_acl import (
     Lookup,
     NamedAccess,
@@ -70,6 +71,9 @@ class Place(Protocol):
 
     def read(self, name: str) -> bytes:
         """Raises `document.*`, `unavailable.egress`."""
+
+    def uri(self, name: str) -> str:
+        """The full address of what has this name, for lineage."""
 
     def require_inside(self, name: str) -> None:
         """Raises `manifest.invalid` for a name that leads elsewhere."""
@@ -142,6 +146,7 @@ def folder_items_of(
             {},
             # Bytes and mode have to be of the very same file: nobody else reads it.
             SourcePlace(location=place.location, name=found.name) if granted else None,
+            place.uri,
         )
         for found in place.names()
     ]
@@ -178,7 +183,8 @@ def _item(
         return place.read(name), access(name)
 
     at = SourcePlace(location=place.location, name=entry["uri"])
-    return _reading(entry["uri"], label, read, access, entry.get("metadata") or {}, at, signature)
+    metadata = entry.get("metadata") or {}
+    return _reading(entry["uri"], label, read, access, metadata, at, place.uri, signature)
 
 
 def _entry(line: bytes) -> dict[str, Any]:
@@ -263,6 +269,7 @@ def _reading(
     access: Callable[[str], SourceAccess],
     attributes: Mapping[str, Any],
     place: SourcePlace | None,
+    uri: Callable[[str], str],
     signature: bytes = b"",
 ) -> JobItem:
     """Reads the document and decides whom its access list means, both when it is its turn; or the access list alone."""
@@ -277,11 +284,13 @@ def _reading(
             attributes=dict(attributes),
             notes=found.notes,
             signature=signature,
+            uri=without_credentials(uri(source)),
         )
 
     def claim() -> SourceClaim:
         found = access(source)
-        return SourceClaim(label=_with_access(label, found), notes=found.notes)
+        address = without_credentials(uri(source))
+        return SourceClaim(label=_with_access(label, found), notes=found.notes, uri=address)
 
     return JobItem(
         source=source,

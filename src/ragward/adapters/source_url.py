@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ragward.adapters.source_directory import LocalDirectory
 from ragward.adapters.source_items import (
@@ -114,6 +114,10 @@ class RemotePlace:
             raise InvalidRequestError(
                 "uri leaves the manifest's directory", code="manifest.invalid"
             )
+
+    def uri(self, name: str) -> str:
+        """As its store names it."""
+        return str(self._system.unstrip_protocol(f"{self._root}/{quote(name)}"))
 
     def read(self, name: str) -> bytes:
         """Raises `document.*`, `unavailable.egress`."""

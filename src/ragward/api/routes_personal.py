@@ -53,6 +53,11 @@ class RescanRequest(Strict):
     limit: Whole = Field(100, ge=1, le=MAX_DOCUMENTS)
     after_corpus: str = Field("", max_length=63)
     after_source: str = Field("", max_length=1024)
+    older_than: str = Field(
+        "",
+        max_length=200,
+        description="Only what was done by versions in use before this one (`GET /v1/lineage/versions`).",
+    )
 
 
 class RescanResponse(BaseModel):
@@ -101,6 +106,8 @@ def erase_pseudonyms(body: EraseRequest, parts: Parts, subject: Asker) -> EraseR
 def rescan(body: RescanRequest, parts: Parts, subject: Asker, response: Response) -> RescanResponse:
     """The next documents, scanned again where another detector version scanned them. Ask again until `next` is null."""
     after = (body.after_corpus, body.after_source) if body.after_corpus else None
-    done = parts.ragward.rescanning.run(subject, limit=body.limit, after=after)
+    done = parts.ragward.rescanning.run(
+        subject, limit=body.limit, after=after, older_than=body.older_than
+    )
     stamp(response, parts, subject)
     return RescanResponse.of(done)

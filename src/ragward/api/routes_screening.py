@@ -19,6 +19,11 @@ class RescreenRequest(Strict):
     limit: Whole = Field(100, ge=1, le=MAX_DOCUMENTS)
     after_corpus: str = Field("", max_length=63)
     after_source: str = Field("", max_length=1024)
+    older_than: str = Field(
+        "",
+        max_length=200,
+        description="Only what was done by versions in use before this one (`GET /v1/lineage/versions`).",
+    )
 
 
 class RescreenResponse(BaseModel):
@@ -37,7 +42,9 @@ def rescreen(
 ) -> RescreenResponse:
     """The next documents, judged by the rules in force where other ones judged them. Ask again until `next_source` is null."""
     after = (body.after_corpus, body.after_source) if body.after_corpus else None
-    done = parts.ragward.rescreening.run(subject, limit=body.limit, after=after)
+    done = parts.ragward.rescreening.run(
+        subject, limit=body.limit, after=after, older_than=body.older_than
+    )
     stamp(response, parts, subject)
     corpus, source = done.next_after or (None, None)
     return RescreenResponse(

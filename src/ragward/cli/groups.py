@@ -14,6 +14,7 @@ from ragward.cli.holding import hold_app, retention_app
 from ragward.cli.honey import honey_app
 from ragward.cli.jobs_group import ingest, job_app, sync_acl
 from ragward.cli.keys_group import keys_app, shred_app
+from ragward.cli.lineage import lineage
 from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
 from ragward.cli.personal import pii_app, pseudonym_app
@@ -64,6 +65,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("sync-acl")(sync_acl)
     app.command("rescreen")(rescreen)
     app.command("classify")(classify)
+    app.command("lineage")(lineage)
 
 
 @document_app.command("list")

@@ -15,9 +15,10 @@ from rich.table import Table
 from ragward.bootstrap import Ragward
 from ragward.cli.render import console
 from ragward.domain.corpus import StoredVector
+from ragward.domain.generations import FIRST
 from ragward.domain.handling import sealed_levels
 from ragward.domain.labels import Classification
-from ragward.opening import open_embedder
+from ragward.opening import index_directory, open_embedder
 from ragward.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,13 +47,17 @@ def attack(ragward: Ragward, tenants: Sequence[str], size: int) -> list[tuple[st
 
     found: list[tuple[str, LeakResult]] = []
     settings = ragward.settings
-    plain = {} if settings.qdrant_url else plain_rows(settings.data_dir / "index")
     sealed = sealed_levels(ragward.handling)
-    for level in Classification:
-        stored = _stored(ragward, tenants, level, size)
-        truth = true_rows(ragward.index_sync.opener, stored, ragward.embedder.dimension)
-        mode = "sealed" if level in sealed else "plain"
-        found += [(f"{level.name} ({mode})", result) for result in attacked(stored, truth, plain)]
+    for generation in ragward.models.read().all:
+        directory = index_directory(settings, generation.number)
+        plain = plain_rows(directory) if directory.is_dir() and not settings.qdrant_url else {}
+        which = "" if generation.number == FIRST else f", generation {generation.number}"
+        for level in Classification:
+            stored = _stored(ragward, tenants, level, size, generation.number)
+            truth = true_rows(ragward.index_sync.opener, stored, generation.dimension)
+            mode = "sealed" if level in sealed else "plain"
+            name = f"{level.name} ({mode}{which})"
+            found += [(name, result) for result in attacked(stored, truth, plain)]
     return found
 
 
@@ -74,9 +79,13 @@ def leak_test_sample(size: int, *, as_json: bool) -> int:
 
 
 def _stored(
-    ragward: Ragward, tenants: Sequence[str], level: Classification, size: int
+    ragward: Ragward,
+    tenants: Sequence[str],
+    level: Classification,
+    size: int,
+    generation: int,
 ) -> list[StoredVector]:
-    """Up to `size` points of a classification."""
+    """Up to `size` points of a classification, with their vectors of one generation."""
     stored: list[StoredVector] = []
     for tenant in tenants:
         labels = ragward.catalog.labels(tenant)
@@ -84,7 +93,9 @@ def _stored(
         documents = ragward.catalog.documents_answering(tenant, mine)
         for document in itertools.islice(documents, size):
             if len(stored) < size:
-                stored += ragward.catalog.vectors_of(tenant, [document], mine)
+                stored += ragward.catalog.vectors_of(
+                    tenant, [document], mine, generation=generation
+                )
     return stored[:size]
 
 

@@ -24,4 +24,10 @@ At = Annotated[
     str | None,
     typer.Option(help="As it will be, or was, then: 2027-01-31, 2027-01-31T08:00Z, Unix seconds."),
 ]
+OlderThan = Annotated[
+    str,
+    typer.Option(
+        help="Only what versions in use before this one did; `ragward lineage --versions`."
+    ),
+]
 After = Annotated[str, typer.Option(help="Go on after this, the last of the page before.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ragward.cli.options import As, AsJSON, Tenant, TokenFile
+from ragward.cli.options import As, AsJSON, OlderThan, Tenant, TokenFile
 
 pii_app = typer.Typer(no_args_is_help=True, help="Personal data: scan again.")
 pseudonym_app = typer.Typer(no_args_is_help=True, help="Pseudonyms: turn them back, erase them.")
@@ -16,6 +16,7 @@ pseudonym_app = typer.Typer(no_args_is_help=True, help="Pseudonyms: turn them ba
 @pii_app.command("rescan")
 def rescan(
     context: typer.Context,
+    older_than: OlderThan = "",
     tenant: Tenant = None,
     person: As = None,
     token_file: TokenFile = None,
@@ -29,7 +30,7 @@ def rescan(
     with commands.opened(commands.load_settings(context.obj), caller) as (ragward, subject):
         after = None
         while True:
-            done = ragward.rescanning.run(subject, after=after)
+            done = ragward.rescanning.run(subject, after=after, older_than=older_than)
             for name in total:
                 total[name] += getattr(done, name)
             after = done.next_after

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from ragward.cli.options import As, AsJSON, Tenant, TokenFile
+from ragward.cli.options import As, AsJSON, OlderThan, Tenant, TokenFile
 
 
 def rescreen(
     context: typer.Context,
+    older_than: OlderThan = "",
     tenant: Tenant = None,
     person: As = None,
     token_file: TokenFile = None,
@@ -22,7 +23,7 @@ def rescreen(
     with commands.opened(commands.load_settings(context.obj), caller) as (ragward, subject):
         after = None
         while True:
-            done = ragward.rescreening.run(subject, after=after)
+            done = ragward.rescreening.run(subject, after=after, older_than=older_than)
             for name in total:
                 total[name] += getattr(done, name)
             after = done.next_after

@@ -23,6 +23,8 @@ class Analysed:
     """Whether its text, or text hidden in it, tries to give a model orders."""
     detector: str
     model_digest: str
+    chunker: str = ""
+    """Version of what cut it."""
 
     @property
     def counts(self) -> Mapping[str, int]:

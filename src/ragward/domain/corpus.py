@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 from ragward.domain.envelope import EncryptionContext, Kind, WrappingContext
 from ragward.domain.findings import Screening, Span
+from ragward.domain.generations import FIRST, vector_name
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.lineage import Origin
 from ragward.domain.review import Doubt, ReviewDecision
 
 
@@ -64,6 +66,8 @@ class SourceDocument:
     """What the steward should know of its access list, such as names that nobody has; goes into the item's result."""
     signature: bytes = field(default=b"", repr=False)
     """The source's own, over `domain.sources.signed_message`; empty where it does not sign."""
+    uri: str = ""
+    """Its full address, where it has one: for lineage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +120,19 @@ class ScannedChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPoint:
-    """One index point of a chunk: its view and the encrypted vector (the index's own copy is made from it)."""
+    """One index point of a chunk: its view and the encrypted vectors (the index's own copies are made from them)."""
 
     point_id: str
     view: View
     vector: Vector = field(repr=False)
     vector_blob: bytes = field(repr=False)
+    """of the first generation; empty where that was dropped"""
+    further: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """of later generations"""
+
+    def generations(self) -> set[int]:
+        """Those whose vector it has."""
+        return ({FIRST} if self.vector_blob else set()) | self.further.keys()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +182,20 @@ class StagedVersion:
     """What a person is asked about its label; None leaves open questions as they are, because the text is the same."""
     decided: ReviewDecision | None = None
     """The review that this version comes from, closed with it."""
+    origin: Origin | None = None
+    """What it was read from; None keeps that of the version before, and its job: the text is the same."""
+    finder: str = ""
+    """The version of what looked for personal data."""
+
+    def toolchains(self) -> list[bytes]:
+        """The digests of what made its chunks, as far as this version itself says so."""
+        if self.origin is None:
+            return []
+        made = {
+            self.origin.toolchain(finder=self.finder, screener=rule_set, model=self.model_digest)
+            for rule_set in {chunk.rule_set for chunk in self.chunks}
+        }
+        return sorted(each.digest() for each in made)
 
 
 class Pending(StrEnum):
@@ -285,6 +310,8 @@ class IndexPoint:
     scope_id: int
     vector: Vector = field(repr=False)
     words: Mapping[int, float] = field(default_factory=dict, repr=False)
+    generation: int = FIRST
+    """whose vector it is: which part of the index it belongs into"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,13 +326,14 @@ class StoredVector:
     label_digest: bytes
     key: KeyReference
     vector_blob: bytes = field(repr=False)
+    generation: int = FIRST
 
     def vector_context(self) -> EncryptionContext:
         """What the vector blob is bound to."""
         return EncryptionContext(
             tenant=self.tenant,
             document_id=self.document_id,
-            chunk_id=self.point_id,
+            chunk_id=vector_name(self.point_id, self.generation),
             kind=Kind.VECTOR,
             revision=self.version,
         )
@@ -327,6 +355,16 @@ class OutboxItem(StoredVector):
     sequence: int
     classification: Classification | None
     """Of the document's current version, also for points of an earlier one; None where it has no label that verifies."""
+    further: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """Encrypted vectors of later generations; `vector_blob` is the first one's, or empty."""
+
+    def vectors(self) -> list[StoredVector]:
+        """One for each generation that has made it."""
+        blobs = {FIRST: self.vector_blob} if self.vector_blob else {}
+        return [
+            replace(self, vector_blob=blob, generation=generation)
+            for generation, blob in (blobs | dict(self.further)).items()
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,7 @@ CODES: Final[dict[str, str]] = {
     "config.index_owned": "Another process owns the index.",
     "config.newer_version": "The data was written by a newer version.",
     "config.model_mismatch": "The index was built with another embedding model.",
+    "config.generation": "There is no such generation of vectors, or it cannot do this now.",
     "config.not_initialised": "The catalog has not been initialised.",
     "config.already_initialised": "The catalog is initialised already.",
 }

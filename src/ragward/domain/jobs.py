@@ -123,6 +123,8 @@ class SourceClaim:
 
     label: AccessLabel
     notes: tuple[str, ...] = field(default=(), repr=False)
+    uri: str = ""
+    """Its full address, for lineage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

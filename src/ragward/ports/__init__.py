@@ -6,6 +6,8 @@
     index     vectors and words, to be searched
     content   reading, cutting, embedding, scanning, judging, redacting
     keys      keys and ciphers
+    lineage   where chunks came from
+    generations   vectors of several models
 
 Nothing an adapter's library raises passes through a port: adapters raise the errors of `domain.errors`.
 """
@@ -45,9 +47,16 @@ from ragward.ports.content import (
     TextExtractor,
     TrainedClassifier,
 )
+from ragward.ports.generations import (
+    GenerationalIndex,
+    GenerationStore,
+    Lacking,
+    LiveModels,
+)
 from ragward.ports.holds import HoldStore
 from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
 from ragward.ports.keys import Cipher, Keyring
+from ragward.ports.lineage import LineageStore
 from ragward.ports.policy import (
     ApplicationsAndDirectory,
     ApplicationStore,
@@ -74,13 +83,18 @@ __all__ = [
     "Embedder",
     "EpochTokens",
     "Finder",
+    "GenerationStore",
+    "GenerationalIndex",
     "HoldStore",
     "IdentityVerifier",
     "JobStore",
     "KeyLedger",
     "Keyring",
     "LabelStore",
+    "Lacking",
     "Limiter",
+    "LineageStore",
+    "LiveModels",
     "Loader",
     "Outbox",
     "PolicyDecisionPoint",

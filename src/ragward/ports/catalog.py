@@ -20,6 +20,7 @@ from ragward.domain.corpus import (
     StoredVector,
 )
 from ragward.domain.fingerprints import FingerprintMatch
+from ragward.domain.generations import FIRST
 from ragward.domain.jobs import ItemResult, JobRecord, JobState, SourceRequest
 from ragward.domain.labels import Classification
 from ragward.domain.presence import GoneMark
@@ -27,7 +28,9 @@ from ragward.domain.pseudonyms import VaultedPseudonym
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.shredding import ShredReceipt, Traces
+from ragward.ports.generations import GenerationStore
 from ragward.ports.holds import HoldStore
+from ragward.ports.lineage import LineageStore
 from ragward.ports.policy import (
     ApplicationStore,
     DirectoryStore,
@@ -101,8 +104,10 @@ class DocumentStore(Protocol):
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """One stored chunk per point of the current version, in order, for rebuild, explain and relabel."""
 
-    def vector_blobs(self, tenant: str, document_id: str) -> Mapping[str, bytes]:
-        """point id -> encrypted vector, of the current version."""
+    def vector_blobs(
+        self, tenant: str, document_id: str, *, generation: int = FIRST
+    ) -> Mapping[str, bytes]:
+        """point id -> encrypted vector of a generation, of the current version."""
 
     def chunks_sharing(self, tenant: str, wanted: Collection[int]) -> Sequence[FingerprintMatch]:
         """Chunks of current versions, active or quarantined, that have any of these fingerprints, by id."""
@@ -163,12 +168,19 @@ class VectorStore(Protocol):
         """Active documents under any of these labels whose key is wrapped for it."""
 
     def vectors_of(
-        self, tenant: str, document_ids: Collection[str], label_ids: Collection[int]
+        self,
+        tenant: str,
+        document_ids: Collection[str],
+        label_ids: Collection[int],
+        *,
+        generation: int = FIRST,
     ) -> Sequence[StoredVector]:
-        """The vectors of those of these documents that are under one of these labels, as far as they are answered from."""
+        """The vectors of a generation of those of these documents that are under one of these labels, as far as they are answered from."""
 
-    def vectors_named(self, point_ids: Collection[str]) -> Sequence[StoredVector]:
-        """The vectors of these points, as far as they are answered from."""
+    def vectors_named(
+        self, point_ids: Collection[str], *, generation: int = FIRST
+    ) -> Sequence[StoredVector]:
+        """The vectors of a generation of these points, as far as they are answered from."""
 
 
 class JobStore(Protocol):
@@ -282,6 +294,8 @@ class Catalog(
     ReviewStore,
     PseudonymStore,
     HoldStore,
+    LineageStore,
+    GenerationStore,
     Protocol,
 ):
     """The system of record."""

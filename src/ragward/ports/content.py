@@ -51,6 +51,10 @@ class Loader(Protocol):
 class Chunker(Protocol):
     """Cuts a document's text."""
 
+    @property
+    def version(self) -> str:
+        """What decides where it cuts."""
+
     def chunk(self, text: str) -> list[Chunk]:
         """Token-bounded pieces with exact offsets."""
 
@@ -156,6 +160,10 @@ class Screener(Protocol):
 
 class Classifier(Protocol):
     """A steward's rules."""
+
+    @property
+    def version(self) -> str:
+        """The beginning of the rules' digest."""
 
     def classify(
         self,

@@ -38,7 +38,9 @@ from ragward.adapters.catalog_sql.connection import (
 )
 from ragward.adapters.catalog_sql.directory import SQLDirectory
 from ragward.adapters.catalog_sql.filters import parse_filter
+from ragward.adapters.catalog_sql.generations import SQLGenerations
 from ragward.adapters.catalog_sql.holds import SQLHolds
+from ragward.adapters.catalog_sql.lineage import SQLLineage
 from ragward.adapters.catalog_sql.policy_store import SQLPolicyStore
 from ragward.adapters.catalog_sql.schema import meta
 from ragward.adapters.catalog_sql.tenants import lock_tenant
@@ -60,6 +62,7 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.errors import ConfigurationError, ConflictError
 from ragward.domain.fingerprints import FingerprintMatch
+from ragward.domain.generations import FIRST
 from ragward.domain.jobs import ItemResult, JobRecord, JobState, SourceRequest
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.presence import GoneMark
@@ -73,7 +76,7 @@ def _system_time() -> int:
     return int(time.time())
 
 
-class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds):
+class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerations):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 
     Every method raises `unavailable.catalog` when the database cannot be read or written.
@@ -291,10 +294,12 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds):
     def stored_chunks(self, tenant: str, point_ids: Collection[str]) -> CatalogSnapshot:
         return stored_chunks.read_stored_chunks(self._database, tenant, point_ids)
 
-    def vector_blobs(self, tenant: str, document_id: str) -> dict[str, bytes]:
+    def vector_blobs(
+        self, tenant: str, document_id: str, *, generation: int = FIRST
+    ) -> dict[str, bytes]:
         """Encrypted vectors of the current version by point."""
         with self._database.read(tenant) as connection:
-            return documents.read_vector_blobs(connection, tenant, document_id)
+            return documents.read_vector_blobs(connection, tenant, document_id, generation)
 
     def document_chunks(self, tenant: str, document_id: str) -> Sequence[StoredChunk]:
         """Raises `access.not_found`."""
@@ -367,14 +372,23 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds):
             return stored_vectors.documents_answering(connection, tenant, label_ids)
 
     def vectors_of(
-        self, tenant: str, document_ids: Collection[str], label_ids: Collection[int]
+        self,
+        tenant: str,
+        document_ids: Collection[str],
+        label_ids: Collection[int],
+        *,
+        generation: int = FIRST,
     ) -> Sequence[StoredVector]:
         with self._database.read(tenant) as connection:
-            return stored_vectors.vectors_of(connection, tenant, document_ids, label_ids)
+            return stored_vectors.vectors_of(
+                connection, tenant, document_ids, label_ids, generation
+            )
 
-    def vectors_named(self, point_ids: Collection[str]) -> Sequence[StoredVector]:
+    def vectors_named(
+        self, point_ids: Collection[str], *, generation: int = FIRST
+    ) -> Sequence[StoredVector]:
         with self._database.read_across_tenants() as connection:
-            return stored_vectors.vectors_named(connection, point_ids)
+            return stored_vectors.vectors_named(connection, point_ids, generation)
 
     # Outbox
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.filters import AttributeFilter
+from ragward.adapters.catalog_sql.further import with_vectors
 from ragward.adapters.catalog_sql.labels import label_from_json
 from ragward.adapters.catalog_sql.schema import chunks, documents, labels, points, versions
 from ragward.adapters.catalog_sql.stored_chunks import attributes_of, key_of, label_of_row
@@ -67,14 +68,18 @@ def list_documents(
     corpus: str | None,
     limit: int,
     after: tuple[str, str] | None,
+    *,
+    only: ColumnElement[bool] | None = None,
 ) -> list[DocumentRecord]:
-    """Current versions that are not deleted, by corpus and source, from after such a pair on."""
+    """Current versions that are not deleted, by corpus and source, from after such a pair on; `only` narrows further."""
     if limit < 0:
         raise InvalidRequestError("limit cannot be negative")
     wanted = _records(tenant).where(_not_deleted())
     place = tuple_(documents.c.corpus, documents.c.source)
     if corpus is not None:
         wanted = wanted.where(documents.c.corpus == corpus)
+    if only is not None:
+        wanted = wanted.where(only)
     if after is not None:
         wanted = wanted.where(place > after)
     wanted = wanted.order_by(documents.c.corpus, documents.c.source).limit(limit)
@@ -129,11 +134,13 @@ def count_per_label(connection: Connection, tenant: str) -> dict[int, int]:
     return {row.label_id: row[1] for row in connection.execute(counted)}
 
 
-def read_vector_blobs(connection: Connection, tenant: str, document_id: str) -> dict[str, bytes]:
+def read_vector_blobs(
+    connection: Connection, tenant: str, document_id: str, generation: int
+) -> dict[str, bytes]:
     """Encrypted vectors of the current version by point. Raises `access.not_found`."""
     record = get_document(connection, tenant, document_id)
-    rows = connection.execute(
-        select(points.c.point_id, points.c.vector_blob)
+    wanted = (
+        select(points.c.point_id)
         .join(chunks, chunks.c.chunk_id == points.c.chunk_id)
         .where(
             points.c.tenant == tenant,
@@ -141,6 +148,7 @@ def read_vector_blobs(connection: Connection, tenant: str, document_id: str) -> 
             chunks.c.version == record.version,
         )
     )
+    rows = connection.execute(with_vectors(wanted, generation))
     return {row.point_id: bytes(row.vector_blob) for row in rows}
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
+from ragward.adapters.catalog_sql.further import blobs_of
 from ragward.adapters.catalog_sql.labels import label_of
 from ragward.adapters.catalog_sql.schema import (
     chunks,
@@ -117,7 +118,9 @@ def next_work(connection: Connection, limit: int) -> list[OutboxItem]:
         .order_by(outbox.c.sequence)
         .limit(limit)
     )
-    return [_item(row) for row in connection.execute(wanted)]
+    rows = connection.execute(wanted).all()
+    further = blobs_of(connection, [row.point_id for row in rows])
+    return [_item(row, further.get(row.point_id, {})) for row in rows]
 
 
 def overtaken(connection: Connection, entries: Sequence[OutboxItem]) -> list[OutboxItem]:
@@ -252,7 +255,7 @@ _OWED: Final = (
 )
 
 
-def _item(row: Row[Any]) -> OutboxItem:
+def _item(row: Row[Any], further: Mapping[int, bytes]) -> OutboxItem:
     remove = row.action == DELETE or row.scope_id is None
     return OutboxItem(
         sequence=row.sequence,
@@ -272,6 +275,7 @@ def _item(row: Row[Any]) -> OutboxItem:
             wrapped_dek=row.wrapped_dek,
         ),
         vector_blob=b"" if remove else row.vector_blob,
+        further={} if remove else further,
     )
 
 

@@ -232,10 +232,31 @@ versions: Final = Table(
     Column("bound_label_id", BigInteger),
     Column("claimed", _TEXT),
     Column("earlier_keks", _TEXT),
+    Column("source_uri", _TEXT, nullable=False, server_default=""),
+    Column("bytes_digest", LargeBinary),
     Index("versions_pending", "pending"),
     Index("versions_tenant_state", "tenant", "state"),
     Index("versions_state", "state"),
     Index("versions_kek", "tenant", "kek_id", "document_id", "version"),
+    Index("versions_job", "tenant", "job_id"),
+)
+
+# Of what made chunks: written once, never changed, checked against the digest when it is read. Ids rise with first use.
+toolchains: Final = Table(
+    "toolchains",
+    metadata,
+    Column("toolchain_id", _ID, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("loader", _TEXT, nullable=False),
+    Column("chunker", _TEXT, nullable=False),
+    Column("finder", _TEXT, nullable=False),
+    Column("screener", _TEXT, nullable=False),
+    Column("rules", _TEXT, nullable=False),
+    Column("classifier", _TEXT, nullable=False),
+    Column("model", _TEXT, nullable=False),
+    UniqueConstraint("tenant", "digest"),
+    sqlite_autoincrement=True,
 )
 
 chunks: Final = Table(
@@ -251,6 +272,7 @@ chunks: Final = Table(
     Column("verdict", _TEXT, nullable=False),
     Column("screening_rules", _TEXT, nullable=False, server_default=""),
     Column("rule_set", _TEXT, nullable=False, server_default=""),
+    Column("toolchain_id", BigInteger),
     ForeignKeyConstraint(["document_id", "version"], ["versions.document_id", "versions.version"]),
     Index("chunks_version", "document_id", "version", "ordinal"),
 )
@@ -273,6 +295,17 @@ points: Final = Table(
     Column("view", Integer, nullable=False),
     Column("vector_blob", LargeBinary, nullable=False),
     Index("points_chunk", "chunk_id"),
+)
+
+# Of generations after the first, whose vectors lie with their points. They go with their point, whoever removes it.
+vectors: Final = Table(
+    "vectors",
+    metadata,
+    Column("point_id", _TEXT, ForeignKey("points.point_id", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("vector_blob", LargeBinary, nullable=False),
+    Index("vectors_generation", "generation"),
 )
 
 pseudonyms: Final = Table(

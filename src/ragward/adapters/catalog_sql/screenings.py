@@ -6,7 +6,8 @@ import json
 
 from sqlalchemy import Connection, bindparam, update
 
-from ragward.adapters.catalog_sql import versions
+from ragward.adapters.catalog_sql import lineage, versions
+from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches
 from ragward.adapters.catalog_sql.documents import get_document
 from ragward.adapters.catalog_sql.schema import chunks
 from ragward.adapters.catalog_sql.schema import versions as versions_table
@@ -23,6 +24,7 @@ def rescreen(connection: Connection, tenant: str, found: NewScreening, now: int)
     if (record.version, record.state) != (found.version, found.expected_state):
         raise ConflictError("the document was changed meanwhile")
     if found.chunks:
+        made = _toolchains(connection, tenant, found)
         connection.execute(
             update(chunks)
             .where(
@@ -35,6 +37,7 @@ def rescreen(connection: Connection, tenant: str, found: NewScreening, now: int)
                 verdict=bindparam("now"),
                 screening_rules=bindparam("hit"),
                 rule_set=bindparam("by"),
+                toolchain_id=bindparam("made"),
             ),
             [
                 {
@@ -42,6 +45,7 @@ def rescreen(connection: Connection, tenant: str, found: NewScreening, now: int)
                     "now": screening.verdict.value,
                     "hit": " ".join(screening.rules),
                     "by": screening.rule_set,
+                    "made": made[chunk_id],
                 }
                 for chunk_id, screening in found.chunks.items()
             ],
@@ -58,3 +62,15 @@ def rescreen(connection: Connection, tenant: str, found: NewScreening, now: int)
     if found.state is record.state:
         return read_epoch(connection, tenant)
     return versions.set_state(connection, tenant, found.document_id, found.state, now)[1]
+
+
+def _toolchains(connection: Connection, tenant: str, found: NewScreening) -> dict[str, int | None]:
+    """By chunk id, as the rules now judged it; a chunk that is not the document's is not looked up."""
+    made: dict[str, int | None] = dict.fromkeys(found.chunks)
+    by_rules: dict[str, list[str]] = {}
+    for chunk_id, screening in found.chunks.items():
+        by_rules.setdefault(screening.rule_set, []).append(chunk_id)
+    for rule_set, names in by_rules.items():
+        for batch in batches(names, IN_LIMIT):
+            made |= lineage.judged_by(connection, tenant, batch, rule_set)
+    return made

@@ -19,6 +19,7 @@ from ragward.adapters.catalog_sql.schema import (
     job_items,
     labels,
     points,
+    vectors,
     versions,
 )
 from ragward.adapters.catalog_sql.schema import outbox as owed
@@ -31,7 +32,17 @@ from ragward.domain.shredding import Traces
 
 AT_ONCE: Final = 100
 """Documents whose keys go in one transaction."""
-TABLES: Final = (versions, chunks, fingerprints, points, owed, documents, job_items, asked)
+TABLES: Final = (
+    versions,
+    chunks,
+    fingerprints,
+    points,
+    vectors,
+    owed,
+    documents,
+    job_items,
+    asked,
+)
 """Where something of a shredded document was."""
 
 
@@ -79,6 +90,8 @@ def drop_keys(connection: Connection, tenant: str, document_ids: Sequence[str]) 
             staging=None,  # whoever writes it finds that it is not theirs any more
             state=DocumentState.DELETED.value,
             source_digest=b"",  # it would prove what was in it
+            bytes_digest=None,
+            source_uri="",
             title="",
             attributes="{}",
             evidence="[]",

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, select
 
 from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
+from ragward.adapters.catalog_sql.further import with_vectors
 from ragward.adapters.catalog_sql.schema import (
     chunks,
     documents,
@@ -66,37 +67,42 @@ def documents_answering(
 
 
 def vectors_of(
-    connection: Connection, tenant: str, document_ids: Collection[str], label_ids: Collection[int]
+    connection: Connection,
+    tenant: str,
+    document_ids: Collection[str],
+    label_ids: Collection[int],
+    generation: int,
 ) -> list[StoredVector]:
     """The vectors of these documents' current versions, where those are under these labels, active, and can be opened."""
     found: list[StoredVector] = []
-    wanted = _vectors().where(chunks.c.tenant == tenant)
+    wanted = _vectors(generation).where(chunks.c.tenant == tenant)
     if len(label_ids) > IN_LIMIT:  # one part of them at a time
         for part in batches(sorted(label_ids), IN_LIMIT):
-            found += vectors_of(connection, tenant, document_ids, part)
+            found += vectors_of(connection, tenant, document_ids, part, generation)
         return found
     wanted = wanted.where(versions.c.label_id.in_(sorted(label_ids)))
     for batch in batches(sorted(document_ids), _DOCUMENTS):
         rows = connection.execute(wanted.where(chunks.c.document_id.in_(batch)))
-        found.extend(_stored(row) for row in rows)
+        found.extend(_stored(row, generation) for row in rows)
     return found
 
 
-def vectors_named(connection: Connection, point_ids: Collection[str]) -> list[StoredVector]:
+def vectors_named(
+    connection: Connection, point_ids: Collection[str], generation: int
+) -> list[StoredVector]:
     """The vectors of these points, as far as they can be answered from."""
     found: list[StoredVector] = []
     names = sorted({point_id for point_id in point_ids if is_storable(point_id)})
     for batch in batches(names, IN_LIMIT):
-        rows = connection.execute(_vectors().where(points.c.point_id.in_(batch)))
-        found.extend(_stored(row) for row in rows)
+        rows = connection.execute(_vectors(generation).where(points.c.point_id.in_(batch)))
+        found.extend(_stored(row, generation) for row in rows)
     return found
 
 
-def _vectors() -> Select[Any]:
-    return (
+def _vectors(generation: int) -> Select[Any]:
+    return with_vectors(
         select(
             points.c.point_id,
-            points.c.vector_blob,
             scopes.c.scope_id,
             versions.c.tenant,
             versions.c.document_id,
@@ -128,11 +134,12 @@ def _vectors() -> Select[Any]:
         .where(
             versions.c.state == DocumentState.ACTIVE.value,
             versions.c.pending != Pending.REWRAP.value,
-        )
+        ),
+        generation,
     )
 
 
-def _stored(row: Row[Any]) -> StoredVector:
+def _stored(row: Row[Any], generation: int) -> StoredVector:
     return StoredVector(
         point_id=row.point_id,
         scope_id=row.scope_id,
@@ -147,4 +154,5 @@ def _stored(row: Row[Any]) -> StoredVector:
             wrapped_dek=row.wrapped_dek or b"",
         ),
         vector_blob=row.vector_blob,
+        generation=generation,
     )

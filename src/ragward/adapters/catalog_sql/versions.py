@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, insert, select, update
 
-from ragward.adapters.catalog_sql import hold_rows, outbox, reviews
+from ragward.adapters.catalog_sql import generations, hold_rows, lineage, outbox, reviews
 from ragward.adapters.catalog_sql.connection import batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.labels import (
@@ -28,6 +28,7 @@ from ragward.adapters.catalog_sql.schema import (
     fingerprints,
     jobs,
     points,
+    vectors,
     versions,
 )
 from ragward.adapters.catalog_sql.tenants import move_epoch, read_epoch
@@ -85,11 +86,11 @@ def begin(connection: Connection, staged: StagedVersion, now: int) -> str:
             attributes=_attributes(staged),
             evidence=json.dumps(list(staged.evidence)),
             model_digest=staged.model_digest,
-            job_id=staged.job_id,
             chunk_count=len(staged.chunks),
             earlier_keks="",
             created_at=now,
             claimed=None if staged.claimed is None else label_to_json(staged.claimed),
+            **lineage.origin_columns(connection, staged),
         )
     )
     return token
@@ -103,6 +104,7 @@ def add_chunks(
     if not part:
         return
     types = [types_to_text(chunk.entity_types) for chunk in part]
+    made = lineage.toolchain_ids(connection, staged, (chunk.rule_set for chunk in part))
     connection.execute(
         insert(chunks),
         [
@@ -117,6 +119,7 @@ def add_chunks(
                 "verdict": chunk.verdict,
                 "screening_rules": " ".join(chunk.rules),
                 "rule_set": chunk.rule_set,
+                "toolchain_id": made[chunk.rule_set],
             }
             for chunk, text in zip(part, types, strict=True)
         ],
@@ -134,6 +137,8 @@ def add_chunks(
     ]
     if new_points:
         connection.execute(insert(points), new_points)
+    if more := generations.further_vectors(staged, part):
+        connection.execute(insert(vectors), more)
     found = [
         {"chunk_id": chunk.chunk_id, "fingerprint": fingerprint, "tenant": staged.tenant}
         for chunk in part
@@ -159,6 +164,7 @@ def activate(connection: Connection, staged: StagedVersion, token: str, now: int
     The epoch moves only when something that was readable may no longer be (ADR 2): another label, or quarantine.
     """
     label_id = _staged(connection, staged, token).label_id
+    generations.require_live(connection, staged)
     previous = staged.version - 1
     before = connection.execute(
         select(versions.c.label_id, versions.c.state).where(*_is(staged.document_id, previous))
@@ -181,10 +187,11 @@ def activate(connection: Connection, staged: StagedVersion, token: str, now: int
     if moved.rowcount != 1:
         raise ConflictError("another version became current meanwhile")
     outbox.queue(connection, staged.document_id, previous, outbox.DELETE)
-    superseded: dict[str, object] = {"state": DocumentState.SUPERSEDED.value, "wrapped_dek": None}
+    superseded: dict[str, object] = {"state": DocumentState.SUPERSEDED.value}
     another_text = staged.doubts is not None
-    if another_text and hold_rows.is_held(connection, staged.tenant, staged.document_id):
-        del superseded["wrapped_dek"]  # what it said stays as long as the hold
+    if not (another_text and hold_rows.is_held(connection, staged.tenant, staged.document_id)):
+        # What it said, and where it came from, stays as long as a hold on it.
+        superseded |= {"wrapped_dek": None, "source_uri": "", "bytes_digest": None}
     connection.execute(
         update(versions)
         .where(
@@ -225,6 +232,7 @@ def set_state(
     if state is DocumentState.DELETED and not held:
         # What is left is that there was a document of this name; its digest would prove what was in it.
         values |= {"wrapped_dek": None, "source_digest": b"", "title": "", "attributes": "{}"}
+        values |= {"source_uri": "", "bytes_digest": None}
     connection.execute(update(versions).where(*_is(document_id, row.version)).values(**values))
     reviews.follow_state(connection, tenant, document_id, row.version, state, now)
     if state is DocumentState.DELETED and not held:
