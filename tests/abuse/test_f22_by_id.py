@@ -87,6 +87,7 @@ def world(tmp_path_factory):
             "hold_id": ragward.holding.place(
                 STEWARD, HoldRequest(kind=HoldKind.SOURCE, target="aaa:none/", reason=WHY)
             ).hold.hold_id,
+            "chunk_id": ragward.catalog.document_chunks("acme", hidden)[0].chunk_id,
             "version": str(ragward.catalog.policy("acme").version),
             "review_id": ragward.reviewing.request_downgrade(
                 STEWARD, hidden, Classification.PUBLIC, WHY

@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_listed_in_a_store_is_not_an_empty_one():
 
     for told in ({}, {"on_error": "raise"}):
         assert Failing().find("root", **told) == ["root/a.txt"], "fsspec says nothing of it"
-    place = source_url.RemotePlace(Failing(), "root")
+    place = source_url.RemotePlace(Failing(), "root", "s3://root")
     with pytest.raises(RagwardError) as refused:
         list(place.names())
     assert refused.value.code == "source.invalid"

@@ -42,10 +42,10 @@ class HeldBack:
     """A catalog whose outbox can be held back."""
 
     def __init__(self, catalog):
-        self._catalog, self.held = catalog, False
+        self._catalog, self.is_paused = catalog, False
 
     def next_work(self, *, limit):
-        return [] if self.held else self._catalog.next_work(limit=limit)
+        return [] if self.is_paused else self._catalog.next_work(limit=limit)
 
     def __getattr__(self, name):
         return getattr(self._catalog, name)
@@ -165,7 +165,7 @@ def revocations(world, catalog):
     for number in range(REVOCATIONS):
         kind = list(world.ways)[number % len(world.ways)]
         revoke, give_back = world.ways[kind]
-        catalog.held = number % 3 == 0
+        catalog.is_paused = number % 3 == 0
         begin = time.monotonic()
         revoke()
         returned = time.monotonic_ns()
@@ -173,7 +173,7 @@ def revocations(world, catalog):
             seconds.append(time.monotonic() - begin)
         time.sleep(0.15)
         windows.append((kind, returned, time.monotonic_ns()))
-        catalog.held = False
+        catalog.is_paused = False
         give_back()
         time.sleep(0.04)
     return windows, seconds

@@ -62,7 +62,7 @@ _STORES: Final = (
         name="vectors and hashed words, full and redacted views",
         outcome=Outcome.REMOVED,
         note="freed pages are overwritten",
-        tables=("points",),
+        tables=("points", "vectors"),
         count="points",
     ),
     _Store(
@@ -154,6 +154,7 @@ _STORES: Final = (
             "application_keys",
             "retired_keks",
             "tenants",
+            "toolchains",
             "meta",
             "alembic_version",
         ),

@@ -123,7 +123,7 @@ class RetrievalRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """Evidence of one answer: the id of its event in the log, when, the hash that chains it there, and an opaque epoch token.
+    """Evidence of one answer: the id of its event in the log, when, its leaf hash there, and an opaque epoch token.
 
     Who reads the log finds the event by its id and verifies it by the hash. Where it stands is not said: positions count
     what others ask.
