@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragward.adapters.anchors import FileAnchor, WebhookAnchor, anchor_of
-from ragward.adapters.audit_spool import Spool, spool_files
+from ragward.adapters.audit_spool import Spool, encoded, spool_files
 from ragward.adapters.audit_sqlite import SQLiteAuditLog
 from ragward.adapters.notes_ed25519 import CheckpointSigner, verify_signature
 from ragward.domain.audit import AuditEvent, EventType, query_tag
@@ -373,6 +373,34 @@ def test_those_who_wait_are_written_together_each_once(path):
     log.close()
 
 
+def test_whatever_goes_wrong_nobody_who_waits_takes_it_for_done(path, monkeypatch):
+    log = SQLiteAuditLog.open(path, KEY)
+    log.append(event(0), durable=True)
+
+    def broken(*_given):
+        raise RuntimeError("nobody foresaw it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(log._tables, "append", broken)
+        raised = []
+
+        def record(number):
+            try:
+                log.append(event(number), durable=True)
+            except (RuntimeError, UnavailableError) as error:
+                raised.append(error)
+
+        waiting = [threading.Thread(target=record, args=(number,)) for number in range(1, 9)]
+        for each in waiting:
+            each.start()
+        for each in waiting:
+            each.join(10)
+        assert len(raised) == 8
+    log.append(event(9), durable=True)
+    assert [entry.data for entry in log.entries()] == [event(0).to_bytes(), event(9).to_bytes()]
+    log.close()
+
+
 def test_what_was_recorded_is_read_at_once_and_in_order(path):
     log = SQLiteAuditLog.open(path, KEY)
     for number in range(30):
@@ -610,6 +638,8 @@ def test_events_are_canonical(details):
     )
     assert one == other
     assert b"\n" not in one
+    made = AuditEvent(event_id="e", at=1, type=EventType.ADMIN_ACT, tenant="t", details=details)
+    assert encoded(made) == one
 
 
 def test_query_tags_recognise_equal_questions_and_need_the_key():

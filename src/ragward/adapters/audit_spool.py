@@ -19,11 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from ragward.domain.audit import AuditEvent
 from ragward.domain.errors import UnavailableError
 
 _FRAME: Final = struct.Struct(">IIQ")
 _SUFFIX: Final = ".spool"
 _ROTATE_BYTES: Final = 4 * 2**20
+
+
+def encoded(event: AuditEvent) -> bytes:
+    """`event.to_bytes()`, several times as fast: every answer waits for it."""
+    return msgspec.json.encode(event.body(), order="sorted")
 
 
 class Spool:

@@ -15,13 +15,14 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
 from ragward.adapters.audit_spool import (
     Read,
     Spool,
+    encoded,
     read_spool,
     remove_if_finished,
     spool_files,
@@ -63,7 +64,9 @@ class _Waiting:
     """An event whose recorder waits until it is on disk."""
 
     data: bytes
+    awake: threading.Event = field(default_factory=threading.Event)
     done: bool = False
+    leads: bool = False
     error: RagwardError | None = None
 
 
@@ -77,6 +80,7 @@ class SQLiteAuditLog:
         self._spools, self._anchors = path.with_suffix(".spool"), anchors
         self._lock, self._queue_lock = threading.RLock(), threading.Lock()
         self._queue: list[_Waiting] = []
+        self._has_leader = False
         self._tree = Frontier()
         self._spool: Spool | None = None
         self._follower: threading.Thread | None = None
@@ -115,7 +119,7 @@ class SQLiteAuditLog:
     def append(self, event: AuditEvent, *, durable: bool) -> bytes:
         """Records an event and returns its leaf hash; with `durable` it is in the tree and on disk when this returns, otherwise
         it outlives this process. Raises `unavailable.audit`."""
-        data = event.to_bytes()
+        data = encoded(event)
         if self._holder is None:
             raise UnavailableError("a reader does not write", code="unavailable.audit")
         if durable:
@@ -268,20 +272,37 @@ class SQLiteAuditLog:
         return self._spool
 
     def _commit(self, data: bytes) -> None:
-        """One of those who wait writes for all of them: the time goes into the disk, not into the rows."""
+        """One of those who wait writes for all of them, and then wakes one of those who came meanwhile to do the same: the time
+        goes into the disk, not into rows or into waking each other."""
         waiting = _Waiting(data)
         with self._queue_lock:
             self._queue.append(waiting)
-        with self._lock:
-            if not waiting.done:
-                self._sequence()
+            waiting.leads, self._has_leader = not self._has_leader, True
+        if not waiting.leads:
+            waiting.awake.wait()
+        if waiting.leads:
+            self._lead(waiting)
         if waiting.error is not None:
             raise waiting.error
+
+    def _lead(self, waiting: _Waiting) -> None:
+        try:
+            with self._lock, suppress(UnavailableError):  # those who wait have it, too
+                if not waiting.done:
+                    self._sequence()
+        finally:
+            with self._queue_lock:
+                following = self._queue[0] if self._queue else None
+                self._has_leader = following is not None
+            if following is not None:
+                following.leads = True
+                following.awake.set()
 
     def _sequence(self) -> None:
         """Everything that waits or is spooled becomes leaves, in one transaction. Raises `unavailable.audit`."""
         with self._queue_lock:
             batch, self._queue = self._queue, []
+        failure: RagwardError | None = UnavailableError(code="unavailable.audit")
         try:
             reads = self._spooled()
             events = [event for read in reads for event in read.events]
@@ -289,18 +310,14 @@ class SQLiteAuditLog:
             events += [waiting.data for waiting in batch]
             if events or reads:
                 self._append(events, reads)
+            failure = None
         except (sqlite3.Error, OSError) as error:
-            failure = UnavailableError(code="unavailable.audit")
-            failure.__cause__ = error
+            raise UnavailableError(code="unavailable.audit") from error
+        finally:  # whatever went wrong, nobody who waits takes it for done
+            self._is_failing = failure is not None
             for waiting in batch:
-                waiting.error = failure
-            self._is_failing = True
-            raise failure from error
-        else:
-            self._is_failing = False
-        finally:
-            for waiting in batch:
-                waiting.done = True
+                waiting.error, waiting.done = failure, True
+                waiting.awake.set()
 
     def _append(self, events: Sequence[bytes], reads: Sequence[Read]) -> None:
         tree = self._tree.copy()

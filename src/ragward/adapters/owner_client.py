@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ragward.adapters import owner_wire as wire
-from ragward.adapters.audit_spool import Spool
+from ragward.adapters.audit_spool import Spool, encoded
 from ragward.domain.access import IdSet, Subject
 from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
 from ragward.domain.checkpoints import InclusionProof, LogKey
@@ -237,7 +237,7 @@ class OwnerAuditLog:
         """Records, before this returns."""
         if not durable:
             self.require_fetching()
-            data = event.to_bytes()
+            data = encoded(event)
             self._spool.write(data)
             return leaf_hash(data)
         sent = {

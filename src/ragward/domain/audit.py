@@ -82,9 +82,9 @@ class AuditEvent:
     decision: str = ""
     details: Mapping[str, object] = field(default_factory=dict)
 
-    def to_bytes(self) -> bytes:
-        """Canonical JSON: sorted keys, no spaces, UTF-8."""
-        body = {
+    def body(self) -> dict[str, object]:
+        """What is stored of it."""
+        return {
             "v": 1,
             "id": self.event_id,
             "ts": self.at,
@@ -94,7 +94,11 @@ class AuditEvent:
             "decision": self.decision,
             "details": dict(self.details),
         }
-        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces, UTF-8."""
+        text = json.dumps(self.body(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return text.encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
