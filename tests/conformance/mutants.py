@@ -179,7 +179,6 @@ MUTANTS = [
         "(ALL_CORPORA in self.corpora or label.corpus in self.corpora)",
         "(not self.corpora or ALL_CORPORA in self.corpora or label.corpus in self.corpora)",
         SHAPES,
-        sample=True,
     ),
     Mutant(
         "application-without-ceiling",
@@ -244,7 +243,6 @@ MUTANTS = [
         "if tenant_of(membership.member) != self.tenant:",
         "if False:",
         REFUSALS,
-        sample=True,
     ),
     Mutant("no-rows-at-all", POLICY, "if not self.rows:", "if False:", REFUSALS),
     Mutant("levels-upside-down", POLICY, "if bounds[0] > bounds[1]:", "if False:", REFUSALS),

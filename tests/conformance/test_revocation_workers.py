@@ -26,7 +26,7 @@ from tests.conftest import PROVE
 from tests.contract.conftest import postgres_databases  # noqa: F401 - a fixture
 from tests.installation import opened, settings_in
 
-REVOCATIONS = 1_000 if PROVE else 14
+REVOCATIONS = 1_000 if PROVE else 8
 WORKERS, THREADS = 2, 4
 LABEL = AccessLabel(
     tenant="acme",

@@ -520,6 +520,7 @@ def _fill(world, documents):
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX = re.compile(r"[0-9a-f]{32,}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ")
 #: What is of the whole installation (the log is one chain), fresh each time, or a time.
 _PASSING = frozenset(
     [
@@ -541,8 +542,10 @@ _PASSING = frozenset(
         "index",
         "inspection_id",
         "lastModified",
+        "lifted_at",
         "next_token",
         "ragward-epoch-token",
+        "placed_at",
         "rank",
         "receipt_id",
         "recorded_at",
@@ -569,7 +572,7 @@ def alike(half, value):
     if isinstance(value, str):
         for known, name in half.known.items():
             value = value.replace(known, name)
-        value = _HEX.sub("HEX", UUID.sub("UUID", value))
+        value = _TIME.sub("TIME", _HEX.sub("HEX", UUID.sub("UUID", value)))
         return value.replace(half.tenant, "TENANT")
     return value
 

@@ -80,7 +80,7 @@ def test_schemathesis_finds_nothing(served, tmp_path):
             "--checks",
             "all",
             "--max-examples",
-            "200" if PROVE else "3",
+            "200" if PROVE else "2",
             "--seed",
             "7",
             "--continue-on-failure",

@@ -26,7 +26,7 @@ from tests.conftest import PROVE
 from tests.copies import found_in
 from tests.installation import asked_by, doubles, initialised, settings_in
 
-KILLS, DOCUMENTS = (50, 500) if PROVE else (2, 16)
+KILLS, DOCUMENTS = (50, 500) if PROVE else (1, 16)
 GONE = DOCUMENTS // 50 + 2
 SENTENCES = [
     f"Restricted sentence {n}: the {company.WORDS[n % len(company.WORDS)]} plan of site {n} is void."
