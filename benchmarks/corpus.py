@@ -239,7 +239,10 @@ class Stages:
                 if self._open:
                     self._open[-1] += whole
 
-        object.__setattr__(owner, method, outer)
+        if hasattr(owner, "__dict__"):
+            object.__setattr__(owner, method, outer)
+        else:  # with slots a method is the class's; there is one object of it here
+            setattr(type(owner), method, lambda _self, *args, **named: outer(*args, **named))
 
 
 def installed(home: Path, arguments: argparse.Namespace) -> Settings:
@@ -306,7 +309,7 @@ def ingested(home: Path, source: Path, arguments: argparse.Namespace) -> dict[st
     settings = installed(home, arguments)
     with Ragward.open(settings) as ragward:
         token = development_token(settings, "steward", tenant=company.TENANT)
-        subject = ragward.identify(Credentials(untrusted_authorization=f"Bearer {token}"))
+        subject = ragward.identify(Credentials(untrusted_authorization=token))
         wanted = SourceRequest(location=str(source / "manifest.jsonl"), is_manifest=True)
         items = source_items(settings, ragward.catalog, company.TENANT, wanted)
         stages = watched(ragward)

@@ -51,7 +51,8 @@ def featurised(
     """One row per word, its label, and how often each label follows each."""
     directory = find_installed_model()
     ModelManifest.shipped().verify(directory)
-    read = ShortBody(directory, threads=threads, quantised=False).read([text for text, _ in texts])
+    torch.set_num_threads(threads)
+    read = ShortBody(directory, quantised=False).read([text for text, _ in texts])
     rows, labels = [], []
     counts = np.zeros((len(LABELS), len(LABELS)), np.float32)
     for index, words in read:

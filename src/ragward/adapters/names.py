@@ -36,12 +36,11 @@ class NamesDetector:
         directory: Path,
         *,
         strict: bool = False,
-        threads: int = 1,
         quantised: bool = True,
     ) -> None:
         self._embedder = embedder
         self._head, digest = NamesHead.shipped()
-        self._body = ShortBody(directory, threads=threads, quantised=quantised)
+        self._body = ShortBody(directory, quantised=quantised)
         self._bias = STRICT_BIAS if strict else STANDARD_BIAS
         self.version = f"head-{digest[:12]}+{self._bias}"
 

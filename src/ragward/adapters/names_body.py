@@ -90,10 +90,12 @@ def batches(windows: Sequence[tuple[int, Any]]) -> list[list[int]]:
 
 
 class ShortBody:
-    """The first three layers, for texts that are not embedded: questions, models' answers. Thread-safe."""
+    """The first three layers, for texts that are not embedded: questions, models' answers. Thread-safe.
 
-    def __init__(self, directory: Path, *, threads: int = 1, quantised: bool = True) -> None:
-        self._directory, self._threads, self._quantised = directory, threads, quantised
+    On as many threads as torch has in this process, which the embedder says: torch has one number for all."""
+
+    def __init__(self, directory: Path, *, quantised: bool = True) -> None:
+        self._directory, self._quantised = directory, quantised
         self._model: Any = None
         self._windows: Any = None
         self._lock = threading.Lock()
@@ -124,7 +126,6 @@ class ShortBody:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        torch.set_num_threads(self._threads)
         model = AutoModel.from_pretrained(
             str(self._directory),
             local_files_only=True,
