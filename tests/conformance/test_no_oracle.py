@@ -185,7 +185,7 @@ def person(asker):
     [
         (worlds.forbidden, with_dropped_count),
         (worlds.forbidden, with_relative_scores),
-        (worlds.traffic, with_place_in_the_log),
+        pytest.param(worlds.traffic, with_place_in_the_log, marks=pytest.mark.prove),
     ],
     ids=lambda value: value.__name__,
 )
