@@ -351,6 +351,32 @@ def test_there_is_one_writer(path, note):
     SQLiteAuditLog.open(path, KEY).close()
 
 
+def test_recording_goes_on_while_the_log_is_verified_here_and_beside(path):
+    log = SQLiteAuditLog.open(path, KEY)
+    for number in range(600):
+        log.append(event(number), durable=False)
+    stop, recorded = threading.Event(), [600]
+
+    def record():
+        while not stop.is_set():
+            log.append(event(recorded[0]), durable=True)
+            recorded[0] += 1
+
+    writer = threading.Thread(target=record)
+    writer.start()
+    try:
+        before = recorded[0]
+        for _ in range(20):
+            for outcome in (log.verify(), verified(path)):
+                assert outcome.consistent, outcome.problem
+                assert outcome.entries >= 600
+        assert recorded[0] > before
+    finally:
+        stop.set()
+        writer.join()
+    log.close()
+
+
 def test_those_who_wait_are_written_together_each_once(path):
     log = SQLiteAuditLog.open(path, KEY)
     begin = threading.Barrier(16)

@@ -176,18 +176,13 @@ class SQLiteAuditLog:
         Raises `request.invalid` for a note that this log's key did not sign, `unavailable.audit`."""
         kept = [opened_checkpoint(note, self.key, verify_signature) for note in anchors]
         with self._reading() as tables:
-            try:
-                signed = self._checkpoint(_required(tables.head()))
-            except IntegrityError:
-                problem = "the log's own checkpoint is missing, or not signed by its key"
-                return AuditVerification.broken(tables.size(), problem)
-            rows = (
-                (entry.index, entry.leaf_hash, entry.data)
-                for start in range(0, max(signed.size, tables.size()) + 1, _PAGE)
-                for entry in tables.entries(start, _PAGE)
-                if entry.index < start + _PAGE
-            )
-            return verify_log(rows, signed, kept, tables.tile)
+            note, size = tables.head_and_size()
+        try:
+            signed = self._checkpoint(_required(note))
+        except IntegrityError:
+            problem = "the log's own checkpoint is missing, or not signed by its key"
+            return AuditVerification.broken(size, problem)
+        return verify_log(self._rows(max(signed.size, size)), signed, kept, self._tile)
 
     def follow(self) -> None:
         """Fetches from now on what this and other processes spool. For the writer; closing ends it."""
@@ -258,10 +253,21 @@ class SQLiteAuditLog:
         with self._lock:
             if self._holder is not None:
                 self._sequence()
-            try:
+            with _readable():
                 yield self._tables
-            except sqlite3.Error as error:
-                raise UnavailableError(code="unavailable.audit") from error
+
+    def _rows(self, size: int) -> Iterator[tuple[int, bytes | None, bytes]]:
+        """What lies below `size`, a page at a time: recording goes on between."""
+        for start in range(0, size, _PAGE):
+            with self._lock, _readable():
+                page = self._tables.entries(start, _PAGE)
+            for entry in page:
+                if entry.index < min(size, start + _PAGE):
+                    yield entry.index, entry.leaf_hash, entry.data
+
+    def _tile(self, height: int, index: int) -> bytes | None:
+        with self._lock, _readable():
+            return self._tables.tile(height, index)
 
     def _own_spool(self) -> Spool:
         if self._spool is None:
@@ -395,6 +401,14 @@ class SQLiteAuditLog:
         if self._holder is not None:
             os.close(self._holder)
             self._holder = None
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise UnavailableError(code="unavailable.audit") from error
 
 
 def _required(note: str | None) -> str:

@@ -91,6 +91,13 @@ class AuditTables:
         row = self._db.execute("SELECT note FROM head").fetchone()
         return None if row is None else str(row[0])
 
+    def head_and_size(self) -> tuple[str | None, int]:
+        """(the last checkpoint, where the entries end), of one moment: a writer may be at work beside."""
+        note, last = self._db.execute(
+            "SELECT (SELECT note FROM head), (SELECT max(position) FROM entries)"
+        ).fetchone()
+        return note, 0 if last is None else int(last) + 1
+
     def size(self) -> int:
         """Where the entries end."""
         (last,) = self._db.execute("SELECT max(position) FROM entries").fetchone()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ragward.adapters.signatures_ed25519 import Ed25519Signer, Ed25519Verifier
 from ragward.domain.checkpoints import Checkpoint, LogKey, signed_note
 
 
@@ -16,8 +15,8 @@ class CheckpointSigner:
     def __init__(self, secret: bytes, name: str) -> None:
         info = b"ragward.audit.checkpoint.v1\0" + name.encode()
         seed = HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
-        self.key = LogKey(name=name, public=self._private.public_key().public_bytes_raw())
+        self._private = Ed25519Signer(seed)
+        self.key = LogKey(name=name, public=self._private.public_key)
 
     def sign(self, size: int, root: bytes) -> str:
         """A signed note of the log at this size."""
@@ -27,8 +26,4 @@ class CheckpointSigner:
 
 def verify_signature(public: bytes, message: bytes, signature: bytes) -> bool:
     """Whether it is this key's."""
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    return Ed25519Verifier().verifies(public, signature, message)
