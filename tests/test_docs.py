@@ -47,6 +47,19 @@ def test_every_threat_names_a_test_that_exists():
             assert (ROOT / name).exists(), name
 
 
+def test_every_attack_names_a_test_that_exists():
+    rows = [r for r in (ROOT / "docs/attacks.md").read_text().splitlines() if r.startswith("| ")][
+        1:
+    ]
+    for row in rows:
+        assert len(row.strip("| ").split(" | ")) == 4, row
+        named = re.findall(r"`(tests/[^`]+)`", row)
+        assert named, row
+        for name in named:
+            file, _, test = name.partition("::")
+            assert f"def {test}(" in (ROOT / file).read_text(), name
+
+
 def test_every_failure_of_others_has_its_row_and_its_tests():
     source = "\n".join(p.read_text() for p in sorted((ROOT / "tests/abuse").glob("test_f*.py")))
     tests = dict(re.findall(r'def (test_f\d\d_\w+)\([^)]*\):\n    (""")?', source))

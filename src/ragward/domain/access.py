@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ragward.domain.disclosure import VERBS, Treatment
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.task_grants import TaskGrant
 
 
 class Action(StrEnum):
@@ -99,6 +100,8 @@ class Subject:
     acr: str | None = None
     auth_time: int | None = None
     purpose: str | None = None
+    task: TaskGrant | None = None
+    """The task grant the request came under; it narrows like everything else here."""
     credentials: Credentials | None = field(default=None, repr=False, compare=False)
     """What was verified, for a key broker that verifies it again."""
 

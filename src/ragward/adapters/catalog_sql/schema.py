@@ -24,9 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 """The Alembic revision this code reads and writes."""
-OLDER_REVISIONS: Final[tuple[str, ...]] = ("0001", "0002", "0003", "0004")
+OLDER_REVISIONS: Final[tuple[str, ...]] = ("0001", "0002", "0003", "0004", "0005")
 """Revisions this code can upgrade from."""
 
 # Ordered by bytes on both databases, whatever the server's locale.
