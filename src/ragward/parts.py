@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -43,6 +42,7 @@ from ragward.opening import (
     resource,
 )
 from ragward.ports import (
+    Analyser,
     AuditLog,
     Catalog,
     Chunker,
@@ -139,7 +139,7 @@ class Parts:
     scopes: ScopeDirectory
     epoch_tokens: EpochTokens
     disclosure: Disclosure
-    open_reader: Callable[[], Reader] | None
+    open_reader: Callable[[Analyser], Reader]
 
     @property
     def answering(self) -> Protection:
@@ -193,7 +193,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         scopes=MemoryScopeDirectory(opened.catalog),
         epoch_tokens=AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token")),
         disclosure=_disclosure(opened, recorder),
-        open_reader=given.reader or _reader_opener(settings, stack),
+        open_reader=_reader_opener(settings, given.reader, stack),
     )
 
 
@@ -368,27 +368,38 @@ def _disclosure(opened: Opened, recorder: Recorder) -> Disclosure:
     )
 
 
-def _reader_opener(settings: Settings, stack: ExitStack) -> Callable[[], Reader] | None:
-    """Opens what reads ahead, once, when it is first needed; None where the process reads by itself."""
-    if settings.ingest_engine == "local":
-        return None
-
+def _reader_opener(
+    settings: Settings, given: Callable[[], Reader] | None, stack: ExitStack
+) -> Callable[[Analyser], Reader]:
+    """Opens what reads ahead, once, when it is first needed."""
     held = ExitStack()  # what is opened later is closed with everything else
     stack.callback(held.close)
+    opened: list[Reader] = []
 
-    @functools.cache
-    def opened() -> Reader:
-        from ragward.adapters.reading_dask import connected
-        from ragward.reading_worker import Setup, read_document
+    def once(analyser: Analyser) -> Reader:
+        if not opened:
+            opened.append(given() if given else _reader(settings, analyser, held))
+        return opened[0]
 
-        workers = settings.dask_workers
-        return connected(
-            settings.dask_scheduler,
-            workers=workers,
-            tls=settings.dask_tls,
-            setup=Setup.of(settings, max(1, (os.cpu_count() or 1) // workers)),
-            read=read_document,
-            stack=held,
-        )
+    return once
 
-    return opened
+
+def _reader(settings: Settings, analyser: Analyser, stack: ExitStack) -> Reader:
+    if settings.ingest_engine == "local":
+        from ragward.adapters.reading_threads import ThreadReader
+
+        here = ThreadReader(analyser)
+        stack.callback(here.close)
+        return here
+    from ragward.adapters.reading_dask import connected
+    from ragward.reading_worker import Setup, read_document
+
+    workers = settings.dask_workers
+    return connected(
+        settings.dask_scheduler,
+        workers=workers,
+        tls=settings.dask_tls,
+        setup=Setup.of(settings, max(1, (os.cpu_count() or 1) // workers)),
+        read=read_document,
+        stack=stack,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -147,7 +148,7 @@ def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
                 analyser=analyser,
                 extractor=opened.extractor,
                 demands=defences.demands,
-                open_reader=parts.open_reader,
+                open_reader=partial(parts.open_reader, analyser),
             ),
             labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,
