@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ragward.domain.access import Application, Context, Subject
 from ragward.domain.corpus import SourceDocument
+from ragward.domain.identities import DAY, Custody
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
 
@@ -90,6 +91,14 @@ def subject(name: str, *, agents: tuple[str, ...] = ()) -> Subject:
         agents=agents,
         not_after=2**40,
     )
+
+
+def register(ragward, application: Application, by: Subject | None = None) -> str:
+    """Its API key, registered by a steward who answers for it."""
+    by = by or subject("steward")
+    application = replace(application, expires_at=ragward.clock.now() + 30 * DAY)
+    custody = Custody(owner=by.principal, purpose="a test")
+    return ragward.identities.register_application(by, application, custody, with_key=True)
 
 
 def documents(count: int, seed: int = 1) -> list[SourceDocument]:

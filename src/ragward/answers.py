@@ -16,6 +16,7 @@ from ragward.domain.passages import Answer, Passage, Receipt, SearchMode
 from ragward.evidence import Recorder
 from ragward.ports import Clock, EpochTokens
 from ragward.protection import Protection
+from ragward.task_budgets import TaskBudgets
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Answers:
     protection: Protection
     recorder: Recorder
     epoch_tokens: EpochTokens
+    budgets: TaskBudgets
 
     def receipted(
         self,
@@ -68,9 +70,10 @@ class Answers:
         left_out: Counter[Fate],
         tally: Tally,
     ) -> Answer:
-        """With passages: on record before it leaves. Raises `unavailable.audit`."""
+        """With passages: within the task's budget, and on record before it leaves. Raises `limit.task_budget`,
+        `unavailable.*`."""
         durable = any(self.protection.handling[p.classification].durable_audit for p in passages)
-        details = {
+        details: dict[str, object] = {
             "query_tag": self._query_tag(subject, query),
             "query_flags": list(flags),
             "epoch": permit.epoch,
@@ -95,6 +98,8 @@ class Answers:
                 for p in passages
             ],
         }
+        if (tokens := self.budgets.reserve(subject, passages)) is not None:
+            details["task_tokens"] = tokens
         with tally.stage("audit"):
             recorded = self.recorder.record(
                 EventType.RETRIEVAL_ANSWERED, subject, "permit", details, durable=durable

@@ -12,8 +12,10 @@ from types import TracebackType
 from typing import Self
 
 from ragward.access_sync import AccessSync
+from ragward.adapters.identity_tasks import TaskGrantVerifier
 from ragward.adapters.model_manifest import ModelFiles
 from ragward.adapters.models_live import ModelGenerations
+from ragward.agent_events import AgentEvents
 from ragward.auditing import Auditing
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
@@ -23,6 +25,7 @@ from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.evaluation import Evaluation
 from ragward.explanation import Explainer
 from ragward.holding import Holding
+from ragward.identities import Identities
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion
 from ragward.learning import Learning
@@ -40,7 +43,6 @@ from ragward.ports import (
     Embedder,
     EpochTokens,
     GenerationalIndex,
-    IdentityVerifier,
     Keyring,
     Limiter,
     PolicyDecisionPoint,
@@ -57,6 +59,7 @@ from ragward.rotation import Rotation
 from ragward.settings import Settings
 from ragward.shredding import Shredding
 from ragward.stewardship import Stewardship
+from ragward.task_grants import TaskGrants
 from ragward.wiring import wired
 
 
@@ -72,6 +75,9 @@ class Ragward:
     ingestion: Ingestion
     auditing: Auditing
     stewardship: Stewardship
+    identities: Identities
+    task_grants: TaskGrants
+    agent_events: AgentEvents
     reembedding: Reembedding
     relabelling: Relabelling
     access_sync: AccessSync
@@ -100,7 +106,7 @@ class Ragward:
     model_files: ModelFiles
     audit: AuditLog
     limiter: Limiter
-    identity: IdentityVerifier
+    identity: TaskGrantVerifier
     pdp: PolicyDecisionPoint
     clock: Clock
     _resources: ExitStack = field(repr=False)
@@ -135,6 +141,9 @@ class Ragward:
                 ingestion=flows.ingestion,
                 auditing=flows.auditing,
                 stewardship=flows.stewardship,
+                identities=flows.identities,
+                task_grants=flows.task_grants,
+                agent_events=flows.agent_events,
                 reembedding=flows.reembedding,
                 relabelling=flows.relabelling,
                 access_sync=flows.access_sync,

@@ -231,7 +231,11 @@ def _admits(decision: Decision, label_id: int) -> bool:
 
 
 def _name(credentials: Credentials) -> bytes:
-    parts = (credentials.untrusted_authorization, credentials.untrusted_user_authorization)
+    parts = (
+        credentials.untrusted_authorization,
+        credentials.untrusted_user_authorization,
+        credentials.untrusted_task_grant,
+    )
     return hashlib.sha256(repr(parts).encode()).digest()
 
 

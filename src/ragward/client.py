@@ -97,7 +97,8 @@ class _Call:
 class RagwardClient:
     """The client for ordinary code. Use it as a context manager, or close it.
 
-    `credential` is the application's API key or token; for public clients, the person's token. Errors are those of
+    `credential` is the application's or agent's API key or token; for public clients, the person's token. `task_grant` is the
+    secret of the task grant that an agent works under: a client for each task. Errors are those of
     `ragward.domain.errors`, by the code the server sent; a server that cannot be reached is `UnavailableError`.
     """
 
@@ -107,10 +108,11 @@ class RagwardClient:
         credential: str,
         *,
         timeout_seconds: float = 30,
+        task_grant: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._http = httpx.Client(
-            **_settings(base_url, credential, timeout_seconds), transport=transport
+            **_settings(base_url, credential, timeout_seconds, task_grant), transport=transport
         )
 
     def __enter__(self) -> Self:
@@ -227,10 +229,11 @@ class AsyncRagwardClient:
         credential: str,
         *,
         timeout_seconds: float = 30,
+        task_grant: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._http = httpx.AsyncClient(
-            **_settings(base_url, credential, timeout_seconds), transport=transport
+            **_settings(base_url, credential, timeout_seconds, task_grant), transport=transport
         )
 
     async def __aenter__(self) -> Self:
@@ -342,10 +345,13 @@ class AsyncRagwardClient:
 # What both have in common. ------------------------------------------------------------------------------------------
 
 
-def _settings(base_url: str, credential: str, timeout_seconds: float) -> dict[str, Any]:
+def _settings(
+    base_url: str, credential: str, timeout_seconds: float, task_grant: str | None
+) -> dict[str, Any]:
+    task = {} if task_grant is None else {"Ragward-Task-Grant": task_grant}
     return {
         "base_url": base_url,
-        "headers": {"Authorization": f"Bearer {credential}"},
+        "headers": {"Authorization": f"Bearer {credential}"} | task,
         "timeout": timeout_seconds,
         "follow_redirects": False,  # a redirect must not carry credentials elsewhere
     }

@@ -137,6 +137,7 @@ def open_broker(settings: Settings, directory: Path) -> ExitStack:
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
     from ragward.adapters.broker_server import BrokerServer
     from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.identity_tasks import TaskGrantVerifier
     from ragward.brokering import BrokerPorts, KeyBroker
 
     if settings.keys_uri.startswith("broker:"):
@@ -150,7 +151,12 @@ def open_broker(settings: Settings, directory: Path) -> ExitStack:
             SQLiteAuditLog.open(settings.broker_log, key, origin=settings.broker_origin), stack
         )
         ports = BrokerPorts(
-            identity=open_identity(settings, catalog, clock),
+            identity=TaskGrantVerifier(
+                open_identity(settings, catalog, clock),
+                catalog,
+                clock,
+                required=settings.agents_need_task_grant,
+            ),
             pdp=open_pdp(catalog, settings.policies_dir or resource("policies")),
             labels=catalog,
             keyring=keyring,
@@ -417,7 +423,9 @@ def open_identity(settings: Settings, catalog: Catalog, clock: Clock) -> Identit
             )
         )
     pairs = frozenset(settings.allowed_client_pairs)
-    return JWTIdentityVerifier(issuers, catalog, clock, allowed_pairs=pairs)
+    return JWTIdentityVerifier(
+        issuers, catalog, clock, allowed_pairs=pairs, max_agents=settings.max_agents
+    )
 
 
 def development_token(

@@ -55,7 +55,6 @@ from ragward.ports import (
     EpochTokens,
     Finder,
     GenerationalIndex,
-    IdentityVerifier,
     KeyLedger,
     Keyring,
     Limiter,
@@ -72,6 +71,7 @@ from ragward.vault import PseudonymVault
 from ragward.vectors import VectorOpener
 
 if TYPE_CHECKING:
+    from ragward.adapters.identity_tasks import TaskGrantVerifier
     from ragward.adapters.models_live import ModelGenerations
     from ragward.adapters.owner_client import Owner
 
@@ -114,7 +114,7 @@ class Opened:
     """by tenant"""
     screener: Screener
     pdp: PolicyDecisionPoint
-    identity: IdentityVerifier
+    identity: TaskGrantVerifier
     extractor: TextExtractor
     chunker: Chunker
 
@@ -202,6 +202,7 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
     from ragward.adapters.classifier_rules import RuleClassifier
     from ragward.adapters.clock_system import SystemClock
     from ragward.adapters.egress import stay_offline
+    from ragward.adapters.identity_tasks import TaskGrantVerifier
     from ragward.adapters.screener_rules import RuleScreener
 
     stay_offline()
@@ -233,7 +234,15 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
         trained=open_classifiers(settings, embedder),
         screener=RuleScreener.from_file(policies / "injection.yaml"),
         pdp=given.pdp or open_pdp(catalog, policies),
-        identity=given.identity or open_identity(settings, catalog, clock),
+        identity=closing(
+            TaskGrantVerifier(
+                given.identity or open_identity(settings, catalog, clock),
+                catalog,
+                clock,
+                required=settings.agents_need_task_grant,
+            ),
+            stack,
+        ),
         extractor=given.extractor or open_extractor(settings, stack),
         chunker=given.chunker or open_chunker(settings),
     )

@@ -74,6 +74,7 @@ from ragward.ports import (
 )
 from ragward.protection import Protection
 from ragward.searching import Question, Search, VectorSearch, Within
+from ragward.task_budgets import TaskBudgets
 
 MAX_FILTERED_CHUNKS: Final = 10_000
 _SLACK: Final = 10
@@ -124,6 +125,7 @@ class Retrieval:
             protection=ports.protection,
             recorder=ports.recorder,
             epoch_tokens=ports.epoch_tokens,
+            budgets=TaskBudgets(store=ports.catalog),
         )
 
     def retrieve(self, credentials: Credentials, request: RetrievalRequest) -> Answer:

@@ -164,6 +164,15 @@ class Settings(BaseSettings):
         True,
         description="A policy change that touches RESTRICTED, and a lower classification than RESTRICTED, wait for a second person.",
     )
+    max_agents: int = Field(
+        3, ge=0, le=9, description="Longest chain of agents that may act for a person."
+    )
+    agents_need_task_grant: bool = Field(
+        False, description="Agents are answered only under a task grant (docs/agents.md)."
+    )
+    task_grant_max_minutes: int = Field(
+        60, ge=1, le=1440, description="Longest that a task grant may hold."
+    )
     audience: str = Field(DEVELOPMENT_AUDIENCE, description="The `aud` tokens must carry.")
     issuers: tuple[IssuerSettings, ...] = Field((), description="Trusted token issuers.")
     allowed_client_pairs: tuple[tuple[str, str], ...] = Field(

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Final
 
 from ragward.access_sync import AccessSync, AccessSyncPorts
+from ragward.agent_events import AgentEvents
 from ragward.analysis import Analysis
 from ragward.auditing import Auditing, AuditingPorts
 from ragward.defences import Defences
@@ -16,6 +17,7 @@ from ragward.domain.labels import Classification
 from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.explanation import Explainer, ExplainerPorts
 from ragward.holding import Holding, HoldingPorts
+from ragward.identities import Identities, IdentitiesPorts
 from ragward.ingestion import Ingestion, IngestionPorts
 from ragward.labelling import Labelling
 from ragward.learning import Learning, LearningPorts
@@ -40,6 +42,7 @@ from ragward.shredding import Shredding, ShreddingPorts
 from ragward.standing import StandingHolds
 from ragward.stewardship import Stewardship, StewardshipPorts
 from ragward.targets import Targets, TargetsPorts
+from ragward.task_grants import TaskGrants, TaskGrantsPorts
 
 _MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
 _DAY: Final = 86_400
@@ -53,6 +56,9 @@ class Flows:
     ingestion: Ingestion
     auditing: Auditing
     stewardship: Stewardship
+    identities: Identities
+    task_grants: TaskGrants
+    agent_events: AgentEvents
     reembedding: Reembedding
     relabelling: Relabelling
     access_sync: AccessSync
@@ -98,6 +104,9 @@ def wired(parts: Parts) -> Flows:
         holding=_holding(parts, targets),
         retention=_retention(parts, shredding),
         evaluation=_evaluation(parts),
+        identities=_identities(parts),
+        task_grants=_task_grants(parts),
+        agent_events=_agent_events(parts),
         outputs=_outputs(parts),
         explainer=_explainer(parts, retrieval),
         policy_administration=_policy_administration(parts),
@@ -212,8 +221,6 @@ def _presence(parts: Parts, stewardship: Stewardship) -> Presence:
 
 
 def _stewardship(parts: Parts) -> Stewardship:
-    from ragward.adapters.identity_keys import new_api_key
-
     opened = parts.opened
     return Stewardship(
         StewardshipPorts(
@@ -223,8 +230,46 @@ def _stewardship(parts: Parts) -> Stewardship:
             index_sync=parts.index_sync,
             recorder=parts.recorder,
             clock=opened.clock,
+        )
+    )
+
+
+def _identities(parts: Parts) -> Identities:
+    from ragward.adapters.identity_keys import new_api_key
+
+    opened = parts.opened
+    return Identities(
+        IdentitiesPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            audit=opened.held.audit,
+            recorder=parts.recorder,
+            clock=opened.clock,
             new_key=new_api_key,
         )
+    )
+
+
+def _task_grants(parts: Parts) -> TaskGrants:
+    opened = parts.opened
+    return TaskGrants(
+        TaskGrantsPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            max_minutes=opened.settings.task_grant_max_minutes,
+            entity_types=entity_types(),
+            stepped_up=lambda _subject: False,  # nothing here can tell yet: nobody has
+            most_for=parts.disclosure.rules.most_for,
+        )
+    )
+
+
+def _agent_events(parts: Parts) -> AgentEvents:
+    opened = parts.opened
+    return AgentEvents(
+        audit=opened.held.audit, limiter=opened.held.limiter, recorder=parts.recorder
     )
 
 

@@ -482,7 +482,7 @@ def test_the_flows_check_the_tenant_themselves(half):
         relabelling.relabel(steward, mine, label, REASON)
     application = dataclasses.replace(theirs.subject().application, client_id="x")
     with pytest.raises(InvalidRequestError):
-        stewardship.register_application(steward, application, with_key=True)
+        company.register(ragward, application, steward)
     source = dataclasses.replace(company.documents(1)[0], label=label)
     with pytest.raises(RagwardError):
         ragward.ingestion.ingest(steward, source)

@@ -2,12 +2,13 @@
 
 Tokens are compact JWS access tokens (RFC 9068: `typ` at+jwt) with asymmetric signatures; issuer, audience, expiry, issue
 time, subject and id are required (RFC 8725). The unverified issuer selects a key set and nothing else; each key has one
-algorithm. Agents come from the `act` chain (RFC 8693). Group and role claims are ignored: memberships are the catalog's.
+algorithm. Agents come from the `act` chain (RFC 8693), or bring a key of their own. Group and role claims are ignored: memberships are the catalog's.
 A person whom the directory has deactivated is refused here, on every request, whoever brings their token.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -19,14 +20,15 @@ from typing import Any, Final
 
 import jwt
 
-from ragward.adapters.identity_keys import KEY_PREFIX, KeySource
+from ragward.adapters.identity_keys import KEY_PREFIX, KeySource, key_id_in
 from ragward.domain.access import Application, Credentials, Subject
 from ragward.domain.errors import RequestRefusedError, UnauthenticatedError
+from ragward.domain.identities import ApplicationKey
 from ragward.domain.labels import require_principal
 from ragward.ports import ApplicationsAndDirectory, Clock
 
 _MAX_TOKEN_CHARACTERS: Final = 8192
-_MAX_AGENTS: Final = 3
+MAX_AGENTS: Final = 3
 _LEEWAY_SECONDS: Final = 10
 _REQUIRED: Final = ["iss", "aud", "exp", "iat", "sub", "jti"]
 _REFUSED_HEADERS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64"})
@@ -80,11 +82,13 @@ class JWTIdentityVerifier:
         clock: Clock,
         *,
         allowed_pairs: frozenset[tuple[str, str]] = frozenset(),
+        max_agents: int = MAX_AGENTS,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._catalog = catalog
         self._clock = clock
         self._allowed_pairs = allowed_pairs
+        self._max_agents = max_agents
 
     def verify(self, credentials: Credentials) -> Subject:
         """The subject. Raises `auth.*`, `unavailable.identity`."""
@@ -102,10 +106,7 @@ class JWTIdentityVerifier:
 
     def _verified(self, first: str, second: str | None) -> Subject:
         if first.startswith(KEY_PREFIX):
-            application = self._by_key(first)
-            return (
-                self._with_person(application, second) if second else self._alone(application, None)
-            )
+            return self._with_key(first, second)
         token = self._token(first)
         application = self._application(token)
         if token.claims["sub"] == application.client_id:
@@ -118,13 +119,28 @@ class JWTIdentityVerifier:
             raise UnauthenticatedError
         return self._person(application, token)
 
-    def _by_key(self, key: str) -> Application:
-        prefix, _, _ = key.removeprefix(KEY_PREFIX).partition("_")
-        found = self._catalog.find_application_by_key(prefix[:64])
+    def _with_key(self, first: str, second: str | None) -> Subject:
+        """An application's key, or an agent's: then the agent is who sends the request, whoever else acts behind it."""
+        key = self._by_key(first)
+        application = self._live(key.application)
+        subject = (
+            self._with_person(application, second) if second else self._alone(application, None)
+        )
+        agents = subject.agents
+        if key.agent is not None and agents[:1] != (key.agent,):
+            agents = (key.agent, *agents)
+            self._require_few(agents)
+        ends = subject.not_after if key.not_after is None else min(subject.not_after, key.not_after)
+        return dataclasses.replace(subject, agents=agents, not_after=ends)
+
+    def _by_key(self, key: str) -> ApplicationKey:
+        found = self._catalog.find_application_by_key(key_id_in(key))
         digest = hashlib.sha256(key.encode(errors="replace")).digest()
-        if not hmac.compare_digest(found[0] if found else _NO_DIGEST, digest) or found is None:
+        if not hmac.compare_digest(found.sha256 if found else _NO_DIGEST, digest) or found is None:
             raise UnauthenticatedError
-        return self._live(found[1])
+        if found.not_after is not None and found.not_after <= self._clock.now():
+            raise UnauthenticatedError
+        return found
 
     def _application(self, token: _Token) -> Application:
         found = self._catalog.find_application(token.tenant, token.client_id)
@@ -173,12 +189,28 @@ class JWTIdentityVerifier:
             tenant=token.tenant,
             principal=principal,
             application=application,
-            agents=_agents(claims, token.tenant),
+            agents=self._agents(claims, token.tenant),
             not_after=min(ends),
             acr=acr if isinstance(acr, str) else None,
             auth_time=auth_time if type(auth_time) is int else None,
             purpose=purpose if isinstance(purpose, str) else None,
         )
+
+    def _agents(self, claims: Mapping[str, Any], tenant: str) -> tuple[str, ...]:
+        """The `act` chain as principals, the one that sent the request first."""
+        agents: list[str] = []
+        actor = claims.get("act")
+        while actor is not None:
+            if not isinstance(actor, dict) or not isinstance(actor.get("sub"), str):
+                raise UnauthenticatedError
+            agents.append(require_principal(f"agent:{tenant}/{actor['sub']}"))
+            self._require_few(agents)
+            actor = actor.get("act")
+        return tuple(agents)
+
+    def _require_few(self, agents: Sequence[str]) -> None:
+        if len(agents) > self._max_agents:
+            raise UnauthenticatedError
 
     def _token(self, untrusted: str) -> _Token:
         header, unverified = _parts(untrusted)
@@ -249,19 +281,3 @@ def _parts(untrusted: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise UnauthenticatedError
     return header, claims
-
-
-def _agents(claims: Mapping[str, Any], tenant: str) -> tuple[str, ...]:
-    """The `act` chain as principals, the one that sent the request first."""
-    agents: list[str] = []
-    actor = claims.get("act")
-    while actor is not None:
-        if (
-            not isinstance(actor, dict)
-            or not isinstance(actor.get("sub"), str)
-            or len(agents) >= _MAX_AGENTS
-        ):
-            raise UnauthenticatedError
-        agents.append(require_principal(f"agent:{tenant}/{actor['sub']}"))
-        actor = actor.get("act")
-    return tuple(agents)

@@ -38,6 +38,11 @@ def new_api_key() -> tuple[str, str, bytes]:
     return text, prefix, hashlib.sha256(text.encode()).digest()
 
 
+def key_id_in(untrusted_key: str) -> str:
+    """The lookup prefix of an API key: the part that is no secret."""
+    return untrusted_key.removeprefix(KEY_PREFIX).partition("_")[0][:64]
+
+
 class KeySource(Protocol):
     """An issuer's verification keys."""
 

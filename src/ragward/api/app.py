@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from ragward.api import (
     problems,
     routes_admin,
+    routes_agent_events,
     routes_audit,
     routes_authzen,
     routes_documents,
@@ -19,6 +20,7 @@ from ragward.api import (
     routes_health,
     routes_holds,
     routes_honey,
+    routes_identities,
     routes_jobs,
     routes_keys,
     routes_lineage,
@@ -29,6 +31,7 @@ from ragward.api import (
     routes_reviews,
     routes_scim,
     routes_screening,
+    routes_task_grants,
 )
 from ragward.api.context import ApiParts
 from ragward.api.job_events import Streams
@@ -94,6 +97,9 @@ def _application(lifespan: Any) -> FastAPI:
         routes_reviews,
         routes_policy,
         routes_admin,
+        routes_identities,
+        routes_task_grants,
+        routes_agent_events,
         routes_audit,
         routes_keys,
         routes_holds,

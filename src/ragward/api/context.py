@@ -21,6 +21,7 @@ _declared = HTTPBearer(
     description="An application's API key or token; or, for public clients, a person's token.",
 )
 USER_HEADER = "x-ragward-user-authorization"
+TASK_HEADER = "ragward-task-grant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,15 @@ def _credentials(request: Request, _scheme: Annotated[object, Depends(_declared)
     return Credentials(
         untrusted_authorization=_bearer(request, "authorization"),
         untrusted_user_authorization=_bearer(request, USER_HEADER),
+        untrusted_task_grant=_once(request, TASK_HEADER),
     )
+
+
+def _once(request: Request, header: str) -> str | None:
+    values = request.headers.getlist(header)
+    if len(values) > 1:
+        raise UnauthenticatedError
+    return values[0] if values else None
 
 
 def _bearer(request: Request, header: str) -> str | None:

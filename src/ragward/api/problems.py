@@ -55,6 +55,7 @@ _BY_CODE: Final = {
     "job.not_repeatable": 409,
     "key.state": 409,
     "catalog.exists": 409,
+    "limit.task_budget": 403,
     "limit.time": 503,
     "policy.conflict": 409,
     "policy.second_person": 403,

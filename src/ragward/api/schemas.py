@@ -419,9 +419,13 @@ class ApplicationRequest(Strict):
     corpora: list[str] = Field(max_length=100)
     ceiling: Level
     public_client: bool = False
-    expires_at: Seconds | None = None
+    owner: Principal
+    purpose: Text
+    expires_at: Seconds
     with_key: bool = True
-    replace_keys: bool = Field(False, description="Earlier keys end with this call.")
+    replace_keys: bool = Field(
+        False, description="Earlier keys end with this call, not a day later."
+    )
 
 
 class ApplicationModel(BaseModel):

@@ -51,8 +51,11 @@ class Caller:
         raise ConfigurationError("say who asks: --as NAME, --token-file FILE or RAGWARD_TOKEN")
 
     def credentials(self, settings: Settings) -> Credentials:
-        """For the flows."""
-        return Credentials(untrusted_authorization=self.token(settings))
+        """For the flows; an agent's task grant comes from RAGWARD_TASK_GRANT."""
+        return Credentials(
+            untrusted_authorization=self.token(settings),
+            untrusted_task_grant=os.environ.get("RAGWARD_TASK_GRANT"),
+        )
 
 
 def load_settings(file: Path | None) -> Settings:

@@ -82,6 +82,8 @@ class Credentials:
 
     untrusted_authorization: str | None = field(default=None, repr=False)
     untrusted_user_authorization: str | None = field(default=None, repr=False)
+    untrusted_task_grant: str | None = field(default=None, repr=False)
+    """The secret of a task grant, which comes beside the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

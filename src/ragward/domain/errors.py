@@ -26,6 +26,7 @@ CODES: Final[dict[str, str]] = {
     "auth.invalid": "The credential did not verify.",
     "auth.expired": "The credential has expired.",
     "auth.application_mismatch": "The user's token was not issued to this application.",
+    "auth.task_grant": "The task grant is unknown, over, revoked, or of somebody else's; or there has to be one.",
     "auth.subject_disabled": "The subject has been deactivated in the directory.",
     # authorization
     "access.denied": "The operation is not permitted to this subject.",
@@ -78,6 +79,7 @@ CODES: Final[dict[str, str]] = {
     # limits
     "limit.rate": "Too many requests.",
     "limit.concurrency": "Too many requests at the same time.",
+    "limit.task_budget": "The task grant's token budget does not cover this answer.",
     "limit.time": "The request took longer than allowed.",
     # integrity
     "integrity.envelope": "Stored content did not verify.",

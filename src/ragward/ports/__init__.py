@@ -54,6 +54,7 @@ from ragward.ports.generations import (
     LiveModels,
 )
 from ragward.ports.holds import HoldStore
+from ragward.ports.identities import IdentityStore
 from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
 from ragward.ports.keys import Cipher, Keyring
 from ragward.ports.lineage import LineageStore
@@ -65,6 +66,7 @@ from ragward.ports.policy import (
     PolicyHistory,
     PolicyStore,
 )
+from ragward.ports.task_grants import TaskGrantStore
 
 __all__ = [
     "Analyser",
@@ -86,6 +88,7 @@ __all__ = [
     "GenerationStore",
     "GenerationalIndex",
     "HoldStore",
+    "IdentityStore",
     "IdentityVerifier",
     "JobStore",
     "KeyLedger",
@@ -108,6 +111,7 @@ __all__ = [
     "ScopeDirectory",
     "Screener",
     "SignatureVerifier",
+    "TaskGrantStore",
     "TextExtractor",
     "TrainedClassifier",
     "VectorStore",

@@ -30,6 +30,7 @@ from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.shredding import ShredReceipt, Traces
 from ragward.ports.generations import GenerationStore
 from ragward.ports.holds import HoldStore
+from ragward.ports.identities import IdentityStore
 from ragward.ports.lineage import LineageStore
 from ragward.ports.policy import (
     ApplicationStore,
@@ -38,6 +39,7 @@ from ragward.ports.policy import (
     PolicyHistory,
     PolicyStore,
 )
+from ragward.ports.task_grants import TaskGrantStore
 
 
 class DocumentStore(Protocol):
@@ -294,6 +296,8 @@ class Catalog(
     ReviewStore,
     PseudonymStore,
     HoldStore,
+    TaskGrantStore,
+    IdentityStore,
     LineageStore,
     GenerationStore,
     Protocol,

@@ -45,11 +45,12 @@ from ragward.domain.access import (
     entitling_action,
 )
 from ragward.domain.disclosure import VERBS, Treatment
-from ragward.domain.errors import InvalidRequestError, UnavailableError
+from ragward.domain.errors import InvalidRequestError, NotFoundError, UnavailableError
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
-from ragward.ports import LabelStore, PolicyStore
+from ragward.domain.task_grants import TaskGrant
+from ragward.ports import LabelStore, PolicyStore, TaskGrantStore
 
 _MAX_TENANTS: Final = 256
 _MAX_PERMITS_PER_TENANT: Final = 4096
@@ -57,7 +58,7 @@ _READERS_AT_ONCE: Final = 256
 _Shown = tuple[Treatment, str]
 
 
-class PolicyAndLabels(PolicyStore, LabelStore, Protocol):
+class PolicyAndLabels(PolicyStore, LabelStore, TaskGrantStore, Protocol):
     """What decisions are made from."""
 
 
@@ -100,6 +101,7 @@ class _Tenant:
         self.rules: RuleIndex
         self.policy: Policy
         self.permits: OrderedDict[tuple[object, ...], _Remembered] = OrderedDict()
+        self.tasks: OrderedDict[TaskGrant, bool] = OrderedDict()
 
 
 class CasbinPolicyDecisionPoint:
@@ -141,7 +143,9 @@ class CasbinPolicyDecisionPoint:
         known = self._current(subject.tenant)
         with known.lock:
             ctx = contexts(action, context)
-            return permits(known.policy, known.rules, asking(subject), action, label, ctx)
+            return self._task_holds(known, subject.task) and permits(
+                known.policy, known.rules, asking(subject), action, label, ctx
+            )
 
     def decide_for(
         self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
@@ -168,11 +172,13 @@ class CasbinPolicyDecisionPoint:
             )
             return made.as_of(head, FAR_FUTURE)
 
-    def labels_for(self, subject: Subject, action: str, context: Context) -> FrozenBitMap:  # noqa: ARG002 - rows have no clock
-        """Labels under which the subject may do an administrative action, which is the business of rows alone."""
+    def labels_for(self, subject: Subject, action: str, context: Context) -> FrozenBitMap:
+        """Labels under which the subject may do an administrative action, which is the business of rows and the task alone."""
         known = self._current(subject.tenant)
         with known.lock:
-            signatures = admitted(known.index, asking(subject))
+            if not self._task_holds(known, subject.task):
+                return FrozenBitMap()
+            signatures = admitted(known.index, asking(subject), action, context.now)
             for principal in (subject.principal, *subject.agents):
                 signatures &= known.policy.signatures(principal, action, known.index)
             return FrozenBitMap(known.index.labels_of(signatures))
@@ -295,6 +301,7 @@ class CasbinPolicyDecisionPoint:
             known.policy = self._policy(rules)
             known.rules, known.epoch = rules, snapshot.epoch
             known.permits.clear()
+            known.tasks.clear()
         if head.last_label_id > known.index.last_id:
             known.index.add(self._store.labels(tenant, after=known.index.last_id))
         return head
@@ -323,7 +330,8 @@ class CasbinPolicyDecisionPoint:
             denied = Deny(epoch=known.epoch, reason="no rule or membership names the subject")
             return _Remembered(denied, known.index.last_id, context.now, FAR_FUTURE)
         # The key holds every attribute of the subject that the model or this adapter reads.
-        key = (subject.principal, subject.agents, subject.application, context.purpose)
+        task = subject.task
+        key = (subject.principal, subject.agents, subject.application, task, context.purpose)
         found = known.permits.get(key)
         if (
             found is not None
@@ -332,43 +340,60 @@ class CasbinPolicyDecisionPoint:
         ):
             known.permits.move_to_end(key)
             return found
+        ends = known.index.validity.next_boundary(context.now)
+        decision: Decision = Deny(epoch=known.epoch, reason="the task grant does not hold")
+        if self._task_holds(known, task):
+            ctx = contexts(Action.CORPUS_RETRIEVE, context)
+            decision = self._decided(known, asking(subject), ctx, context.purpose)
         made = _Remembered(
-            decision=self._decided(
-                known,
-                asking(subject),
-                contexts(Action.CORPUS_RETRIEVE, context),
-                context.purpose,
-            ),
+            decision=decision,
             last_label_id=known.index.last_id,
             decided_at=context.now,
-            not_after=known.index.validity.next_boundary(context.now),
+            not_after=ends if task is None else min(ends, task.next_boundary(context.now)),
         )
         known.permits[key] = made
         while len(known.permits) > _MAX_PERMITS_PER_TENANT:
             known.permits.popitem(last=False)
         return made
 
+    def _task_holds(self, known: _Tenant, task: TaskGrant | None) -> bool:
+        """Whether the grant is kept as it is brought and not revoked; asked once under each policy epoch, which a
+        revocation moves."""
+        if task is None:
+            return True
+        if task not in known.tasks:
+            try:
+                record = self._store.task_grant(task.tenant, task.grant_id)
+                holds = record.grant == task and record.revoked_at is None
+            except NotFoundError:
+                holds = False
+            known.tasks[task] = holds
+            while len(known.tasks) > _MAX_PERMITS_PER_TENANT:
+                known.tasks.popitem(last=False)
+        return known.tasks[task]
+
     # Deciding. ------------------------------------------------------------------------------------------------------
 
     def _decided(
         self, known: _Tenant, about: AskedAbout, ctx: tuple[Ctx, Ctx], purpose: str
     ) -> Decision:
-        """user ∩ application ∩ every agent."""
+        """user ∩ application ∩ every agent ∩ task grant."""
         labels = readable(known.policy, known.rules, known.index, about, ctx)
         if not labels:
             return Deny(epoch=known.epoch, reason="no label is permitted")
         return Permit(
             head=TenantHead(epoch=known.epoch),
             not_after=0,
-            grants=self._grants(known, about, labels, purpose),
+            grants=self._grants(known, about, labels, purpose, ctx[0].now),
             policy_digest=known.rules.digest,
             reason=f"{len(labels)} of {len(known.index.labels)} labels",
         )
 
     def _grants(
-        self, known: _Tenant, about: AskedAbout, labels: BitMap, purpose: str
+        self, known: _Tenant, about: AskedAbout, labels: BitMap, purpose: str, now: int
     ) -> tuple[Grant, ...]:
-        """The labels parted by what is shown of personal data under them, which rows decide by signature."""
+        """The labels parted by what is shown of personal data under them, which rows decide by signature. A task grant
+        that does not lend an action shows nothing by it."""
         parts: list[tuple[frozenset[_Shown], BitMap]] = [
             (frozenset(), known.index.all_signatures())
         ]
@@ -381,6 +406,8 @@ class CasbinPolicyDecisionPoint:
                 continue
             for entity_type in self._entity_types:
                 action = entitling_action(treatment, entity_type, purpose)
+                if about.task is not None and not about.task.lends(action, now):
+                    continue
                 shown = self._permitting(known, principals, action)
                 parts = list(_split(parts, (treatment, entity_type), shown))
         parts.sort(key=lambda part: len(part[1]))  # the largest is what the others leave over
