@@ -20,6 +20,7 @@ from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.domain.handling import Handling
 from ragward.domain.passages import Answer, RetrievalRequest
+from ragward.elevation import Elevating
 from ragward.evaluation import Evaluation
 from ragward.explanation import Explainer
 from ragward.holding import Holding
@@ -88,6 +89,7 @@ class Ragward:
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
+    elevating: Elevating
     catalog: Catalog
     index: GenerationalIndex
     sealed: ChunkSearch
@@ -153,6 +155,7 @@ class Ragward:
                 explainer=flows.explainer,
                 policy_administration=flows.policy_administration,
                 provisioning=flows.provisioning,
+                elevating=flows.elevating,
                 _resources=stack.pop_all(),
             )
 

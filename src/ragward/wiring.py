@@ -12,6 +12,7 @@ from ragward.auditing import Auditing, AuditingPorts
 from ragward.defences import Defences
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
+from ragward.elevation import Elevating, ElevationPorts
 from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.explanation import Explainer, ExplainerPorts
 from ragward.holding import Holding, HoldingPorts
@@ -70,6 +71,7 @@ class Flows:
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
+    elevating: Elevating
 
 
 def wired(parts: Parts) -> Flows:
@@ -101,6 +103,7 @@ def wired(parts: Parts) -> Flows:
         explainer=_explainer(parts, retrieval),
         policy_administration=_policy_administration(parts),
         provisioning=_provisioning(parts),
+        elevating=_elevating(parts),
     )
 
 
@@ -123,6 +126,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             recorder=parts.recorder,
             epoch_tokens=parts.epoch_tokens,
             clock=opened.clock,
+            assuring=parts.assuring,
         )
     )
 
@@ -506,6 +510,23 @@ def _policy_administration(parts: Parts) -> PolicyAdministration:
             clock=opened.clock,
             duties=policy_duties(opened.settings.policies_dir),
             four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _elevating(parts: Parts) -> Elevating:
+    from ragward.adapters.alerts import Alerts
+    from ragward.adapters.elevation_toml import load_elevation
+
+    opened = parts.opened
+    return Elevating(
+        ElevationPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            rules=load_elevation(opened.policies / "elevation.toml"),
+            alarm=Alerts(opened.settings.alerts),
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 

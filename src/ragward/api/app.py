@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from ragward.api import (
     problems,
+    routes_access_requests,
     routes_admin,
     routes_audit,
     routes_authzen,
@@ -93,6 +94,7 @@ def _application(lifespan: Any) -> FastAPI:
         routes_jobs,
         routes_reviews,
         routes_policy,
+        routes_access_requests,
         routes_admin,
         routes_audit,
         routes_keys,

@@ -47,6 +47,7 @@ from ragward.ports.content import (
     TextExtractor,
     TrainedClassifier,
 )
+from ragward.ports.elevation import Alarm, ElevationStore
 from ragward.ports.generations import (
     GenerationalIndex,
     GenerationStore,
@@ -67,6 +68,7 @@ from ragward.ports.policy import (
 )
 
 __all__ = [
+    "Alarm",
     "Analyser",
     "ApplicationStore",
     "ApplicationsAndDirectory",
@@ -80,6 +82,7 @@ __all__ = [
     "Clock",
     "DirectoryStore",
     "DocumentStore",
+    "ElevationStore",
     "Embedder",
     "EpochTokens",
     "Finder",

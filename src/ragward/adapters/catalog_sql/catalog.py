@@ -37,6 +37,7 @@ from ragward.adapters.catalog_sql.connection import (
     sqlite_file,
 )
 from ragward.adapters.catalog_sql.directory import SQLDirectory
+from ragward.adapters.catalog_sql.elevations import SQLElevations
 from ragward.adapters.catalog_sql.filters import parse_filter
 from ragward.adapters.catalog_sql.generations import SQLGenerations
 from ragward.adapters.catalog_sql.holds import SQLHolds
@@ -76,7 +77,7 @@ def _system_time() -> int:
     return int(time.time())
 
 
-class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerations):
+class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerations, SQLElevations):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 
     Every method raises `unavailable.catalog` when the database cannot be read or written.
