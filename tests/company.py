@@ -10,6 +10,7 @@ from ragward.domain.corpus import SourceDocument
 from ragward.domain.identities import DAY, Custody
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
+from ragward.domain.proof import Assurance, Device, Proof
 
 TENANT = "acme"
 PEOPLE = ("ann", "ben", "cai", "dot")
@@ -82,14 +83,21 @@ APPLICATION = Application(
 )
 
 
+#: As well as anybody can, and, whatever a test's clock says, just now.
+PROVEN = Proof(assurance=Assurance.PHISHING_RESISTANT, device=Device.COMPLIANT)
+JUST_NOW = 2**40
+
+
 def subject(name: str, *, agents: tuple[str, ...] = ()) -> Subject:
-    """A verified person."""
+    """A verified person, who proved who they are."""
     return Subject(
         tenant=TENANT,
         principal=f"user:acme/{name}",
         application=APPLICATION,
         agents=agents,
         not_after=2**40,
+        auth_time=JUST_NOW,
+        proof=PROVEN,
     )
 
 

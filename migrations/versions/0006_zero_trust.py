@@ -21,6 +21,7 @@ def upgrade() -> None:
     """Adds what 0005 lacks."""
     _task_grants()
     _identities()
+    _elevations()
 
 
 def _task_grants() -> None:
@@ -82,6 +83,34 @@ def _identities() -> None:
     )
     _row_level_security("agents")
     _row_level_security("identity_uses")
+
+
+def _elevations() -> None:
+    """Access for a time."""
+    op.create_table(
+        "elevations",
+        sa.Column("elevation_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("member", TEXT, nullable=False),
+        sa.Column("role", TEXT, nullable=False),
+        sa.Column("minutes", sa.Integer(), nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("requested_at", sa.BigInteger(), nullable=False),
+        sa.Column("emergency", sa.Boolean(), nullable=False),
+        sa.Column("decided_by", TEXT, nullable=True),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("decision_reason", TEXT, nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_by", TEXT, nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("reviewed_by", TEXT, nullable=True),
+        sa.Column("reviewed_at", sa.BigInteger(), nullable=True),
+        sa.Column("review_note", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("elevation_id"),
+    )
+    op.create_index("elevations_tenant", "elevations", ["tenant", "requested_at"], unique=False)
+    _row_level_security("elevations")
 
 
 def _row_level_security(table: str) -> None:

@@ -22,6 +22,7 @@ from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.domain.handling import Handling
 from ragward.domain.passages import Answer, RetrievalRequest
+from ragward.elevation import Elevating
 from ragward.evaluation import Evaluation
 from ragward.explanation import Explainer
 from ragward.holding import Holding
@@ -94,6 +95,7 @@ class Ragward:
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
+    elevating: Elevating
     catalog: Catalog
     index: GenerationalIndex
     sealed: ChunkSearch
@@ -162,6 +164,7 @@ class Ragward:
                 explainer=flows.explainer,
                 policy_administration=flows.policy_administration,
                 provisioning=flows.provisioning,
+                elevating=flows.elevating,
                 _resources=stack.pop_all(),
             )
 

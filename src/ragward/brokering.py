@@ -12,6 +12,7 @@ is rewrapped under the label it has (rotation) needs no subject: none of them op
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import threading
 from collections import Counter, OrderedDict
@@ -231,10 +232,12 @@ def _admits(decision: Decision, label_id: int) -> bool:
 
 
 def _name(credentials: Credentials) -> bytes:
+    shown = credentials.connection
     parts = (
         credentials.untrusted_authorization,
         credentials.untrusted_user_authorization,
         credentials.untrusted_task_grant,
+        None if shown is None else dataclasses.astuple(dataclasses.replace(shown, request_id="")),
     )
     return hashlib.sha256(repr(parts).encode()).digest()
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
+from ragward.domain.assurance import Lack, StepUp
 from ragward.domain.errors import LimitExceededError, RagwardError, UnavailableError, error_of
 from ragward.domain.jobs import ItemOutcome, ItemResult
 from ragward.domain.labels import Classification
@@ -500,7 +501,15 @@ def _answer(body: Mapping[str, Any]) -> Answer:
         not_answering_removed=body["not_answering_removed"],
         query_flags=tuple(body["query_flags"]),
         stage_seconds={},
+        step_up=_step_up(body.get("step_up")),
     )
+
+
+def _step_up(body: Mapping[str, Any] | None) -> StepUp | None:
+    if body is None:
+        return None
+    lacks = frozenset(map(Lack, body["lacks"]))
+    return StepUp(acr_values=tuple(body["acr_values"]), max_age=body["max_age"], lacks=lacks)
 
 
 def _cut(body: Mapping[str, Any]) -> Cut:

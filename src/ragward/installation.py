@@ -43,6 +43,7 @@ from ragward.settings import Settings
 
 #: What `init` lets the first administrator do: everything about policy, keys and the log, and no content.
 ADMINISTRATOR_ACTIONS: Final = (
+    "access:approve",
     "access:evaluate",
     "access:explain",
     "application:write",

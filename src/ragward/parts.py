@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ragward.canary import require_accepted
 from ragward.disclosure import Disclosure
+from ragward.domain.assurance import Assuring
 from ragward.domain.classification import Thresholds
 from ragward.domain.generations import FIRST, Generation
 from ragward.domain.handling import sealed_levels
@@ -24,6 +25,7 @@ from ragward.opening import (
     closing,
     disclosure_rules,
     entity_types,
+    open_assuring,
     open_audit,
     open_catalog,
     open_chunker,
@@ -139,6 +141,7 @@ class Parts:
     scopes: ScopeDirectory
     epoch_tokens: EpochTokens
     disclosure: Disclosure
+    assuring: Assuring
     open_reader: Callable[[Analyser], Reader]
 
     @property
@@ -193,6 +196,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         scopes=MemoryScopeDirectory(opened.catalog),
         epoch_tokens=AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token")),
         disclosure=_disclosure(opened, recorder),
+        assuring=open_assuring(opened.policies),
         open_reader=_reader_opener(settings, given.reader, stack),
     )
 

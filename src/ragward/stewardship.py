@@ -58,7 +58,7 @@ class Stewardship:
         record = self._ports.catalog.get_document(subject.tenant, document_id)
         self._acts.noticed(subject, record, "document")
         if not self._acts.may_know(subject, record):
-            raise NotFoundError
+            raise self._acts.unknown(subject, record)
         return record
 
     def documents(

@@ -12,8 +12,11 @@ from ragward.agent_events import AgentEvents
 from ragward.analysis import Analysis
 from ragward.auditing import Auditing, AuditingPorts
 from ragward.defences import Defences
+from ragward.domain.access import Subject
+from ragward.domain.assurance import Demands, proves_restricted
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
+from ragward.elevation import Elevating, ElevationPorts
 from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.explanation import Explainer, ExplainerPorts
 from ragward.holding import Holding, HoldingPorts
@@ -77,6 +80,7 @@ class Flows:
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
+    elevating: Elevating
 
 
 def wired(parts: Parts) -> Flows:
@@ -111,6 +115,7 @@ def wired(parts: Parts) -> Flows:
         explainer=_explainer(parts, retrieval),
         policy_administration=_policy_administration(parts),
         provisioning=_provisioning(parts),
+        elevating=_elevating(parts),
     )
 
 
@@ -133,6 +138,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             recorder=parts.recorder,
             epoch_tokens=parts.epoch_tokens,
             clock=opened.clock,
+            assuring=parts.assuring,
         )
     )
 
@@ -251,7 +257,11 @@ def _identities(parts: Parts) -> Identities:
 
 
 def _task_grants(parts: Parts) -> TaskGrants:
-    opened = parts.opened
+    opened, demands = parts.opened, parts.assuring.levels.get(Classification.RESTRICTED, Demands())
+
+    def stepped_up(subject: Subject) -> bool:
+        return proves_restricted(subject, opened.clock.now(), demands)
+
     return TaskGrants(
         TaskGrantsPorts(
             catalog=opened.catalog,
@@ -260,7 +270,7 @@ def _task_grants(parts: Parts) -> TaskGrants:
             clock=opened.clock,
             max_minutes=opened.settings.task_grant_max_minutes,
             entity_types=entity_types(),
-            stepped_up=lambda _subject: False,  # nothing here can tell yet: nobody has
+            stepped_up=stepped_up,
             most_for=parts.disclosure.rules.most_for,
         )
     )
@@ -552,6 +562,23 @@ def _policy_administration(parts: Parts) -> PolicyAdministration:
             clock=opened.clock,
             duties=policy_duties(opened.settings.policies_dir),
             four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _elevating(parts: Parts) -> Elevating:
+    from ragward.adapters.alerts import Alerts
+    from ragward.adapters.elevation_toml import load_elevation
+
+    opened = parts.opened
+    return Elevating(
+        ElevationPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            rules=load_elevation(opened.policies / "elevation.toml"),
+            alarm=Alerts(opened.settings.alerts),
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 

@@ -48,7 +48,7 @@ class World:
     kiosk_key: str
 
     def token(self, name, *chain, client="portal", tenant="acme"):
-        """A person's token, with agents acting for them, the one that sends first."""
+        """The token of a person who has just proven themselves, with agents acting for them, the one that sends first."""
         now = self.clock.now()
         actor = None
         for agent in reversed(chain):
@@ -62,6 +62,9 @@ class World:
             "iat": now,
             "exp": now + 36_000,
             "jti": str(uuid.uuid4()),
+            "acr": "phr",
+            "auth_time": now,
+            "device": "compliant",
         } | ({} if actor is None else {"act": actor})
         headers = {"typ": "at+jwt", "kid": self.issuer._kid}
         return jwt.encode(claims, self.issuer._key, algorithm="ES256", headers=headers)

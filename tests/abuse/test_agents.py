@@ -99,6 +99,13 @@ def test_an_agent_does_not_exceed_itself_by_a_task(world):
     assert "hr/restricted" not in found
 
 
+def test_who_minted_without_proof_lends_no_step_up(world):
+    proven = world.subject("ann")
+    for by, expected in ((proven, True), (dataclasses.replace(proven, auth_time=None), False)):
+        grant, _ = world.mint(by=by)
+        assert grant.stepped_up is expected
+
+
 def test_a_task_does_not_widen_the_application(world):
     world.ragward.catalog.save_application(
         dataclasses.replace(application("kiosk"), ceiling=PUBLIC), key_prefix=None, key_sha256=None
@@ -290,7 +297,7 @@ def test_terms_changed_on_the_way_are_not_believed(world):
         "agent = 'agent:acme/other'",
         "minted_by = 'user:acme/dot'",
         "application = 'app:acme/kiosk'",
-        "stepped_up = 1",
+        "stepped_up = NOT stepped_up",
         "purpose = 'support'",
     ],
 )

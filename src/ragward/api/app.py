@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from ragward.api import (
     problems,
+    routes_access_requests,
     routes_admin,
     routes_agent_events,
     routes_audit,
@@ -96,6 +97,7 @@ def _application(lifespan: Any) -> FastAPI:
         routes_jobs,
         routes_reviews,
         routes_policy,
+        routes_access_requests,
         routes_admin,
         routes_identities,
         routes_task_grants,

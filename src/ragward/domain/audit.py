@@ -39,6 +39,7 @@ class EventType(StrEnum):
     DOCUMENT_RESCANNED = "document.rescanned"
     DOCUMENT_RESCREENED = "document.rescreened"
     DOCUMENT_RETURNED = "document.returned"
+    ELEVATION_CHANGED = "elevation.changed"
     GENERATION_CHANGED = "generation.changed"
     HOLD_CHANGED = "hold.changed"
     HONEY_TOUCHED = "honey.touched"

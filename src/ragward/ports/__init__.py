@@ -47,6 +47,7 @@ from ragward.ports.content import (
     TextExtractor,
     TrainedClassifier,
 )
+from ragward.ports.elevation import Alarm, ElevationStore
 from ragward.ports.generations import (
     GenerationalIndex,
     GenerationStore,
@@ -69,6 +70,7 @@ from ragward.ports.policy import (
 from ragward.ports.task_grants import TaskGrantStore
 
 __all__ = [
+    "Alarm",
     "Analyser",
     "ApplicationStore",
     "ApplicationsAndDirectory",
@@ -82,6 +84,7 @@ __all__ = [
     "Clock",
     "DirectoryStore",
     "DocumentStore",
+    "ElevationStore",
     "Embedder",
     "EpochTokens",
     "Finder",

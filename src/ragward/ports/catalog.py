@@ -28,6 +28,7 @@ from ragward.domain.pseudonyms import VaultedPseudonym
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.shredding import ShredReceipt, Traces
+from ragward.ports.elevation import ElevationStore
 from ragward.ports.generations import GenerationStore
 from ragward.ports.holds import HoldStore
 from ragward.ports.identities import IdentityStore
@@ -300,6 +301,7 @@ class Catalog(
     IdentityStore,
     LineageStore,
     GenerationStore,
+    ElevationStore,
     Protocol,
 ):
     """The system of record."""

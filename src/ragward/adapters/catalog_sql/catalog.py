@@ -37,6 +37,7 @@ from ragward.adapters.catalog_sql.connection import (
     sqlite_file,
 )
 from ragward.adapters.catalog_sql.directory import SQLDirectory
+from ragward.adapters.catalog_sql.elevations import SQLElevations
 from ragward.adapters.catalog_sql.filters import parse_filter
 from ragward.adapters.catalog_sql.generations import SQLGenerations
 from ragward.adapters.catalog_sql.holds import SQLHolds
@@ -85,6 +86,7 @@ class SQLCatalog(
     SQLHolds,
     SQLTaskGrants,
     SQLIdentities,
+    SQLElevations,
     SQLLineage,
     SQLGenerations,
 ):

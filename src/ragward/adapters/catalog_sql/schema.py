@@ -502,3 +502,28 @@ held_documents: Final = Table(
     Column("tenant", _TEXT, nullable=False),
     Index("held_documents_document", "tenant", "document_id"),
 )
+
+# Memberships for a time, and what was asked for: what is given is in `not_before` and `not_after`.
+elevations: Final = Table(
+    "elevations",
+    metadata,
+    Column("elevation_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("member", _TEXT, nullable=False),
+    Column("role", _TEXT, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("reason", _TEXT, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("emergency", Boolean, nullable=False),
+    Column("decided_by", _TEXT),
+    Column("decided_at", BigInteger),
+    Column("decision_reason", _TEXT, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+    Column("revoked_by", _TEXT),
+    Column("revoked_at", BigInteger),
+    Column("reviewed_by", _TEXT),
+    Column("reviewed_at", BigInteger),
+    Column("review_note", _TEXT, nullable=False),
+    Index("elevations_tenant", "tenant", "requested_at"),
+)
