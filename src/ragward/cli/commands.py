@@ -134,7 +134,8 @@ def query(
 ) -> None:
     """`ragward query`."""
     if server is not None:
-        with RagwardClient(server, caller.token(settings)) as client:
+        task = os.environ.get("RAGWARD_TASK_GRANT")
+        with RagwardClient(server, caller.token(settings), task_grant=task) as client:
             answer = client.retrieve(request)
     else:
         with Ragward.open(settings) as ragward:
