@@ -403,7 +403,9 @@ def api(tmp_path_factory):
     policies = directory / "policies"
     shutil.copytree(resource("policies"), policies)
     handling = (policies / "handling.toml").read_text()
-    (policies / "handling.toml").write_text(handling + 'zones = ["office"]\n')
+    (policies / "handling.toml").write_text(
+        handling.replace('device = "compliant" }', 'device = "compliant", zones = ["office"] }')
+    )
     settings = initialised(directory).model_copy(
         update={
             "policies_dir": policies,
@@ -618,7 +620,7 @@ def test_hours_that_are_none(window):
 def test_demands_that_cannot_be_are_refused_at_start(tmp_path, line):
     text = (resource("policies") / "handling.toml").read_text()
     path = tmp_path / "handling.toml"
-    path.write_text(text.split("[RESTRICTED.demands]")[0] + f"[RESTRICTED.demands]\n{line}\n")
+    path.write_text(text.split("demands = {")[0] + f"demands = {{ {line} }}\n")
     with pytest.raises(ConfigurationError):
         load_handling(path)
 
@@ -626,7 +628,7 @@ def test_demands_that_cannot_be_are_refused_at_start(tmp_path, line):
 def test_without_a_line_restricted_demands_what_it_always_did(tmp_path):
     text = (resource("policies") / "handling.toml").read_text()
     path = tmp_path / "handling.toml"
-    path.write_text(text.split("[RESTRICTED.demands]")[0])
+    path.write_text(text.split("demands = {")[0])
     assert load_handling(path)[RESTRICTED].demanded == DEMANDS
     assert load_handling(resource("policies") / "handling.toml")[RESTRICTED].demanded == DEMANDS
     assert load_handling(path)[CONFIDENTIAL].demanded == Demands()
