@@ -19,6 +19,19 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Adds what 0005 lacks."""
+    _policy_roots()
+
+
+def _policy_roots() -> None:
+    """What authority rows have to be to count, signed."""
+    op.create_table(
+        "policy_roots",
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("note", TEXT, nullable=False),
+        sa.Column("buckets", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant"),
+    )
+    _row_level_security("policy_roots")
 
 
 def _row_level_security(table: str) -> None:

@@ -39,6 +39,7 @@ from ragward.opening import (
     open_limiter,
     open_pdp,
     open_search_embedders,
+    open_signed_authority,
     remove_dropped,
     resource,
 )
@@ -61,6 +62,7 @@ from ragward.ports import (
     Limiter,
     PolicyDecisionPoint,
     Reader,
+    ReceiptSecrets,
     ScopeDirectory,
     Screener,
     TextExtractor,
@@ -74,6 +76,7 @@ from ragward.vectors import VectorOpener
 if TYPE_CHECKING:
     from ragward.adapters.models_live import ModelGenerations
     from ragward.adapters.owner_client import Owner
+    from ragward.adapters.signed_authority import SignedAuthority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,8 @@ class Opened:
     trained: Mapping[str, TrainedClassifier]
     """by tenant"""
     screener: Screener
+    signed: SignedAuthority | None
+    """None where a test brought its own catalog"""
     pdp: PolicyDecisionPoint
     identity: IdentityVerifier
     extractor: TextExtractor
@@ -138,6 +143,7 @@ class Parts:
     index_sync: IndexSync
     scopes: ScopeDirectory
     epoch_tokens: EpochTokens
+    receipt_secrets: ReceiptSecrets
     disclosure: Disclosure
     open_reader: Callable[[], Reader] | None
 
@@ -159,6 +165,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
     """Everything; what was opened is closed when the stack is. Raises `config.*`, `integrity.*`, `unavailable.*`."""
     from ragward.adapters.epoch_tokens_aessiv import AESSIVEpochTokens
     from ragward.adapters.handling_toml import load_handling
+    from ragward.adapters.receipts_aesgcm import AESGCMReceiptSecrets
     from ragward.adapters.redactor_presidio import PresidioRedactor
     from ragward.adapters.scope_directory import MemoryScopeDirectory
 
@@ -192,6 +199,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         index_sync=index_sync,
         scopes=MemoryScopeDirectory(opened.catalog),
         epoch_tokens=AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token")),
+        receipt_secrets=AESGCMReceiptSecrets(lambda: keyring.mac_key("receipt")),
         disclosure=_disclosure(opened, recorder),
         open_reader=given.reader or _reader_opener(settings, stack),
     )
@@ -213,6 +221,9 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
     models = _models(settings, given, catalog, embedder, clock)
     require_accepted(catalog, models.serving()[1].model_digest)
     held = _held(settings, given, keyring, models, catalog, stack)
+    signed = None
+    if given.catalog is None:
+        signed = open_signed_authority(settings, catalog, held.audit, clock, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
     rules = RuleClassifier.from_file(policies / "classification.yaml", entity_types())
@@ -232,8 +243,9 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
         thresholds=rules.thresholds,
         trained=open_classifiers(settings, embedder),
         screener=RuleScreener.from_file(policies / "injection.yaml"),
-        pdp=given.pdp or open_pdp(catalog, policies),
-        identity=given.identity or open_identity(settings, catalog, clock),
+        signed=signed,
+        pdp=given.pdp or open_pdp(signed or catalog, policies),
+        identity=given.identity or open_identity(settings, signed or catalog, clock),
         extractor=given.extractor or open_extractor(settings, stack),
         chunker=given.chunker or open_chunker(settings),
     )

@@ -27,6 +27,8 @@ from ragward.policy_administration import PolicyAdministration, PolicyAdministra
 from ragward.presence import Presence, PresencePorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.reading_ahead import ReadAhead
+from ragward.receipting import Receipting
+from ragward.receipts import Receipts, ReceiptsPorts
 from ragward.reembedding import Reembedding, ReembeddingPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
@@ -51,6 +53,7 @@ class Flows:
     retrieval: Retrieval
     ingestion: Ingestion
     auditing: Auditing
+    receipts: Receipts
     stewardship: Stewardship
     reembedding: Reembedding
     relabelling: Relabelling
@@ -83,6 +86,7 @@ def wired(parts: Parts) -> Flows:
         ingestion=ingestion,
         planting=_planting(parts, ingestion),
         auditing=_auditing(parts),
+        receipts=_receipts(parts),
         stewardship=stewardship,
         reembedding=_reembedding(parts),
         relabelling=relabelling,
@@ -121,6 +125,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             protection=parts.answering,
             disclosure=parts.disclosure,
             recorder=parts.recorder,
+            receipting=Receipting(recorder=parts.recorder, secrets=parts.receipt_secrets),
             epoch_tokens=parts.epoch_tokens,
             clock=opened.clock,
         )
@@ -223,6 +228,21 @@ def _stewardship(parts: Parts) -> Stewardship:
             recorder=parts.recorder,
             clock=opened.clock,
             new_key=new_api_key,
+        )
+    )
+
+
+def _receipts(parts: Parts) -> Receipts:
+    opened = parts.opened
+    return Receipts(
+        ReceiptsPorts(
+            audit=opened.held.audit,
+            pdp=opened.pdp,
+            labels=opened.catalog,
+            policies=opened.catalog,
+            secrets=parts.receipt_secrets,
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 

@@ -55,10 +55,9 @@ from ragward.ports.generations import (
 )
 from ragward.ports.holds import HoldStore
 from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
-from ragward.ports.keys import Cipher, Keyring
+from ragward.ports.keys import Cipher, Keyring, ReceiptSecrets
 from ragward.ports.lineage import LineageStore
 from ragward.ports.policy import (
-    ApplicationsAndDirectory,
     ApplicationStore,
     DirectoryStore,
     LabelStore,
@@ -69,7 +68,6 @@ from ragward.ports.policy import (
 __all__ = [
     "Analyser",
     "ApplicationStore",
-    "ApplicationsAndDirectory",
     "AuditLog",
     "Catalog",
     "ChunkIndex",
@@ -103,6 +101,7 @@ __all__ = [
     "PseudonymStore",
     "PseudonymTokens",
     "Reader",
+    "ReceiptSecrets",
     "Redactor",
     "ReviewStore",
     "ScopeDirectory",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
 
 from ragward.adapters.catalog_sql.connection import insert_or_ignore, is_storable
 from ragward.adapters.catalog_sql.schema import application_keys, applications
@@ -26,7 +27,7 @@ def find_application(
             applications.c.tenant == tenant, applications.c.client_id == client_id, _live(now)
         )
     ).one_or_none()
-    return None if row is None else _application(row)
+    return None if row is None else application_of(row._mapping)
 
 
 def find_application_by_key(
@@ -44,7 +45,7 @@ def find_application_by_key(
         )
         .where(application_keys.c.prefix == prefix, _live(now))
     ).one_or_none()
-    return None if row is None else (row.sha256, _application(row))
+    return None if row is None else (row.sha256, application_of(row._mapping))
 
 
 def read_applications(connection: Connection, tenant: str) -> list[Application]:
@@ -54,7 +55,7 @@ def read_applications(connection: Connection, tenant: str) -> list[Application]:
         .where(applications.c.tenant == tenant)
         .order_by(applications.c.client_id)
     )
-    return [_application(row) for row in rows]
+    return [application_of(row._mapping) for row in rows]
 
 
 def save_application(
@@ -126,16 +127,17 @@ def _live(now: int) -> ColumnElement[bool]:
     return or_(applications.c.expires_at.is_(None), applications.c.expires_at > now)
 
 
-def _application(row: Row[Any]) -> Application:
+def application_of(row: Mapping[Any, Any]) -> Application:
+    """The application of a row. Raises `integrity.envelope`."""
     try:
         return Application(
-            principal=row.principal,
-            tenant=row.tenant,
-            client_id=row.client_id,
-            corpora=frozenset(json.loads(row.corpora)),
-            ceiling=Classification(row.ceiling),
-            public_client=row.public_client,
-            expires_at=row.expires_at,
+            principal=row["principal"],
+            tenant=row["tenant"],
+            client_id=row["client_id"],
+            corpora=frozenset(json.loads(row["corpora"])),
+            ceiling=Classification(row["ceiling"]),
+            public_client=row["public_client"],
+            expires_at=row["expires_at"],
         )
     except (ValueError, TypeError):
         raise IntegrityError("application row was edited") from None

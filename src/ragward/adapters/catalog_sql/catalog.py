@@ -28,6 +28,8 @@ from ragward.adapters.catalog_sql import (
     stored_vectors,
     versions,
 )
+from ragward.adapters.catalog_sql.authority import RootKeeper, changing
+from ragward.adapters.catalog_sql.authority_rows import APPLICATIONS, KEYS
 from ragward.adapters.catalog_sql.connection import (
     NO_TENANT,
     Database,
@@ -82,14 +84,26 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerati
     Every method raises `unavailable.catalog` when the database cannot be read or written.
     """
 
-    def __init__(self, database: Database, *, now: Callable[[], int] = _system_time) -> None:
-        super().__init__(database, now=now)
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], int] = _system_time,
+        keeper: RootKeeper | None = None,
+    ) -> None:
+        super().__init__(database, now=now, keeper=keeper)
 
     @classmethod
-    def open(cls, database_url: str, *, now: Callable[[], int] = _system_time) -> Self:
+    def open(
+        cls,
+        database_url: str,
+        *,
+        now: Callable[[], int] = _system_time,
+        keeper: RootKeeper | None = None,
+    ) -> Self:
         """The catalog at `sqlite:///<file>` or `postgresql+psycopg://...`, its schema checked.
 
-        `now` is Unix seconds. Raises `config.invalid`, `config.not_initialised`, `config.newer_version`,
+        `now` is Unix seconds; `keeper` signs what authority rows become. Raises `config.invalid`, `config.not_initialised`, `config.newer_version`,
         `unavailable.catalog`.
         """
         url = parse_url(database_url)
@@ -98,7 +112,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerati
             raise ConfigurationError(
                 "there is no catalog yet: run `ragward init`", code="config.not_initialised"
             )
-        catalog = cls(Database(url), now=now)
+        catalog = cls(Database(url), now=now, keeper=keeper)
         try:
             catalog.check_ready()
         except BaseException:
@@ -166,8 +180,9 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerati
         replace_keys: bool = False,
     ) -> None:
         applications.require_acceptable(application, key_prefix, key_sha256)
-        with self._database.write(application.tenant) as connection:
-            lock_tenant(connection, application.tenant)
+        with changing(
+            self._database, self._keeper, application.tenant, APPLICATIONS, KEYS
+        ) as connection:
             if replace_keys:
                 applications.remove_keys(connection, application)
             applications.save_application(

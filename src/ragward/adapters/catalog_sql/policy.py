@@ -5,8 +5,9 @@ Writes run in a transaction that has locked the tenant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
@@ -32,29 +33,32 @@ class Written:
 
 def read_policy(connection: Connection, tenant: str) -> PolicySnapshot:
     """Rows, memberships and epoch. Raises `policy.invalid` for a row no version of this code wrote."""
+    stored = connection.execute(
+        select(casbin_rule.c.ptype, *_VALUES).where(casbin_rule.c.tenant == tenant)
+    )
+    version = policy_history.latest_version(connection, tenant)
+    return snapshot_of(tenant, read_epoch(connection, tenant), version, stored)
+
+
+def snapshot_of(
+    tenant: str, epoch: int, version: int, stored: Iterable[Sequence[Any]]
+) -> PolicySnapshot:
+    """Of (ptype, v0, ..., v5) as they are stored. Raises `policy.invalid`."""
     rows: list[PolicyRow] = []
     memberships: list[Membership] = []
-    for row in connection.execute(
-        select(casbin_rule.c.ptype, *_VALUES).where(casbin_rule.c.tenant == tenant)
-    ):
+    for row in stored:
         fields = list(row[1:])
         while (
             fields and fields[-1] is None
         ):  # a gap stays, and is refused: closing it would move values
             fields.pop()
-        if row.ptype == "p":
+        if row[0] == "p":
             rows.append(PolicyRow.from_fields(fields))
-        elif row.ptype == "g":
+        elif row[0] == "g":
             memberships.append(Membership.from_fields(fields))
         else:
             raise InvalidRequestError("a stored row is neither p nor g", code="policy.invalid")
-    return PolicySnapshot(
-        tenant,
-        read_epoch(connection, tenant),
-        tuple(sorted(rows)),
-        tuple(sorted(memberships)),
-        policy_history.latest_version(connection, tenant),
-    )
+    return PolicySnapshot(tenant, epoch, tuple(sorted(rows)), tuple(sorted(memberships)), version)
 
 
 def require_version(connection: Connection, tenant: str, expected: int | None) -> None:

@@ -447,3 +447,12 @@ held_documents: Final = Table(
     Column("tenant", _TEXT, nullable=False),
     Index("held_documents_document", "tenant", "document_id"),
 )
+
+# The note is signed; the digests of people are covered by it.
+policy_roots: Final = Table(
+    "policy_roots",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("note", _TEXT, nullable=False),
+    Column("buckets", LargeBinary, nullable=False),
+)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -49,7 +49,6 @@ from ragward.domain.errors import InvalidRequestError, UnavailableError
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
-from ragward.ports import LabelStore, PolicyStore
 
 _MAX_TENANTS: Final = 256
 _MAX_PERMITS_PER_TENANT: Final = 4096
@@ -57,8 +56,12 @@ _READERS_AT_ONCE: Final = 256
 _Shown = tuple[Treatment, str]
 
 
-class PolicyAndLabels(PolicyStore, LabelStore, Protocol):
-    """What decisions are made from."""
+class PolicyAndLabels(Protocol):
+    """What decisions are made from, as `PolicyStore` and `LabelStore` have it."""
+
+    def head(self, tenant: str) -> TenantHead: ...
+    def policy(self, tenant: str) -> PolicySnapshot: ...
+    def labels(self, tenant: str, *, after: int = 0) -> Mapping[int, AccessLabel]: ...
 
 
 class _Tried(NamedTuple):
