@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     )
     policy_key: Path | None = Field(
         None,
-        description="The administration key that policy is signed with, its public key beside it (.pub); left out, policy.key beside `keyring`. Processes that cannot read it write no policy.",
+        description="The administration key that policy is signed with, its public key beside it (.pub); left out, policy-signing.key beside `keyring`. Processes that cannot read it write no policy.",
     )
     policy_seen: Path | None = Field(
         None,
@@ -412,7 +412,7 @@ class Settings(BaseSettings):
     @property
     def policy_key_file(self) -> Path:
         """Where the administration key is, if it is here."""
-        return self.policy_key or self.keyring.with_name("policy.key")
+        return self.policy_key or self.keyring.with_name("policy-signing.key")
 
     @property
     def policy_roots_seen(self) -> Path:

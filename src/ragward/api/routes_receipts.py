@@ -12,7 +12,7 @@ from ragward.api.problems import responses
 
 router = APIRouter(prefix="/v1/receipts", tags=["receipts"])
 
-ReceiptId = Annotated[str, Path(min_length=1, max_length=100)]
+AnswerId = Annotated[str, Path(min_length=1, max_length=100)]
 
 
 class HeldReceiptModel(BaseModel):
@@ -58,24 +58,22 @@ class ReceiptBundleModel(HeldReceiptModel):
     labels: list[ReceiptLabelModel]
 
 
-@router.get("/{receipt_id}", operation_id="get_receipt", responses=responses(404))
-def get_receipt(receipt_id: ReceiptId, parts: Parts, subject: Asker) -> HeldReceiptModel:
+@router.get("/{answer_id}", operation_id="get_receipt", responses=responses(404))
+def get_receipt(answer_id: AnswerId, parts: Parts, subject: Asker) -> HeldReceiptModel:
     """The receipt of an answer, for whoever got it; another's receipt and none are the same 404."""
-    held = parts.ragward.receipts.receipt(subject, receipt_id)
+    held = parts.ragward.receipts.receipt(subject, answer_id)
     return HeldReceiptModel(event=held.event.decode(), salt=held.salt.hex(), proof=None)
 
 
-@router.get("/{receipt_id}/proof", operation_id="prove_receipt", responses=responses(404))
-def prove_receipt(receipt_id: ReceiptId, parts: Parts, subject: Asker) -> ReceiptProofModel:
+@router.get("/{answer_id}/proof", operation_id="prove_receipt", responses=responses(404))
+def prove_receipt(answer_id: AnswerId, parts: Parts, subject: Asker) -> ReceiptProofModel:
     """That the log holds it. The proof tells how large the log is."""
-    return ReceiptProofModel(proof=parts.ragward.receipts.proof(subject, receipt_id).text())
+    return ReceiptProofModel(proof=parts.ragward.receipts.proof(subject, answer_id).text())
 
 
-@router.get(
-    "/{receipt_id}/bundle", operation_id="get_receipt_bundle", responses=responses(403, 404)
-)
-def get_receipt_bundle(receipt_id: ReceiptId, parts: Parts, subject: Asker) -> ReceiptBundleModel:
+@router.get("/{answer_id}/bundle", operation_id="get_receipt_bundle", responses=responses(403, 404))
+def get_receipt_bundle(answer_id: AnswerId, parts: Parts, subject: Asker) -> ReceiptBundleModel:
     """The officer's part, decrypted, with the policy and the labels it was decided by. Recorded."""
     return ReceiptBundleModel.model_validate(
-        parts.ragward.receipts.bundle(subject, receipt_id).body()
+        parts.ragward.receipts.bundle(subject, answer_id).body()
     )
