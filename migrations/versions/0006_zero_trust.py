@@ -22,6 +22,7 @@ def upgrade() -> None:
     _task_grants()
     _identities()
     _elevations()
+    _policy_roots()
 
 
 def _task_grants() -> None:
@@ -111,6 +112,18 @@ def _elevations() -> None:
     )
     op.create_index("elevations_tenant", "elevations", ["tenant", "requested_at"], unique=False)
     _row_level_security("elevations")
+
+
+def _policy_roots() -> None:
+    """What authority rows have to be to count, signed."""
+    op.create_table(
+        "policy_roots",
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("note", TEXT, nullable=False),
+        sa.Column("buckets", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant"),
+    )
+    _row_level_security("policy_roots")
 
 
 def _row_level_security(table: str) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ragward.domain.access import Deny, Permit, Subject
 from ragward.domain.assurance import StepUp
 from ragward.domain.audit import EventType, Recorded, query_tag
 from ragward.domain.funnel import Fate, Trace
-from ragward.domain.labels import Classification
+from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Answer, Passage, Receipt, SearchMode
 from ragward.evidence import Recorder
 from ragward.ports import Clock, EpochTokens
 from ragward.protection import Protection
+from ragward.receipting import MadeReceipt, Receipting, Released
 from ragward.task_budgets import TaskBudgets
 
 
@@ -31,6 +33,8 @@ class Tally:
     purpose: str = ""
     search: str = SearchMode.VECTOR.value
     step_up: StepUp | None = None
+    labels: dict[str, tuple[int, AccessLabel]] = field(default_factory=dict)
+    """chunk id -> the label that an answered chunk was decided on"""
     shown: dict[str, dict[str, int]] = field(default_factory=dict)
     """chunk id -> personal data of each type that was shown as it is"""
 
@@ -63,6 +67,7 @@ class Answers:
 
     protection: Protection
     recorder: Recorder
+    receipting: Receipting
     epoch_tokens: EpochTokens
     budgets: TaskBudgets
 
@@ -78,6 +83,8 @@ class Answers:
     ) -> Answer:
         """With passages: within the task's budget, and on record before it leaves. Raises `limit.task_budget`,
         `unavailable.*`."""
+        with tally.stage("receipt"):
+            given = self._given(subject, permit.epoch, passages, _released(permit, tally))
         durable = any(self.protection.handling[p.classification].durable_audit for p in passages)
         details: dict[str, object] = {
             "query_tag": self._query_tag(subject, query),
@@ -97,23 +104,28 @@ class Answers:
                     "document": p.document_id,
                     "chunk": p.chunk_id,
                     "classification": p.classification.name,
-                    "sha256": hashlib.sha256(p.text.encode()).hexdigest(),
+                    "digest": digest,
                     "removed": dict(p.removed),
                     "altered": dict(p.altered),
                     "shown": tally.shown.get(p.chunk_id, {}),
                 }
-                for p in passages
+                for p, digest in zip(passages, given.made.digests, strict=True)
             ],
         }
         if (tokens := self.budgets.reserve(subject, passages)) is not None:
             details["task_tokens"] = tokens
         with tally.stage("audit"):
             recorded = self.recorder.record(
-                EventType.RETRIEVAL_ANSWERED, subject, "permit", details, durable=durable
+                EventType.RETRIEVAL_ANSWERED,
+                subject,
+                "permit",
+                details,
+                durable=durable,
+                event_id=given.receipt_id,
             )
         return Answer(
             passages=passages,
-            receipt=self._receipt(subject, recorded, permit.epoch),
+            receipt=_receipt(given, recorded),
             classification=max((p.classification for p in passages), default=Classification.PUBLIC),
             near_duplicates_removed=left_out[Fate.NEAR_DUPLICATE],
             not_answering_removed=left_out[Fate.NOT_ANSWERING],
@@ -133,11 +145,15 @@ class Answers:
             "purpose": tally.purpose,
             "proof_missing": tally.proof_missing(),
         }
+        with tally.stage("receipt"):
+            given = self._given(subject, deny.epoch, (), Released(policy="", purpose=tally.purpose))
         with tally.stage("audit"):
-            recorded = self.recorder.record(EventType.RETRIEVAL_DENIED, subject, "deny", details)
+            recorded = self.recorder.record(
+                EventType.RETRIEVAL_DENIED, subject, "deny", details, event_id=given.receipt_id
+            )
         return Answer(
             passages=(),
-            receipt=self._receipt(subject, recorded, deny.epoch),
+            receipt=_receipt(given, recorded),
             classification=Classification.PUBLIC,
             near_duplicates_removed=0,
             query_flags=flags,
@@ -148,10 +164,33 @@ class Answers:
     def _query_tag(self, subject: Subject, query: str) -> str:
         return query_tag(self.protection.keyring.mac_key("query-tag"), subject.tenant, query)
 
-    def _receipt(self, subject: Subject, recorded: Recorded, epoch: int) -> Receipt:
-        return Receipt(
-            receipt_id=recorded.event_id,
-            recorded_at=recorded.at,
-            audit_hash=recorded.leaf_hash.hex(),
-            epoch_token=self.epoch_tokens.issue(subject.tenant, epoch),
-        )
+    def _given(
+        self, subject: Subject, epoch: int, passages: tuple[Passage, ...], released: Released
+    ) -> _Given:
+        """The receipt's own leaf, recorded before the answer's event."""
+        receipt_id, token = str(uuid.uuid4()), self.epoch_tokens.issue(subject.tenant, epoch)
+        made = self.receipting.issue(subject, receipt_id, token, passages, released)
+        return _Given(receipt_id, token, made)
+
+
+class _Given(NamedTuple):
+    """What of a receipt is known before the answer is on record."""
+
+    receipt_id: str
+    epoch_token: str
+    made: MadeReceipt
+
+
+def _released(permit: Permit, tally: Tally) -> Released:
+    return Released(policy=permit.policy_digest, purpose=tally.purpose, labels=tally.labels)
+
+
+def _receipt(given: _Given, recorded: Recorded) -> Receipt:
+    return Receipt(
+        receipt_id=given.receipt_id,
+        recorded_at=recorded.at,
+        audit_hash=recorded.leaf_hash.hex(),
+        epoch_token=given.epoch_token,
+        salt=given.made.salt,
+        receipt_hash=given.made.receipt_hash,
+    )

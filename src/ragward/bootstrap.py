@@ -15,6 +15,7 @@ from ragward.access_sync import AccessSync
 from ragward.adapters.identity_tasks import TaskGrantVerifier
 from ragward.adapters.model_manifest import ModelFiles
 from ragward.adapters.models_live import ModelGenerations
+from ragward.adapters.signed_authority import SignedAuthority
 from ragward.agent_events import AgentEvents
 from ragward.auditing import Auditing
 from ragward.disclosure import Disclosure
@@ -49,6 +50,7 @@ from ragward.ports import (
     PolicyDecisionPoint,
 )
 from ragward.provisioning import Provisioning
+from ragward.receipts import Receipts
 from ragward.reembedding import Reembedding
 from ragward.relabelling import Relabelling
 from ragward.rescanning import Rescanning
@@ -75,6 +77,7 @@ class Ragward:
     rescreening: Rescreening
     ingestion: Ingestion
     auditing: Auditing
+    receipts: Receipts
     stewardship: Stewardship
     identities: Identities
     task_grants: TaskGrants
@@ -110,6 +113,7 @@ class Ragward:
     limiter: Limiter
     identity: TaskGrantVerifier
     pdp: PolicyDecisionPoint
+    signed: SignedAuthority | None
     clock: Clock
     _resources: ExitStack = field(repr=False)
 
@@ -131,6 +135,7 @@ class Ragward:
                 limiter=opened.held.limiter,
                 identity=opened.identity,
                 pdp=opened.pdp,
+                signed=opened.signed,
                 clock=opened.clock,
                 index=parts.index,
                 sealed=parts.sealed,
@@ -142,6 +147,7 @@ class Ragward:
                 retrieval=flows.retrieval,
                 ingestion=flows.ingestion,
                 auditing=flows.auditing,
+                receipts=flows.receipts,
                 stewardship=flows.stewardship,
                 identities=flows.identities,
                 task_grants=flows.task_grants,
@@ -217,10 +223,15 @@ class Ragward:
             "catalog": self.catalog.check_ready,
             "index": self.index.count,
             "keys": lambda: self.keyring.mac_key("query-tag"),
+            "policy": self._require_signed,
             "audit": lambda: self.audit.entries(limit=1),
             "model": self.model_files.require,
         }
         return {name: _outcome(check) for name, check in checks.items()}
+
+    def _require_signed(self) -> None:
+        if self.signed is not None:
+            self.signed.check()
 
     def degraded(self) -> list[str]:
         """What works only in part: `rewrap_pending` while documents wait for their key, and cannot be read; or is under way:

@@ -29,10 +29,11 @@ class Recorder:
         *,
         tenant: str = "",
         durable: bool = False,
+        event_id: str = "",
     ) -> Recorded:
-        """On record when this returns. Raises `unavailable.audit`."""
+        """On record when this returns, under an id of its own or the one given. Raises `unavailable.audit`."""
         event = AuditEvent(
-            event_id=str(uuid.uuid4()),
+            event_id=event_id or str(uuid.uuid4()),
             at=self.clock.now_milliseconds(),
             type=event_type,
             tenant=subject.tenant if subject else tenant,

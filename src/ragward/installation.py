@@ -36,6 +36,7 @@ from ragward.opening import (
     open_audit,
     open_catalog,
     open_keyring,
+    open_policy_keeper,
     resource,
 )
 from ragward.ports import AuditLog, Catalog, Clock
@@ -96,16 +97,19 @@ def initialise(
     """
     from ragward.adapters.catalog_sql import SQLCatalog
     from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.policy_keys_ed25519 import create_policy_key
 
     _require_administrator(tenant, administrator)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.keyring.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     create_keyrings(settings, passphrase)
+    create_policy_key(settings.policy_key_file)
     SQLCatalog.migrate(settings.catalog_url, migrations_dir=resource("migrations"))
     catalog = open_catalog(settings)
     try:
         if catalog.meta(_INITIALISED):
             raise ConfigurationError(code="config.already_initialised")
+        open_policy_keeper(settings).forget()
         audit = open_audit(settings, open_keyring(settings, passphrase))
         try:
             _create_tenant(catalog, audit, SystemClock(), tenant, administrator, policy)
@@ -135,10 +139,10 @@ def add_tenant(
 def repair_policy(ragward: Ragward, *, tenant: str) -> int:
     """Puts the newest version that is valid in the place of a stored policy that is not, which nobody could decide to change.
 
-    Returns the number of the version that was put back. Raises `policy.conflict` where the policy in force is valid,
-    `access.not_found` where no version is.
+    Returns the number of the version that was put back. Raises `policy.conflict` where the policy in force is valid and what
+    was signed, `access.not_found` where no version is.
     """
-    if _decidable(ragward, partial(ragward.catalog.policy, tenant)) is not None:
+    if _decidable(ragward, partial(_in_force, ragward, tenant)) is not None:
         raise ConflictError("the policy in force is valid", code="policy.conflict")
     for version in ragward.catalog.policy_versions(tenant):
         good = _decidable(ragward, partial(_policy_of, ragward, tenant, version.number))
@@ -152,6 +156,12 @@ def repair_policy(ragward: Ragward, *, tenant: str) -> int:
             )
             return version.number
     raise NotFoundError
+
+
+def _in_force(ragward: Ragward, tenant: str) -> PolicySnapshot:
+    if ragward.signed is not None:
+        ragward.signed.require_signed(tenant)
+    return ragward.catalog.policy(tenant)
 
 
 def _policy_of(ragward: Ragward, tenant: str, number: int) -> PolicySnapshot:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from ragward.adapters.model_manifest import ModelManifest
 from ragward.analysis import Analysis
@@ -47,6 +47,13 @@ from ragward.ports import (
     TrainedClassifier,
 )
 from ragward.settings import Settings, outgoing_hosts
+
+if TYPE_CHECKING:
+    from ragward.adapters.catalog_sql.authority import SQLAuthority
+    from ragward.adapters.identity_jwt import Askers
+    from ragward.adapters.pdp_casbin.pdp import PolicyAndLabels
+    from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper
+    from ragward.adapters.signed_authority import SignedAuthority
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
 CLI_CLIENT_ID: Final = "ragward-cli"
@@ -152,14 +159,16 @@ def open_broker(settings: Settings, directory: Path) -> ExitStack:
         audit = closing(
             SQLiteAuditLog.open(settings.broker_log, key, origin=settings.broker_origin), stack
         )
+        signed = open_signed_authority(settings, catalog, audit, clock, stack)
         ports = BrokerPorts(
             identity=TaskGrantVerifier(
-                open_identity(settings, catalog, clock, of_broker=True),
+                open_identity(settings, signed, clock, of_broker=True),
                 catalog,
                 clock,
+                agents=signed,
                 required=settings.agents_need_task_grant,
             ),
-            pdp=open_pdp(catalog, settings.policies_dir or resource("policies")),
+            pdp=open_pdp(signed, settings.policies_dir or resource("policies")),
             labels=catalog,
             keyring=keyring,
             recorder=Recorder(audit=audit, clock=clock),
@@ -174,7 +183,43 @@ def open_catalog(settings: Settings, stack: ExitStack | None = None) -> Catalog:
     """The catalog. Raises `config.not_initialised`, `config.newer_version`, `unavailable.catalog`."""
     from ragward.adapters.catalog_sql import SQLCatalog
 
-    return closing(SQLCatalog.open(settings.catalog_url), stack)
+    return closing(
+        SQLCatalog.open(settings.catalog_url, keeper=open_policy_keeper(settings)), stack
+    )
+
+
+def open_policy_keeper(settings: Settings) -> PolicyRootKeeper:
+    """What verifies policy roots, and signs them where the administration key is. Raises `config.policy_key`."""
+    from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper
+
+    policies = settings.policies_dir or resource("policies")
+    return PolicyRootKeeper.open(
+        settings.policy_key_file,
+        seen=settings.policy_roots_seen,
+        model_text=(policies / "model.conf").read_text(encoding="utf-8"),
+    )
+
+
+def open_authority(settings: Settings, stack: ExitStack | None = None) -> SQLAuthority:
+    """Authority rows as they were signed. Raises `config.policy_key`."""
+    from ragward.adapters.catalog_sql.authority import SQLAuthority
+
+    return closing(SQLAuthority.open(settings.catalog_url, open_policy_keeper(settings)), stack)
+
+
+def open_signed_authority(
+    settings: Settings, catalog: Catalog, audit: AuditLog, clock: Clock, stack: ExitStack
+) -> SignedAuthority:
+    """What decisions and identities are made from. Raises `config.policy_key`."""
+    from ragward.adapters.signed_authority import SignedAuthority
+
+    return SignedAuthority(
+        stored=catalog,
+        verified=open_authority(settings, stack),
+        witness=open_policy_keeper(settings),
+        recorder=Recorder(audit=audit, clock=clock),
+        clock=clock,
+    )
 
 
 def open_ledger(settings: Settings, clock: Clock, stack: ExitStack | None = None) -> KeyLedger:
@@ -398,7 +443,7 @@ def index_directory(settings: Settings, generation: int) -> Path:
 
 
 def open_identity(
-    settings: Settings, catalog: Catalog, clock: Clock, *, of_broker: bool = False
+    settings: Settings, catalog: Askers, clock: Clock, *, of_broker: bool = False
 ) -> IdentityVerifier:
     """Every issuer of the settings, and the development issuer where one is set."""
     from ragward.adapters.assurance_claims import AssuranceClaims, devices_of, levels_of
@@ -509,7 +554,7 @@ def disclosure_rules(policies: Path) -> DisclosureRules:
     return load_redaction(policies / "redaction.toml", entity_types())
 
 
-def open_pdp(catalog: Catalog, policies: Path) -> PolicyDecisionPoint:
+def open_pdp(catalog: PolicyAndLabels, policies: Path) -> PolicyDecisionPoint:
     """Casbin on the model of the installation. Raises `policy.invalid`."""
     from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
 

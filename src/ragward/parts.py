@@ -40,6 +40,7 @@ from ragward.opening import (
     open_limiter,
     open_pdp,
     open_search_embedders,
+    open_signed_authority,
     remove_dropped,
     resource,
 )
@@ -62,6 +63,7 @@ from ragward.ports import (
     Limiter,
     PolicyDecisionPoint,
     Reader,
+    ReceiptSecrets,
     ScopeDirectory,
     Screener,
     TextExtractor,
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from ragward.adapters.identity_tasks import TaskGrantVerifier
     from ragward.adapters.models_live import ModelGenerations
     from ragward.adapters.owner_client import Owner
+    from ragward.adapters.signed_authority import SignedAuthority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,8 @@ class Opened:
     trained: Mapping[str, TrainedClassifier]
     """by tenant"""
     screener: Screener
+    signed: SignedAuthority | None
+    """None where a test brought its own catalog"""
     pdp: PolicyDecisionPoint
     identity: TaskGrantVerifier
     extractor: TextExtractor
@@ -140,6 +145,7 @@ class Parts:
     index_sync: IndexSync
     scopes: ScopeDirectory
     epoch_tokens: EpochTokens
+    receipt_secrets: ReceiptSecrets
     disclosure: Disclosure
     assuring: Assuring
     open_reader: Callable[[Analyser], Reader]
@@ -162,6 +168,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
     """Everything; what was opened is closed when the stack is. Raises `config.*`, `integrity.*`, `unavailable.*`."""
     from ragward.adapters.epoch_tokens_aessiv import AESSIVEpochTokens
     from ragward.adapters.handling_toml import load_handling
+    from ragward.adapters.receipts_aesgcm import AESGCMReceiptSecrets
     from ragward.adapters.redactor_presidio import PresidioRedactor
     from ragward.adapters.scope_directory import MemoryScopeDirectory
 
@@ -195,6 +202,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         index_sync=index_sync,
         scopes=MemoryScopeDirectory(opened.catalog),
         epoch_tokens=AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token")),
+        receipt_secrets=AESGCMReceiptSecrets(lambda: keyring.mac_key("receipt")),
         disclosure=_disclosure(opened, recorder),
         assuring=open_assuring(opened.policies),
         open_reader=_reader_opener(settings, given.reader, stack),
@@ -218,6 +226,9 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
     models = _models(settings, given, catalog, embedder, clock)
     require_accepted(catalog, models.serving()[1].model_digest)
     held = _held(settings, given, keyring, models, catalog, stack)
+    signed = None
+    if given.catalog is None:
+        signed = open_signed_authority(settings, catalog, held.audit, clock, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
     rules = RuleClassifier.from_file(policies / "classification.yaml", entity_types())
@@ -237,12 +248,14 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
         thresholds=rules.thresholds,
         trained=open_classifiers(settings, embedder),
         screener=RuleScreener.from_file(policies / "injection.yaml"),
-        pdp=given.pdp or open_pdp(catalog, policies),
+        signed=signed,
+        pdp=given.pdp or open_pdp(signed or catalog, policies),
         identity=closing(
             TaskGrantVerifier(
-                given.identity or open_identity(settings, catalog, clock),
+                given.identity or open_identity(settings, signed or catalog, clock),
                 catalog,
                 clock,
+                agents=signed or catalog,
                 required=settings.agents_need_task_grant,
             ),
             stack,

@@ -74,6 +74,7 @@ from ragward.ports import (
     Screener,
 )
 from ragward.protection import Protection
+from ragward.receipting import Receipting
 from ragward.searching import Question, Search, VectorSearch, Within
 from ragward.task_budgets import TaskBudgets
 
@@ -102,6 +103,7 @@ class RetrievalPorts:
     protection: Protection
     disclosure: Disclosure
     recorder: Recorder
+    receipting: Receipting
     epoch_tokens: EpochTokens
     clock: Clock
     assuring: Assuring
@@ -126,6 +128,7 @@ class Retrieval:
         self._answers = Answers(
             protection=ports.protection,
             recorder=ports.recorder,
+            receipting=ports.receipting,
             epoch_tokens=ports.epoch_tokens,
             budgets=TaskBudgets(store=ports.catalog),
         )
@@ -532,6 +535,7 @@ class Retrieval:
                 raw = handling[chunk.stored.label.classification].raw_scores
                 trust = self._ports.trust
                 made = passage(len(passages) + 1, chunk, text, kept, raw_score=raw, trust=trust)
+                tally.labels[chunk.stored.chunk_id] = chunk.stored.label_id, chunk.stored.label
                 tally.shown[chunk.stored.chunk_id] = Counter(
                     span.entity_type for span in chunk.spans if span.entity_type in chunk.revealed
                 )

@@ -137,6 +137,14 @@ class Settings(BaseSettings):
         },
         description="CLASSIFICATION = days after which `keys status` and `doctor` call its KEK due; 365 for what is left out.",
     )
+    policy_key: Path | None = Field(
+        None,
+        description="The administration key that policy is signed with, its public key beside it (.pub); left out, policy-signing.key beside `keyring`. Processes that cannot read it write no policy.",
+    )
+    policy_seen: Path | None = Field(
+        None,
+        description="Directory of the newest policy roots seen, outside data_dir and the database; left out, DATA_DIR.policy-roots.",
+    )
     audit_origin: str = Field(
         "ragward/audit",
         pattern=r"^[^\s+]{1,200}$",
@@ -387,7 +395,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Settings:
         data = self.data_dir.resolve()
-        secrets = {"keyring": self.keyring}
+        secrets = {
+            "keyring": self.keyring,
+            "policy_key": self.policy_key_file,
+            "policy_seen": self.policy_roots_seen,
+        }
         if self.passphrase.startswith("file:"):
             secrets["passphrase"] = Path(self.passphrase.removeprefix("file:"))
         if self.development_issuer is not None:
@@ -449,6 +461,16 @@ class Settings(BaseSettings):
             beside = self.data_dir.with_name(f"{self.data_dir.name}.checkpoints")
             return (f"file:{beside}",)
         return self.audit_anchors
+
+    @property
+    def policy_key_file(self) -> Path:
+        """Where the administration key is, if it is here."""
+        return self.policy_key or self.keyring.with_name("policy-signing.key")
+
+    @property
+    def policy_roots_seen(self) -> Path:
+        """Where the newest policy roots are remembered."""
+        return self.policy_seen or self.data_dir.with_name(f"{self.data_dir.name}.policy-roots")
 
     @property
     def broker_origin(self) -> str:

@@ -33,6 +33,8 @@ from ragward.policy_administration import PolicyAdministration, PolicyAdministra
 from ragward.presence import Presence, PresencePorts
 from ragward.provisioning import Provisioning, ProvisioningPorts
 from ragward.reading_ahead import ReadAhead
+from ragward.receipting import Receipting
+from ragward.receipts import Receipts, ReceiptsPorts
 from ragward.reembedding import Reembedding, ReembeddingPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
@@ -58,6 +60,7 @@ class Flows:
     retrieval: Retrieval
     ingestion: Ingestion
     auditing: Auditing
+    receipts: Receipts
     stewardship: Stewardship
     identities: Identities
     task_grants: TaskGrants
@@ -94,6 +97,7 @@ def wired(parts: Parts) -> Flows:
         ingestion=ingestion,
         planting=_planting(parts, ingestion),
         auditing=_auditing(parts),
+        receipts=_receipts(parts),
         stewardship=stewardship,
         reembedding=_reembedding(parts),
         relabelling=relabelling,
@@ -136,6 +140,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             protection=parts.answering,
             disclosure=parts.disclosure,
             recorder=parts.recorder,
+            receipting=Receipting(recorder=parts.recorder, secrets=parts.receipt_secrets),
             epoch_tokens=parts.epoch_tokens,
             clock=opened.clock,
             assuring=parts.assuring,
@@ -280,6 +285,22 @@ def _agent_events(parts: Parts) -> AgentEvents:
     opened = parts.opened
     return AgentEvents(
         audit=opened.held.audit, limiter=opened.held.limiter, recorder=parts.recorder
+    )
+
+
+def _receipts(parts: Parts) -> Receipts:
+    opened = parts.opened
+    return Receipts(
+        ReceiptsPorts(
+            audit=opened.held.audit,
+            pdp=opened.pdp,
+            labels=opened.catalog,
+            policies=opened.catalog,
+            elevations=opened.catalog,
+            secrets=parts.receipt_secrets,
+            recorder=parts.recorder,
+            clock=opened.clock,
+        )
     )
 
 

@@ -196,7 +196,7 @@ def test_a_policy_edited_into_nonsense_decides_nothing_until_the_operator_puts_a
     with opened(home) as ragward:
         with pytest.raises(RagwardError) as refused:
             texts(ragward, "ann")
-        assert refused.value.code == "unavailable.policy"
+        assert refused.value.code == "integrity.policy_root"
         newest = ragward.catalog.policy_versions("acme")[0].number
         assert installation.repair_policy(ragward, tenant="acme") == newest
         assert texts(ragward, "ann") == {SECRET, PUBLIC}

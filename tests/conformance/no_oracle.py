@@ -23,7 +23,15 @@ from tests.conformance.no_oracle_worlds import Facts, Reply, World
 # What comes back. ----------------------------------------------------------------------------------------------------
 
 #: Random by design, of one length: not compared within a pair; classifiers get their first bits.
-RANDOM = ("receipt_id", "audit_hash", "epoch_token", "request_id", "delimiter")
+RANDOM = (
+    "receipt_id",
+    "audit_hash",
+    "epoch_token",
+    "request_id",
+    "delimiter",
+    "salt",
+    "receipt_hash",
+)
 RANDOM_HEADERS = ("x-request-id", "ragward-epoch-token")
 #: When something was written: worlds are made one after the other.
 DATES = ("created_at", "updated_at", "recorded_at")

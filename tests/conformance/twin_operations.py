@@ -105,6 +105,10 @@ def _user(of, **given):
     return scim.user(f"user {of.count}", externalId=f"u-{of.count}", **given)
 
 
+def _of_own_answer(of):
+    return {"path": {"answer_id": of.event()}, "by": "ann"}
+
+
 def _id(kind):
     return lambda of: {"path": {f"{kind}_id": getattr(of, kind)()}}
 
@@ -277,6 +281,11 @@ ASKED = {
     "get_audit_entries": Asked(lambda of: {"params": {"limit": 1000}}, twins=False),
     "prove_audit_entry": Asked(
         lambda of: {"path": {"event_id": of.event()}}, foreign=404, twins=False
+    ),
+    "get_receipt": Asked(_of_own_answer, foreign=404, twins=False),
+    "prove_receipt": Asked(_of_own_answer, foreign=404, twins=False),
+    "get_receipt_bundle": Asked(
+        lambda of: {"path": {"answer_id": of.event()}}, foreign=404, twins=False
     ),
     "get_audit_checkpoint": Asked(lambda of: {}, twins=False),
     "prove_audit_consistency": Asked(lambda of: {"params": {"first": 1, "second": 2}}),

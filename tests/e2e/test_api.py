@@ -510,7 +510,9 @@ def test_the_log_records_what_was_answered_and_verifies(api, served):
         "/v1/retrieve", json={"query": "pension delivery"}, headers=served.headers("ben")
     ).json()
     receipt = answer["receipt"]
-    assert set(receipt) == {"receipt_id", "recorded_at", "audit_hash", "epoch_token"}
+    assert set(receipt) == {
+        *("receipt_id", "recorded_at", "audit_hash", "epoch_token", "salt", "receipt_hash")
+    }
     steward = served.headers("steward")
     url = f"/v1/audit/entries/{receipt['receipt_id']}"
     entry = api.get(url, headers=steward).json()

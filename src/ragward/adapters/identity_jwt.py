@@ -17,7 +17,7 @@ import math
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import jwt
 
@@ -31,7 +31,7 @@ from ragward.domain.errors import RequestRefusedError, UnauthenticatedError
 from ragward.domain.identities import ApplicationKey
 from ragward.domain.labels import require_principal
 from ragward.domain.proof import Connection, Proof
-from ragward.ports import ApplicationsAndDirectory, Clock
+from ragward.ports import Clock
 
 _MAX_TOKEN_CHARACTERS: Final = 8192
 MAX_AGENTS: Final = 3
@@ -77,6 +77,14 @@ class _Token:
         return value if isinstance(value, str) else ""
 
 
+class Askers(Protocol):
+    """What an asker is verified against, as `ApplicationStore` and `DirectoryStore` have it."""
+
+    def find_application(self, tenant: str, client_id: str) -> Application | None: ...
+    def find_application_by_key(self, prefix: str) -> ApplicationKey | None: ...
+    def is_disabled(self, tenant: str, principal: str) -> bool: ...
+
+
 class JWTIdentityVerifier:
     """`ports.IdentityVerifier`.
 
@@ -87,7 +95,7 @@ class JWTIdentityVerifier:
     def __init__(
         self,
         issuers: Sequence[TrustedIssuer],
-        catalog: ApplicationsAndDirectory,
+        catalog: Askers,
         clock: Clock,
         *,
         allowed_pairs: frozenset[tuple[str, str]] = frozenset(),

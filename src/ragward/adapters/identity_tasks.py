@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from ragward.adapters.identity_keys import KEY_PREFIX, key_id_in
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import NotFoundError, RagwardError, UnauthenticatedError
+from ragward.domain.identities import Agent
 from ragward.domain.task_grants import TaskGrant, grant_id_in
 from ragward.ports import Clock, IdentityStore, IdentityVerifier, TaskGrantStore
 
@@ -27,6 +28,12 @@ class _Store(TaskGrantStore, IdentityStore, Protocol):
     """What this asks of the catalog."""
 
 
+class _Agents(Protocol):
+    """What is known of agents, as `IdentityStore` has it."""
+
+    def find_agent(self, tenant: str, principal: str) -> Agent | None: ...
+
+
 class TaskGrantVerifier:
     """`ports.IdentityVerifier` over another one. Thread-safe.
 
@@ -34,10 +41,16 @@ class TaskGrantVerifier:
     """
 
     def __init__(
-        self, inner: IdentityVerifier, store: _Store, clock: Clock, *, required: bool
+        self,
+        inner: IdentityVerifier,
+        store: _Store,
+        clock: Clock,
+        *,
+        agents: _Agents,
+        required: bool,
     ) -> None:
         self._inner, self._store, self._clock = inner, store, clock
-        self._required = required
+        self._agents, self._required = agents, required
         self._uses = _Uses()
 
     def verify(self, credentials: Credentials) -> Subject:
@@ -45,7 +58,7 @@ class TaskGrantVerifier:
         subject = self._inner.verify(credentials)
         now = self._clock.now()
         for agent in subject.agents:
-            known = self._store.find_agent(subject.tenant, agent)
+            known = self._agents.find_agent(subject.tenant, agent)
             if known is not None:
                 if known.expires_at <= now:
                     raise UnauthenticatedError

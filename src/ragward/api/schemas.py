@@ -177,8 +177,14 @@ class ReceiptModel(BaseModel):
 
     receipt_id: str = Field(description="The id of the event in the audit log.")
     recorded_at: int = Field(description="Unix milliseconds.")
-    audit_hash: str = Field(description="The keyed hash that chains the event into the log.")
+    audit_hash: str = Field(description="The hash of the event's leaf in the log.")
     epoch_token: str
+    salt: str = Field(
+        description="Hex: with it the receipt's digests of the passages can be checked."
+    )
+    receipt_hash: str = Field(
+        description="The hash of the leaf that `GET /v1/receipts/{receipt_id}` shows."
+    )
 
 
 class RetrieveResponse(BaseModel):
@@ -210,6 +216,8 @@ class RetrieveResponse(BaseModel):
                 recorded_at=receipt.recorded_at,
                 audit_hash=receipt.audit_hash,
                 epoch_token=receipt.epoch_token,
+                salt=receipt.salt,
+                receipt_hash=receipt.receipt_hash,
             ),
             near_duplicates_removed=answer.near_duplicates_removed,
             not_answering_removed=answer.not_answering_removed,

@@ -19,7 +19,8 @@ from ragward.cli.lineage import lineage
 from ragward.cli.model import model_app
 from ragward.cli.options import As, AsJSON, Days, Owner, Purpose, Reason, Tenant, TokenFile
 from ragward.cli.personal import pii_app, pseudonym_app
-from ragward.cli.policy_group import policy_app
+from ragward.cli.policy_roots import policy_app
+from ragward.cli.receipts import receipt_app
 from ragward.cli.reviewing import review_app
 from ragward.cli.screening import rescreen
 from ragward.cli.sources import source_app
@@ -58,6 +59,7 @@ def add_to(app: typer.Typer) -> None:
         ("honey", honey_app),
         ("retention", retention_app),
         ("audit", audit_app),
+        ("receipt", receipt_app),
         ("index", index_app),
         ("model", model_app),
         ("bench", bench_app),

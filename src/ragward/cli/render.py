@@ -68,6 +68,8 @@ def answer_json(answer: Answer) -> dict[str, Any]:
             "recorded_at": answer.receipt.recorded_at,
             "audit_hash": answer.receipt.audit_hash,
             "epoch_token": answer.receipt.epoch_token,
+            "salt": answer.receipt.salt,
+            "receipt_hash": answer.receipt.receipt_hash,
         },
         "step_up": step_up_json(answer.step_up),
     }

@@ -63,6 +63,8 @@ class EventType(StrEnum):
     POLICY_ROLLED_BACK = "policy.rolled_back"
     PSEUDONYM_ERASED = "pseudonym.erased"
     PSEUDONYM_REVEALED = "pseudonym.revealed"
+    RECEIPT_ISSUED = "receipt.issued"
+    RECEIPT_OPENED = "receipt.opened"
     REQUEST_REFUSED = "request.refused"
     RETRIEVAL_ANSWERED = "retrieval.answered"
     RETRIEVAL_DENIED = "retrieval.denied"

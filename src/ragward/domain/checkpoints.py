@@ -104,12 +104,26 @@ def opened_checkpoint(note: str, key: LogKey, verify: Verify) -> Checkpoint:
     checkpoint = Checkpoint.parse(text)
     if checkpoint.origin != key.name:
         raise InvalidRequestError("the checkpoint is another log's")
-    for name, key_id, signature in signatures:
-        if (name, key_id) == (key.name, key.key_id) and verify(
-            key.public, text.encode(), signature
-        ):
-            return checkpoint
-    raise InvalidRequestError("the checkpoint is not signed by this key")
+    if not _is_signed(text, signatures, key, verify):
+        raise InvalidRequestError("the checkpoint is not signed by this key")
+    return checkpoint
+
+
+def opened_text(note: str, key: LogKey, verify: Verify) -> str:
+    """The text of a note that this key signed. Raises `request.invalid`."""
+    text, signatures = _parts(note)
+    if not _is_signed(text, signatures, key, verify):
+        raise InvalidRequestError("the note is not signed by this key")
+    return text
+
+
+def _is_signed(
+    text: str, signatures: Sequence[tuple[str, bytes, bytes]], key: LogKey, verify: Verify
+) -> bool:
+    return any(
+        (name, key_id) == (key.name, key.key_id) and verify(key.public, text.encode(), signature)
+        for name, key_id, signature in signatures
+    )
 
 
 def _parts(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:

@@ -96,6 +96,16 @@ class Elevation:
         """Whether it is an emergency that nobody has looked at."""
         return self.emergency and self.reviewed_by is None
 
+    def held_at(self, at: int) -> TimedMembership | None:
+        """What it gave at an instant, whatever became of it later."""
+        if not self.not_before <= at < self.not_after:
+            return None
+        if self.revoked_at is not None and self.revoked_at <= at:
+            return None
+        return TimedMembership(
+            self.member, self.role, self.not_before, self.not_after, self.emergency
+        )
+
     def membership(self) -> TimedMembership | None:
         """What it gives, as the decision reads it; None when nothing was given, or it was taken back."""
         if not self.not_after or self.revoked_at is not None:

@@ -94,6 +94,7 @@ CODES: Final[dict[str, str]] = {
     "integrity.audit": "The audit log is not consistent.",
     "integrity.model": "A model file does not match the manifest.",
     "integrity.policy": "A stored policy version or proposal was edited.",
+    "integrity.policy_root": "Policy, memberships, applications or the directory are not what was signed.",
     "integrity.keyring": "The keyring file is damaged.",
     "integrity.key_destroyed": "The key was destroyed; what was under it cannot be opened again.",
     # availability
@@ -106,10 +107,12 @@ CODES: Final[dict[str, str]] = {
     "unavailable.audit": "The audit log cannot be written, so nothing can be answered.",
     "unavailable.consistency": "Permissions kept changing while the answer was prepared.",
     "unavailable.policy": "The tenant's policy is not valid, so nothing can be decided.",
+    "unavailable.policy_key": "This process does not hold the administration key that policy is signed with.",
     "unavailable.identity": "The identity provider's keys cannot be read.",
     "internal.error": "Something unexpected failed; it was logged under the request id.",
     # configuration
     "config.invalid": "A setting is missing, unknown or unsafe.",
+    "config.policy_key": "The key that policy is signed with is missing or damaged: run `ragward policy sign`.",
     "config.passphrase": "The keyring's passphrase is wrong or missing.",
     "config.index_owned": "Another process owns the index.",
     "config.newer_version": "The data was written by a newer version.",

@@ -123,6 +123,7 @@ MAC_PURPOSES: Final = frozenset(
         "fingerprint",
         "pseudonym",
         "pseudonym-tag",
+        "receipt",
         "subject-tag",
         "words",
     }

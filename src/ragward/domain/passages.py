@@ -126,6 +126,8 @@ class RetrievalRequest:
 class Receipt:
     """Evidence of one answer: the id of its event in the log, when, its leaf hash there, and an opaque epoch token.
 
+    `receipt_hash` is the hash of the leaf that holds the passages' digests under `salt` (hex; `domain.receipts`).
+
     Who reads the log finds the event by its id and verifies it by the hash. Where it stands is not said: positions count
     what others ask.
     """
@@ -134,6 +136,8 @@ class Receipt:
     recorded_at: int
     audit_hash: str
     epoch_token: str
+    salt: str = field(default="", repr=False)
+    receipt_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,10 +57,9 @@ from ragward.ports.generations import (
 from ragward.ports.holds import HoldStore
 from ragward.ports.identities import IdentityStore
 from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
-from ragward.ports.keys import Cipher, Keyring
+from ragward.ports.keys import Cipher, Keyring, ReceiptSecrets
 from ragward.ports.lineage import LineageStore
 from ragward.ports.policy import (
-    ApplicationsAndDirectory,
     ApplicationStore,
     DirectoryStore,
     LabelStore,
@@ -73,7 +72,6 @@ __all__ = [
     "Alarm",
     "Analyser",
     "ApplicationStore",
-    "ApplicationsAndDirectory",
     "AuditLog",
     "Catalog",
     "ChunkIndex",
@@ -109,6 +107,7 @@ __all__ = [
     "PseudonymStore",
     "PseudonymTokens",
     "Reader",
+    "ReceiptSecrets",
     "Redactor",
     "ReviewStore",
     "ScopeDirectory",

@@ -34,6 +34,19 @@ class Cipher(Protocol):
         """32 random bytes."""
 
 
+class ReceiptSecrets(Protocol):
+    """What makes receipts of answers say nothing to those who do not hold them. All raise `unavailable.keys`."""
+
+    def salt(self, tenant: str, receipt_id: str) -> bytes:
+        """32 bytes, the same each time."""
+
+    def encrypt(self, tenant: str, receipt_id: str, data: bytes) -> bytes:
+        """The officer's part, bound to its receipt."""
+
+    def decrypt(self, tenant: str, receipt_id: str, data: bytes) -> bytes:
+        """The inverse. Raises `integrity.envelope`."""
+
+
 class Keyring(Protocol):
     """KEKs, one per (tenant, classification, purpose) in versions; they never leave it. All raise `unavailable.keys`, also
     for what the process or flow that holds it may not do with keys."""
@@ -82,7 +95,7 @@ class Keyring(Protocol):
         """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint`, `pseudonym`, `pseudonym-tag`, `subject-tag` or `words`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint`, `pseudonym`, `pseudonym-tag`, `receipt`, `subject-tag` or `words`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""

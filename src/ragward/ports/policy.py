@@ -187,7 +187,3 @@ class DirectoryStore(Protocol):
         self, tenant: str, conditions: Collection[Condition], *, offset: int, limit: int
     ) -> tuple[int, Sequence[DirectoryGroup]]:
         """(how many match, those from `offset` on), ordered by id."""
-
-
-class ApplicationsAndDirectory(ApplicationStore, DirectoryStore, Protocol):
-    """What an asker is verified against."""

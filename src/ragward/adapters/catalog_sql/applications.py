@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from ragward.adapters.catalog_sql.connection import insert_or_ignore, is_storable
-from ragward.adapters.catalog_sql.identities import end_keys
 from ragward.adapters.catalog_sql.schema import agents, application_keys, applications
 from ragward.adapters.catalog_sql.tenants import move_epoch
 from ragward.domain.access import Application
 from ragward.domain.errors import IntegrityError, InvalidRequestError
-from ragward.domain.identities import ApplicationKey, Custody, NewKey
+from ragward.domain.identities import Agent, ApplicationKey, Custody, NewKey
 from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
 
 
@@ -28,7 +28,7 @@ def find_application(
             applications.c.tenant == tenant, applications.c.client_id == client_id, _live(now)
         )
     ).one_or_none()
-    return None if row is None else _application(row)
+    return None if row is None else application_of(row._mapping)
 
 
 def find_application_by_key(connection: Connection, prefix: str, now: int) -> ApplicationKey | None:
@@ -61,7 +61,10 @@ def find_application_by_key(connection: Connection, prefix: str, now: int) -> Ap
     if ends is not None and ends <= now:
         return None
     return ApplicationKey(
-        sha256=row.sha256, application=_application(row), agent=row.agent, not_after=ends
+        sha256=row.sha256,
+        application=application_of(row._mapping),
+        agent=row.agent,
+        not_after=ends,
     )
 
 
@@ -72,7 +75,7 @@ def read_applications(connection: Connection, tenant: str) -> list[Application]:
         .where(applications.c.tenant == tenant)
         .order_by(applications.c.client_id)
     )
-    return [_application(row) for row in rows]
+    return [application_of(row._mapping) for row in rows]
 
 
 def save_application(
@@ -159,16 +162,38 @@ def _live(now: int) -> ColumnElement[bool]:
     return or_(applications.c.expires_at.is_(None), applications.c.expires_at > now)
 
 
-def _application(row: Row[Any]) -> Application:
+def application_of(row: Mapping[Any, Any]) -> Application:
+    """The application of a row. Raises `integrity.envelope`."""
     try:
         return Application(
-            principal=row.principal,
-            tenant=row.tenant,
-            client_id=row.client_id,
-            corpora=frozenset(json.loads(row.corpora)),
-            ceiling=Classification(row.ceiling),
-            public_client=row.public_client,
-            expires_at=row.expires_at,
+            principal=row["principal"],
+            tenant=row["tenant"],
+            client_id=row["client_id"],
+            corpora=frozenset(json.loads(row["corpora"])),
+            ceiling=Classification(row["ceiling"]),
+            public_client=row["public_client"],
+            expires_at=row["expires_at"],
         )
     except (ValueError, TypeError):
         raise IntegrityError("application row was edited") from None
+
+
+def end_keys(connection: Connection, which: ColumnElement[bool], at: int) -> None:
+    """Keys that would be good for longer end then."""
+    connection.execute(
+        update(application_keys)
+        .where(
+            which, or_(application_keys.c.expires_at.is_(None), application_keys.c.expires_at > at)
+        )
+        .values(expires_at=at)
+    )
+
+
+def agent_of(row: Mapping[str, Any]) -> Agent:
+    """As a row has it."""
+    return Agent(
+        principal=row["principal"],
+        tenant=row["tenant"],
+        client_id=row["client_id"],
+        expires_at=row["expires_at"],
+    )

@@ -28,6 +28,8 @@ from ragward.adapters.catalog_sql import (
     stored_vectors,
     versions,
 )
+from ragward.adapters.catalog_sql.authority import RootKeeper, changing
+from ragward.adapters.catalog_sql.authority_rows import APPLICATIONS, KEYS
 from ragward.adapters.catalog_sql.connection import (
     NO_TENANT,
     Database,
@@ -95,14 +97,26 @@ class SQLCatalog(
     Every method raises `unavailable.catalog` when the database cannot be read or written.
     """
 
-    def __init__(self, database: Database, *, now: Callable[[], int] = _system_time) -> None:
-        super().__init__(database, now=now)
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], int] = _system_time,
+        keeper: RootKeeper | None = None,
+    ) -> None:
+        super().__init__(database, now=now, keeper=keeper)
 
     @classmethod
-    def open(cls, database_url: str, *, now: Callable[[], int] = _system_time) -> Self:
+    def open(
+        cls,
+        database_url: str,
+        *,
+        now: Callable[[], int] = _system_time,
+        keeper: RootKeeper | None = None,
+    ) -> Self:
         """The catalog at `sqlite:///<file>` or `postgresql+psycopg://...`, its schema checked.
 
-        `now` is Unix seconds. Raises `config.invalid`, `config.not_initialised`, `config.newer_version`,
+        `now` is Unix seconds; `keeper` signs what authority rows become. Raises `config.invalid`, `config.not_initialised`, `config.newer_version`,
         `unavailable.catalog`.
         """
         url = parse_url(database_url)
@@ -111,7 +125,7 @@ class SQLCatalog(
             raise ConfigurationError(
                 "there is no catalog yet: run `ragward init`", code="config.not_initialised"
             )
-        catalog = cls(Database(url), now=now)
+        catalog = cls(Database(url), now=now, keeper=keeper)
         try:
             catalog.check_ready()
         except BaseException:
@@ -184,8 +198,9 @@ class SQLCatalog(
         key = None
         if key_prefix is not None and key_sha256 is not None:
             key = NewKey(key_id=key_prefix, sha256=key_sha256, expires_at=key_expires_at)
-        with self._database.write(application.tenant) as connection:
-            lock_tenant(connection, application.tenant)
+        with changing(
+            self._database, self._keeper, application.tenant, APPLICATIONS, KEYS
+        ) as connection:
             if replace_keys:
                 applications.remove_keys(connection, application)
             applications.save_application(

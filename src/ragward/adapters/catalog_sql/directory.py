@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from ragward.adapters.catalog_sql import directory_rows as rows
+from ragward.adapters.catalog_sql.authority import People, RootKeeper, changing
+from ragward.adapters.catalog_sql.authority_rows import DISABLED, POLICY, PROPOSALS, VERSIONS
 from ragward.adapters.catalog_sql.connection import Database
 from ragward.adapters.catalog_sql.directory_members import effective, follow, write_members
 from ragward.adapters.catalog_sql.schema import (
@@ -15,7 +18,6 @@ from ragward.adapters.catalog_sql.schema import (
     directory_members,
     directory_users,
 )
-from ragward.adapters.catalog_sql.tenants import lock_tenant
 from ragward.domain.directory import (
     Condition,
     DirectoryGroup,
@@ -31,6 +33,7 @@ class SQLDirectory:
 
     _database: Database
     _now: Callable[[], int]
+    _keeper: RootKeeper | None
 
     def is_disabled(self, tenant: str, principal: str) -> bool:
         prefix = user_principal(tenant, "")
@@ -50,8 +53,8 @@ class SQLDirectory:
         profile.validate(tenant)
         now, user_id = self._now(), str(uuid.uuid4())
         users = directory_users.c
-        with self._database.write(tenant) as connection:
-            lock_tenant(connection, tenant)
+        touched = _with_external_id(tenant, user_id, profile.external_id)
+        with self._changing(tenant, touched) as connection:
             if profile.external_id is not None:
                 connection.execute(
                     delete(directory_users).where(
@@ -82,8 +85,7 @@ class SQLDirectory:
     ) -> DirectoryUser:
         before.require_change(profile)
         profile.validate(before.tenant)
-        with self._database.write(before.tenant) as connection:
-            lock_tenant(connection, before.tenant)
+        with self._changing(before.tenant, lambda _: (before.user_id,)) as connection:
             rows.require_user(connection, before)
             values = rows.user_values(profile)
             self._change_user(connection, before, {**values, "updated_at": self._now()}, author)
@@ -91,8 +93,7 @@ class SQLDirectory:
 
     def delete_user(self, before: DirectoryUser, author: str) -> None:
         users, members = directory_users.c, directory_members.c
-        with self._database.write(before.tenant) as connection:
-            lock_tenant(connection, before.tenant)
+        with self._changing(before.tenant, lambda _: (before.user_id,)) as connection:
             rows.require_user(connection, before)
             nameless = dict.fromkeys(
                 ("user_name", "user_name_key", "display_name", "display_name_key")
@@ -127,13 +128,16 @@ class SQLDirectory:
         with self._database.read(tenant) as connection:
             return rows.find_users(connection, tenant, conditions, offset, limit)
 
+    def _changing(self, tenant: str, people: People) -> AbstractContextManager[Connection]:
+        sections = (POLICY, PROPOSALS, VERSIONS, DISABLED)
+        return changing(self._database, self._keeper, tenant, *sections, people=people)
+
     # Groups
 
     def create_group(self, tenant: str, profile: GroupProfile, author: str) -> DirectoryGroup:
         profile.validate()
         now, group_id = self._now(), str(uuid.uuid4())
-        with self._database.write(tenant) as connection:
-            lock_tenant(connection, tenant)
+        with self._changing(tenant, lambda _: profile.members) as connection:
             connection.execute(
                 insert(directory_groups).values(
                     group_id=group_id,
@@ -157,8 +161,7 @@ class SQLDirectory:
     ) -> DirectoryGroup:
         profile.validate()
         tenant, group_id = before.tenant, before.group_id
-        with self._database.write(tenant) as connection:
-            lock_tenant(connection, tenant)
+        with self._changing(tenant, _moved(group_id, profile.members)) as connection:
             rows.require_group(connection, before)
             connection.execute(
                 update(directory_groups)
@@ -176,8 +179,7 @@ class SQLDirectory:
     def delete_group(self, before: DirectoryGroup, author: str) -> None:
         members, group_id = directory_members.c, before.group_id
         involved = (members.group_id == group_id) | (members.member_id == group_id)
-        with self._database.write(before.tenant) as connection:
-            lock_tenant(connection, before.tenant)
+        with self._changing(before.tenant, _moved(group_id, frozenset())) as connection:
             rows.require_group(connection, before)
             had = effective(connection, before.tenant, involved)
             connection.execute(
@@ -209,3 +211,28 @@ class SQLDirectory:
     ) -> tuple[int, Sequence[DirectoryGroup]]:
         with self._database.read(tenant) as connection:
             return rows.find_groups(connection, tenant, conditions, offset, limit)
+
+
+def _with_external_id(tenant: str, user_id: str, external_id: str | None) -> People:
+    """A new person, and whoever had their external id before."""
+    users = directory_users.c
+    had = select(users.user_id).where(users.tenant == tenant, users.external_id == external_id)
+
+    def found(connection: Connection) -> Iterable[str]:
+        earlier = () if external_id is None else connection.execute(had).scalars()
+        return (user_id, *earlier)
+
+    return found
+
+
+def _moved(group_id: str, wanted: frozenset[str]) -> People:
+    """Who comes into a group or leaves it, and, as a member of others, the group."""
+    members = directory_members.c
+
+    def found(connection: Connection) -> Iterable[str]:
+        present = connection.execute(
+            select(members.member_id).where(members.group_id == group_id)
+        ).scalars()
+        return {group_id} | (wanted ^ set(present))
+
+    return found

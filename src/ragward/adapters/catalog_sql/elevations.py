@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, update
 
+from ragward.adapters.catalog_sql.authority import RootKeeper, changing
+from ragward.adapters.catalog_sql.authority_rows import ELEVATIONS
 from ragward.adapters.catalog_sql.connection import Database, is_storable
 from ragward.adapters.catalog_sql.schema import elevations
 from ragward.adapters.catalog_sql.tenants import lock_tenant, move_policy_epoch
 from ragward.domain.elevation import Elevation
 from ragward.domain.errors import ConflictError, NotFoundError
-from ragward.domain.policy import TimedMembership
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Elevation))
 
@@ -21,14 +23,15 @@ class SQLElevations:
     """The catalog inherits this."""
 
     _database: Database
+    _keeper: RootKeeper | None
 
     def add_elevation(self, elevation: Elevation) -> None:
-        with self._database.write(elevation.tenant) as connection:
-            lock_tenant(connection, elevation.tenant)
+        gives = elevation.membership() is not None
+        with self._writing(elevation.tenant, gives=gives) as connection:
             if elevation.emergency and _has_unreviewed(connection, elevation):
                 raise ConflictError(code="elevation.unreviewed")
             connection.execute(insert(elevations).values(**_values(elevation)))
-            if elevation.membership() is not None:
+            if gives:
                 move_policy_epoch(connection, elevation.tenant)
 
     def elevation(self, tenant: str, elevation_id: str) -> Elevation:
@@ -46,8 +49,8 @@ class SQLElevations:
             return [_elevation(row) for row in connection.execute(wanted.limit(limit))]
 
     def change_elevation(self, before: Elevation, after: Elevation) -> None:
-        with self._database.write(before.tenant) as connection:
-            lock_tenant(connection, before.tenant)
+        gives = before.membership() != after.membership()
+        with self._writing(before.tenant, gives=gives) as connection:
             if _read(connection, before.tenant, before.elevation_id) != before:
                 raise ConflictError(code="elevation.state")
             connection.execute(
@@ -55,21 +58,19 @@ class SQLElevations:
                 .where(_is(before.tenant, before.elevation_id))
                 .values(**_values(after))
             )
-            if before.membership() != after.membership():
+            if gives:
                 move_policy_epoch(connection, before.tenant)
 
-
-def read_timed(connection: Connection, tenant: str) -> tuple[TimedMembership, ...]:
-    """What was given and not taken back, over by now or not. Read in the transaction that reads the rows."""
-    rows = connection.execute(
-        select(elevations).where(
-            elevations.c.tenant == tenant,
-            elevations.c.not_after > 0,
-            elevations.c.revoked_at.is_(None),
-        )
-    )
-    found = (_elevation(row).membership() for row in rows)
-    return tuple(sorted(each for each in found if each is not None))
+    @contextmanager
+    def _writing(self, tenant: str, *, gives: bool) -> Iterator[Connection]:
+        """What gives or takes a role is signed; what asks for one is not."""
+        if gives:
+            with changing(self._database, self._keeper, tenant, ELEVATIONS) as connection:
+                yield connection
+        else:
+            with self._database.write(tenant) as connection:
+                lock_tenant(connection, tenant)
+                yield connection
 
 
 def _read(connection: Connection, tenant: str, elevation_id: str) -> Elevation:

@@ -19,6 +19,9 @@ from sqlalchemy import (
     update,
 )
 
+from ragward.adapters.catalog_sql.applications import agent_of, end_keys
+from ragward.adapters.catalog_sql.authority import RootKeeper, changing
+from ragward.adapters.catalog_sql.authority_rows import AGENTS, KEYS
 from ragward.adapters.catalog_sql.connection import Database, insert_or_ignore, is_storable
 from ragward.adapters.catalog_sql.schema import (
     agents,
@@ -26,7 +29,7 @@ from ragward.adapters.catalog_sql.schema import (
     applications,
     identity_uses,
 )
-from ragward.adapters.catalog_sql.tenants import lock_tenant, move_epoch
+from ragward.adapters.catalog_sql.tenants import move_epoch
 from ragward.domain.errors import InvalidRequestError, NotFoundError
 from ragward.domain.identities import (
     Agent,
@@ -46,6 +49,7 @@ class SQLIdentities:
     """The catalog inherits this."""
 
     _database: Database
+    _keeper: RootKeeper | None
     _now: Callable[[], int]
 
     def find_agent(self, tenant: str, principal: str) -> Agent | None:
@@ -55,7 +59,7 @@ class SQLIdentities:
             row = connection.execute(
                 select(agents).where(agents.c.tenant == tenant, agents.c.principal == principal)
             ).one_or_none()
-        return None if row is None else _agent(row)
+        return None if row is None else agent_of(dict(row._mapping))
 
     def save_agent(
         self,
@@ -72,8 +76,7 @@ class SQLIdentities:
             "purpose": custody.purpose,
             "expires_at": agent.expires_at,
         }
-        with self._database.write(agent.tenant) as connection:
-            lock_tenant(connection, agent.tenant)
+        with changing(self._database, self._keeper, agent.tenant, AGENTS, KEYS) as connection:
             _require_application(connection, agent)
             now = self._now()
             connection.execute(
@@ -95,8 +98,7 @@ class SQLIdentities:
     def rotate_key(
         self, tenant: str, principal: str, key: NewKey, *, earlier_ends_at: int | None
     ) -> bool:
-        with self._database.write(tenant) as connection:
-            lock_tenant(connection, tenant)
+        with changing(self._database, self._keeper, tenant, KEYS) as connection:
             client_id, agent = _holder(connection, tenant, principal)
             mine = and_(
                 application_keys.c.tenant == tenant,
@@ -171,17 +173,6 @@ class SQLIdentities:
                 )
 
 
-def end_keys(connection: Connection, which: ColumnElement[bool], at: int) -> None:
-    """Keys that would be good for longer end then."""
-    connection.execute(
-        update(application_keys)
-        .where(
-            which, or_(application_keys.c.expires_at.is_(None), application_keys.c.expires_at > at)
-        )
-        .values(expires_at=at)
-    )
-
-
 def _good(now: int) -> ColumnElement[bool]:
     return or_(application_keys.c.expires_at.is_(None), application_keys.c.expires_at > now)
 
@@ -227,15 +218,6 @@ def _add_key(
             expires_at=key.expires_at,
             agent=agent,
         )
-    )
-
-
-def _agent(row: Row[Any]) -> Agent:
-    return Agent(
-        principal=row.principal,
-        tenant=row.tenant,
-        client_id=row.client_id,
-        expires_at=row.expires_at,
     )
 
 

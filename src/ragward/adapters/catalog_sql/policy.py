@@ -5,17 +5,18 @@ Writes run in a transaction that has locked the tenant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from ragward.adapters.catalog_sql import policy_history
-from ragward.adapters.catalog_sql.elevations import read_timed
+from ragward.adapters.catalog_sql.authority_rows import ELEVATIONS, read_section
 from ragward.adapters.catalog_sql.schema import casbin_rule
 from ragward.adapters.catalog_sql.tenants import move_policy_epoch, read_epoch
 from ragward.domain.errors import ConflictError, InvalidRequestError
-from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot, TimedMembership
 from ragward.domain.policy_change import PolicyDiff, PolicyEdit
 
 _VALUES = tuple(casbin_rule.c[f"v{position}"] for position in range(6))
@@ -33,29 +34,43 @@ class Written:
 
 def read_policy(connection: Connection, tenant: str) -> PolicySnapshot:
     """Rows, memberships and epoch. Raises `policy.invalid` for a row no version of this code wrote."""
+    stored = connection.execute(
+        select(casbin_rule.c.ptype, *_VALUES).where(casbin_rule.c.tenant == tenant)
+    )
+    version = policy_history.latest_version(connection, tenant)
+    epoch = read_epoch(connection, tenant)
+    return snapshot_of(tenant, epoch, version, stored, read_section(connection, tenant, ELEVATIONS))
+
+
+def snapshot_of(
+    tenant: str,
+    epoch: int,
+    version: int,
+    stored: Iterable[Sequence[Any]],
+    timed: Iterable[Sequence[Any]],
+) -> PolicySnapshot:
+    """Of (ptype, v0, ..., v5) and of `authority_rows.ELEVATION_COLUMNS` as they are stored. Raises `policy.invalid`."""
     rows: list[PolicyRow] = []
     memberships: list[Membership] = []
-    for row in connection.execute(
-        select(casbin_rule.c.ptype, *_VALUES).where(casbin_rule.c.tenant == tenant)
-    ):
+    for row in stored:
         fields = list(row[1:])
         while (
             fields and fields[-1] is None
         ):  # a gap stays, and is refused: closing it would move values
             fields.pop()
-        if row.ptype == "p":
+        if row[0] == "p":
             rows.append(PolicyRow.from_fields(fields))
-        elif row.ptype == "g":
+        elif row[0] == "g":
             memberships.append(Membership.from_fields(fields))
         else:
             raise InvalidRequestError("a stored row is neither p nor g", code="policy.invalid")
     return PolicySnapshot(
         tenant,
-        read_epoch(connection, tenant),
+        epoch,
         tuple(sorted(rows)),
         tuple(sorted(memberships)),
-        policy_history.latest_version(connection, tenant),
-        read_timed(connection, tenant),
+        version,
+        tuple(sorted(TimedMembership(*row) for row in timed)),
     )
 
 

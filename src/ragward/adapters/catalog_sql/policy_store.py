@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from ragward.adapters.catalog_sql import policy, policy_history
+from ragward.adapters.catalog_sql.authority import RootKeeper, changing, require_versions
+from ragward.adapters.catalog_sql.authority_rows import POLICY, PROPOSALS, VERSIONS
 from ragward.adapters.catalog_sql.connection import Database
 from ragward.adapters.catalog_sql.directory_members import governed, without_directory
-from ragward.adapters.catalog_sql.tenants import lock_tenant, read_epoch, read_head
+from ragward.adapters.catalog_sql.tenants import read_epoch, read_head
 from ragward.domain.access import TenantHead
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyEdit, PolicyProposal, PolicyVersion, ProposalState
+
+_WRITTEN: Final = (POLICY, PROPOSALS, VERSIONS)
+"""What a write of the policy touches."""
 
 
 class SQLPolicyStore:
     """`ragward.ports.PolicyStore` and `PolicyHistory` on a database."""
 
-    def __init__(self, database: Database, *, now: Callable[[], int]) -> None:
+    def __init__(
+        self, database: Database, *, now: Callable[[], int], keeper: RootKeeper | None = None
+    ) -> None:
         self._database = database
         self._now = now
+        self._keeper = keeper
 
     def epoch(self, tenant: str) -> int:
         with self._database.read(tenant) as connection:
@@ -43,8 +52,14 @@ class SQLPolicyStore:
         expected_version: int | None = None,
     ) -> int:
         wanted = policy.valid_policy(tenant, rows, memberships)  # before the lock: it may be long
-        with self._database.write(tenant) as connection:
-            lock_tenant(connection, tenant)
+        with changing(
+            self._database,
+            self._keeper,
+            tenant,
+            *_WRITTEN,
+            overwritten=_WRITTEN,
+            all_people=True,
+        ) as connection:
             policy.require_version(connection, tenant, expected_version)
             wanted = governed(connection, wanted)
             written = policy.Written(author=author, at=self._now(), reason=reason)
@@ -67,8 +82,7 @@ class SQLPolicyStore:
             add_memberships=without_directory(tenant, frozenset(add_memberships)),
             remove_memberships=without_directory(tenant, frozenset(remove_memberships)),
         )
-        with self._database.write(tenant) as connection:
-            lock_tenant(connection, tenant)
+        with changing(self._database, self._keeper, tenant, *_WRITTEN) as connection:
             written = policy.Written(author=author, at=self._now(), reason=reason)
             return policy.change_policy(connection, tenant, change, written)
 
@@ -80,11 +94,11 @@ class SQLPolicyStore:
 
     def policy_version(self, tenant: str, number: int) -> tuple[PolicyVersion, PolicySnapshot]:
         with self._database.read(tenant) as connection:
+            require_versions(connection, self._keeper, tenant)
             return policy_history.read_version(connection, tenant, number)
 
     def add_proposal(self, proposal: PolicyProposal) -> None:
-        with self._database.write(proposal.tenant) as connection:
-            lock_tenant(connection, proposal.tenant)
+        with changing(self._database, self._keeper, proposal.tenant, PROPOSALS) as connection:
             policy.require_version(connection, proposal.tenant, proposal.base_version)
             policy_history.add_proposal(connection, proposal)
 
@@ -99,8 +113,9 @@ class SQLPolicyStore:
     def approve_proposal(
         self, tenant: str, proposal_id: str, *, decided_by: str, reason: str
     ) -> int:
-        with self._database.write(tenant) as connection:
-            lock_tenant(connection, tenant)
+        with changing(
+            self._database, self._keeper, tenant, *_WRITTEN, all_people=True
+        ) as connection:
             proposal = policy_history.decide_proposal(
                 connection,
                 tenant,
@@ -123,8 +138,7 @@ class SQLPolicyStore:
     def reject_proposal(
         self, tenant: str, proposal_id: str, *, decided_by: str, reason: str
     ) -> None:
-        with self._database.write(tenant) as connection:
-            lock_tenant(connection, tenant)
+        with changing(self._database, self._keeper, tenant, PROPOSALS) as connection:
             policy_history.decide_proposal(
                 connection,
                 tenant,

@@ -527,3 +527,11 @@ elevations: Final = Table(
     Column("review_note", _TEXT, nullable=False),
     Index("elevations_tenant", "tenant", "requested_at"),
 )
+# The note is signed; the digests of people are covered by it.
+policy_roots: Final = Table(
+    "policy_roots",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("note", _TEXT, nullable=False),
+    Column("buckets", LargeBinary, nullable=False),
+)

@@ -10,7 +10,7 @@ from sqlalchemy import Row, insert, select, update
 
 from ragward.adapters.catalog_sql.connection import Database, is_storable
 from ragward.adapters.catalog_sql.schema import task_grants
-from ragward.adapters.catalog_sql.tenants import lock_tenant, move_policy_epoch
+from ragward.adapters.catalog_sql.tenants import lock_tenant, move_epoch
 from ragward.domain.errors import IntegrityError, NotFoundError
 from ragward.domain.labels import Classification
 from ragward.domain.task_grants import TaskGrant, TaskGrantRecord
@@ -88,7 +88,7 @@ class SQLTaskGrants:
                 .where(*mine, _IN_FORCE)
                 .values(revoked_at=self._now(), revoked_by=by, secret_sha256=b"")
             )
-            return move_policy_epoch(connection, tenant)
+            return move_epoch(connection, tenant)
 
     def spend_task_tokens(self, tenant: str, grant_id: str, tokens: int) -> bool:
         spent = task_grants.c.spent_tokens + tokens

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -51,8 +51,7 @@ from ragward.domain.errors import InvalidRequestError, NotFoundError, Unavailabl
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.labels import AccessLabel, Classification, administrative
 from ragward.domain.policy import PolicySnapshot
-from ragward.domain.task_grants import TaskGrant
-from ragward.ports import LabelStore, PolicyStore, TaskGrantStore
+from ragward.domain.task_grants import TaskGrant, TaskGrantRecord
 
 _MAX_TENANTS: Final = 256
 _MAX_PERMITS_PER_TENANT: Final = 4096
@@ -60,8 +59,13 @@ _READERS_AT_ONCE: Final = 256
 _Shown = tuple[Treatment, str]
 
 
-class PolicyAndLabels(PolicyStore, LabelStore, TaskGrantStore, Protocol):
-    """What decisions are made from."""
+class PolicyAndLabels(Protocol):
+    """What decisions are made from, as `PolicyStore`, `LabelStore` and `TaskGrantStore` have it."""
+
+    def head(self, tenant: str) -> TenantHead: ...
+    def policy(self, tenant: str) -> PolicySnapshot: ...
+    def labels(self, tenant: str, *, after: int = 0) -> Mapping[int, AccessLabel]: ...
+    def task_grant(self, tenant: str, grant_id: str) -> TaskGrantRecord: ...
 
 
 class _Tried(NamedTuple):
@@ -106,7 +110,8 @@ class _Tenant:
         self.rules: RuleIndex
         self.policy: Policy
         self.permits: OrderedDict[tuple[object, ...], _Remembered] = OrderedDict()
-        self.tasks: OrderedDict[TaskGrant, bool] = OrderedDict()
+        self.tasks: OrderedDict[TaskGrant, tuple[int, bool]] = OrderedDict()
+        self.seen = -1
 
     def next_boundary(self, now: int) -> int:
         """The first instant after `now` at which a label or a membership begins or ceases to be valid."""
@@ -329,11 +334,11 @@ class CasbinPolicyDecisionPoint:
             known.snapshot = self._read(tenant)
             self._put_in_force(known, now)
             known.epoch = known.snapshot.epoch
-            known.tasks.clear()
         elif not known.span[0] <= now < known.span[1]:
             self._put_in_force(known, now)
         if head.last_label_id > known.index.last_id:
             known.index.add(self._store.labels(tenant, after=known.index.last_id))
+        known.seen = head.epoch
         return head
 
     def _put_in_force(self, known: _Tenant, now: int) -> None:
@@ -375,7 +380,9 @@ class CasbinPolicyDecisionPoint:
         # The key holds every attribute of the subject that the model or this adapter reads.
         # What it has proven is in it as what that is not enough for, judged anew on every request.
         task = subject.task
-        key = (subject.principal, subject.agents, subject.application, task, context.purpose, unmet)
+        holds = self._task_holds(known, task)
+        asking_as = (subject.principal, subject.agents, subject.application, task, holds)
+        key = (asking_as, context.purpose, unmet)
         found = known.permits.get(key)
         if (
             found is not None
@@ -386,7 +393,7 @@ class CasbinPolicyDecisionPoint:
             return found
         ends = known.next_boundary(context.now)
         decision: Decision = Deny(epoch=known.epoch, reason="the task grant does not hold")
-        if self._task_holds(known, task):
+        if holds:
             ctx = contexts(Action.CORPUS_RETRIEVE, context)
             decision = self._decided(known, asking(subject), ctx, context.purpose, unmet)
         made = _Remembered(
@@ -401,20 +408,20 @@ class CasbinPolicyDecisionPoint:
         return made
 
     def _task_holds(self, known: _Tenant, task: TaskGrant | None) -> bool:
-        """Whether the grant is kept as it is brought and not revoked; asked once under each policy epoch, which a
-        revocation moves."""
+        """Whether the grant is kept as it is brought and not revoked; asked once under each epoch, which a revocation moves."""
         if task is None:
             return True
-        if task not in known.tasks:
+        checked, holds = known.tasks.get(task, (-1, False))
+        if checked != known.seen:
             try:
                 record = self._store.task_grant(task.tenant, task.grant_id)
                 holds = record.grant == task and record.revoked_at is None
             except NotFoundError:
                 holds = False
-            known.tasks[task] = holds
+            known.tasks[task] = known.seen, holds
             while len(known.tasks) > _MAX_PERMITS_PER_TENANT:
                 known.tasks.popitem(last=False)
-        return known.tasks[task]
+        return holds
 
     # Deciding. ------------------------------------------------------------------------------------------------------
 
