@@ -439,7 +439,12 @@ def test_ragward_keys_broker_in_a_process_of_its_own(tmp_path):
         assert "Max core file size        0" in limits
         uri = f"broker:{sockets}/service.sock"
         worker = settings.model_copy(
-            update={"keys_uri": uri, "passphrase": "prompt:", "keyring": tmp_path / "none"}
+            update={
+                "keys_uri": uri,
+                "passphrase": "prompt:",
+                "keyring": tmp_path / "none",
+                "policy_key": settings.policy_key_file,
+            }
         )
         with opened(worker, identity=None, clock=None) as ragward:
             ragward.ingestion.ingest(

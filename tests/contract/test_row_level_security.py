@@ -22,6 +22,7 @@ from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.adapters.catalog_sql import catalog as catalog_module
 from ragward.adapters.catalog_sql.key_ledger import SQLKeyLedger
 from ragward.adapters.catalog_sql.schema import metadata
+from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper, create_policy_key
 from ragward.domain.corpus import DocumentState, NewScreening, Pending, PendingVersion
 from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile, UserProfile
 from ragward.domain.errors import RagwardError
@@ -237,16 +238,19 @@ def twins(request, tmp_path):
 
 @pytest.fixture
 def twins_on_postgres(request, tmp_path):
-    yield from _twins(request, tmp_path, "postgres")
+    key = tmp_path / "keys" / "policy-signing.key"
+    create_policy_key(key)
+    keeper = PolicyRootKeeper.open(key, seen=tmp_path / "seen", model_text="")
+    yield from _twins(request, tmp_path, "postgres", keeper)
 
 
-def _twins(request, tmp_path, kind):
+def _twins(request, tmp_path, kind, keeper=None):
     url = f"sqlite:///{tmp_path}/catalog.db"
     if kind == "postgres":
         url = request.getfixturevalue("postgres_databases")()
     else:
         SQLCatalog.migrate(url, migrations_dir=MIGRATIONS)
-    catalog = SQLCatalog.open(url, now=lambda: NOW)
+    catalog = SQLCatalog.open(url, now=lambda: NOW, keeper=keeper)
     yield url, catalog, {tenant: filled(catalog, tenant) for tenant in TENANTS}
     catalog.close()
 
@@ -415,6 +419,8 @@ ACROSS = {
 
 #: Of `SQLKeyLedger`: what a server has to go on with, whoever began it.
 OF_THE_LEDGER = {"all_retired", "unfinished_receipts"}
+#: Of `SQLAuthority`: whose roots an operator looks at.
+OF_THE_ROOTS = {"tenants"}
 
 
 def test_only_maintenance_looks_across_tenants():
@@ -427,7 +433,7 @@ def test_only_maintenance_looks_across_tenants():
                 for inner in ast.walk(node)
             ):
                 found.add(node.name)
-    assert found == ACROSS | OF_THE_LEDGER
+    assert found == ACROSS | OF_THE_LEDGER | OF_THE_ROOTS
 
 
 # The catalog's own statements, without their tenant. -----------------------------------------------------------------

@@ -14,10 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from ragward import bootstrap, opening
-from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.cli import main as cli
 from ragward.domain.directory import GroupProfile, UserProfile
 from ragward.domain.errors import RagwardError
+from ragward.opening import open_catalog
+from ragward.settings import Settings
 from tests import company
 from tests.installation import PASSPHRASE, doubles
 from tests.office_files import zipped
@@ -419,7 +420,7 @@ def test_backup_restore_rebuild_and_doctor(home, ragward):
 
 
 def test_the_directory_is_listed_for_those_who_may_read_it(home, ragward):
-    catalog = SQLCatalog.open(f"sqlite:///{home}/data/catalog.db")
+    catalog = open_catalog(Settings.load(home / "ragward.toml"))
     person = UserProfile(user_name="ada@example.com", external_id="ada", active=False)
     ada = catalog.create_user("acme", person, "test")
     people = GroupProfile(display_name="Makers", members=frozenset({ada.user_id}))
