@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -516,3 +517,20 @@ def test_a_key_url_that_answers_something_else(key_server, status, content):
 def test_key_urls_are_https(url):
     with pytest.raises(ConfigurationError):
         JWKSURL(url, SetClock(NOW))
+
+
+def test_a_key_that_was_rotated_out_of_the_set_verifies_nothing(tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(JWKS))
+    issuer = TrustedIssuer(
+        issuer=ISSUER, tenants=frozenset({"acme"}), audience=AUDIENCE, keys=JWKSFile(path)
+    )
+    rotating = JWTIdentityVerifier([issuer], Applications(), SetClock(NOW))
+    token = signed(kid="ec")
+    assert verified(rotating, token)
+    path.write_text(
+        json.dumps({"keys": [jwk("ed", ED_KEY, "EdDSA"), jwk("ec", STRANGER, "ES256")]})
+    )
+    os.utime(path, ns=(1, 1))  # whatever the clock of the file system resolves
+    refused(rotating, token)  # its key id is another key's now
+    assert verified(rotating, signed(kid="ed"))

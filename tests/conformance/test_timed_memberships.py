@@ -6,15 +6,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragward.domain.access import Context
+from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot, TimedMembership
 from tests.conformance import strategies as make
 from tests.conformance.oracle import Oracle
 from tests.conformance.test_pdp_equals_casbin import EXACT, Store, pdp_over, permitted, subject
+from tests.conftest import PROVE
 
 ROLES = tuple(f"role:{make.TENANT}/r{i}" for i in range(3))
 INSTANTS = (50, 99, 100, 101, 199, 200, 249, 250, 300, 401)
 FORBIDDEN = ("access", "application", "audit", "directory", "key", "policy", "pseudonym")
 seen = {"changed": 0, "same": 0}
+
+
+#: What makes a difference: a role that reads, and a label that only the role is granted.
+FLOOR = PolicyRow(
+    ROLES[0], "corpus:retrieve", f"{make.TENANT}/*", "PUBLIC..RESTRICTED", "*", "allow"
+)
+FOR_A_ROLE = AccessLabel(
+    tenant=make.TENANT,
+    corpus="hr",
+    classification=Classification.INTERNAL,
+    granted=frozenset({ROLES[0]}),
+)
 
 
 class TimedStore(Store):
@@ -80,7 +94,7 @@ def holding(rows, memberships, timed, now):
     return pairs
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80 if PROVE else 25, deadline=None)
 @given(
     rows=st.lists(make.rows, max_size=6, unique=True),
     more=st.lists(role_rows, min_size=1, max_size=5, unique=True),
@@ -93,8 +107,10 @@ def holding(rows, memberships, timed, now):
 def test_at_every_instant_what_enforce_permits_then(
     rows, more, memberships, roles, timed, labels, principal
 ):
-    rows = list(dict.fromkeys([*rows, *more]))
+    rows = list(dict.fromkeys([FLOOR, *rows, *more]))
     memberships = [*memberships, *roles]
+    labels = [FOR_A_ROLE, *labels]
+    timed = [TimedMembership(principal, ROLES[0], 100, 250), *timed]
     store = TimedStore(rows, memberships, labels, timed)
     warm, exact = pdp_over(store), pdp_over(store, EXACT)
     answers = set()
@@ -119,12 +135,12 @@ def test_at_every_instant_what_enforce_permits_then(
         for label in labels:
             may = warm.decide(subject(principal), "corpus:retrieve", label, Context(now=now))
             assert may == oracle.may(principal, "corpus:retrieve", label, now)
-        answers.add(frozenset(holding(rows, memberships, timed, now)))
+        answers.add(frozenset(expected))
     seen["changed" if len(answers) > 1 else "same"] += 1
 
 
 def test_time_made_a_difference():
-    assert seen["changed"] > 20, seen
+    assert seen["changed"] > 10, seen
 
 
 def test_a_version_is_the_same_version_whatever_holds_for_a_time():
