@@ -14,7 +14,7 @@ from ragward.domain.funnel import Fate, Trace
 from ragward.domain.labels import Classification
 from ragward.domain.passages import Answer, Passage, Receipt, SearchMode
 from ragward.evidence import Recorder
-from ragward.ports import Clock, EpochTokens
+from ragward.ports import Clock, EpochTokens, Watch
 from ragward.protection import Protection
 
 
@@ -28,6 +28,8 @@ class Tally:
     searches: int = 0
     purpose: str = ""
     search: str = SearchMode.VECTOR.value
+    counted: bool = True
+    """whether the limiter could count the request"""
     shown: dict[str, dict[str, int]] = field(default_factory=dict)
     """chunk id -> personal data of each type that was shown as it is"""
 
@@ -57,6 +59,7 @@ class Answers:
     protection: Protection
     recorder: Recorder
     epoch_tokens: EpochTokens
+    watch: Watch
 
     def receipted(
         self,
@@ -68,7 +71,9 @@ class Answers:
         left_out: Counter[Fate],
         tally: Tally,
     ) -> Answer:
-        """With passages: on record before it leaves. Raises `unavailable.audit`."""
+        """With passages: within the day's budgets, on record before it leaves. Raises `limit.exposure`, `unavailable.*`."""
+        with tally.stage("behaviour"):
+            self.watch.spend(subject, passages, counted=tally.counted)
         durable = any(self.protection.handling[p.classification].durable_audit for p in passages)
         details = {
             "query_tag": self._query_tag(subject, query),
@@ -99,6 +104,8 @@ class Answers:
             recorded = self.recorder.record(
                 EventType.RETRIEVAL_ANSWERED, subject, "permit", details, durable=durable
             )
+        with tally.stage("behaviour"):
+            self.watch.answered(subject, query, passages, flags)
         return Answer(
             passages=passages,
             receipt=self._receipt(subject, recorded, permit.epoch),
@@ -121,6 +128,8 @@ class Answers:
         }
         with tally.stage("audit"):
             recorded = self.recorder.record(EventType.RETRIEVAL_DENIED, subject, "deny", details)
+        with tally.stage("behaviour"):
+            self.watch.answered(subject, query, (), flags)
         return Answer(
             passages=(),
             receipt=self._receipt(subject, recorded, deny.epoch),

@@ -44,12 +44,14 @@ from ragward.ports import (
     Keyring,
     Limiter,
     PolicyDecisionPoint,
+    Watch,
 )
 from ragward.provisioning import Provisioning
 from ragward.reembedding import Reembedding
 from ragward.relabelling import Relabelling
 from ragward.rescanning import Rescanning
 from ragward.rescreening import Rescreening
+from ragward.restricting import Restricting
 from ragward.retention import Retention
 from ragward.retrieval import Retrieval
 from ragward.reviewing import Reviewing
@@ -88,6 +90,8 @@ class Ragward:
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
+    restricting: Restricting
+    watch: Watch
     catalog: Catalog
     index: GenerationalIndex
     sealed: ChunkSearch
@@ -153,6 +157,8 @@ class Ragward:
                 explainer=flows.explainer,
                 policy_administration=flows.policy_administration,
                 provisioning=flows.provisioning,
+                restricting=flows.restricting,
+                watch=parts.watch,
                 _resources=stack.pop_all(),
             )
 

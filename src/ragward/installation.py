@@ -54,6 +54,8 @@ ADMINISTRATOR_ACTIONS: Final = (
     "policy:read",
     "policy:write",
     "pseudonym:erase",
+    "restriction:read",
+    "restriction:write",
 )
 _INITIALISED: Final = "initialised_tenant"
 _BACKUP_FILES: Final = ("catalog.db", "audit.db")

@@ -43,6 +43,7 @@ from ragward.ports import (
     Reader,
     TextExtractor,
     TrainedClassifier,
+    Watch,
 )
 from ragward.settings import Settings, outgoing_hosts
 
@@ -79,6 +80,7 @@ class Doubles:
     audit: AuditLog | None = None
     clock: Clock | None = None
     reader: Callable[[], Reader] | None = None
+    watch: Watch | None = None
 
 
 def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]:
@@ -472,14 +474,16 @@ def disclosure_rules(policies: Path) -> DisclosureRules:
 
 
 def open_pdp(catalog: Catalog, policies: Path) -> PolicyDecisionPoint:
-    """Casbin on the model of the installation. Raises `policy.invalid`."""
+    """Casbin on the model of the installation, less what was taken away for a time. Raises `policy.invalid`."""
     from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
+    from ragward.adapters.pdp_restricted import RestrictedPolicyDecisionPoint
 
     model_text = (policies / "model.conf").read_text(encoding="utf-8")
     most_for = disclosure_rules(policies).most_for
-    return CasbinPolicyDecisionPoint(
+    decided = CasbinPolicyDecisionPoint(
         catalog, model_text=model_text, entity_types=entity_types(), most_for=most_for
     )
+    return RestrictedPolicyDecisionPoint(decided, catalog)
 
 
 def entity_types() -> frozenset[str]:
@@ -521,12 +525,16 @@ def open_analysis(settings: Settings, stack: ExitStack) -> Analysis:
     )
 
 
-def open_limiter(settings: Settings) -> Limiter:
-    """In this process."""
+def open_limiter(settings: Settings, catalog: Catalog, clock: Clock) -> Limiter:
+    """Counting where `limits_uri` says. Raises `config.invalid`."""
     from ragward.adapters.limiter_memory import MemoryLimiter
+    from ragward.adapters.limiter_windows import open_windows
 
     return MemoryLimiter(
-        requests_per_minute=settings.requests_per_minute, concurrent=settings.concurrent_requests
+        requests_per_minute=settings.requests_per_minute,
+        agent_requests_per_minute=settings.agent_requests_per_minute,
+        concurrent=settings.concurrent_requests,
+        windows=open_windows(settings.limits_uri, catalog, clock),
     )
 
 

@@ -15,7 +15,7 @@ from ragward.canary import require_accepted
 from ragward.disclosure import Disclosure
 from ragward.domain.classification import Thresholds
 from ragward.domain.generations import FIRST, Generation
-from ragward.domain.handling import sealed_levels
+from ragward.domain.handling import Handling, sealed_levels
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
 from ragward.evidence import Recorder
@@ -65,11 +65,13 @@ from ragward.ports import (
     Screener,
     TextExtractor,
     TrainedClassifier,
+    Watch,
 )
 from ragward.protection import Protection
 from ragward.settings import Settings
 from ragward.vault import PseudonymVault
 from ragward.vectors import VectorOpener
+from ragward.watching import Watching, open_watch
 
 if TYPE_CHECKING:
     from ragward.adapters.models_live import ModelGenerations
@@ -131,6 +133,9 @@ class Parts:
 
     opened: Opened
     recorder: Recorder
+    watch: Watch
+    limiter: Limiter
+    """The one that was opened, and restrictions"""
     protection: Protection
     sealed_levels: frozenset[Classification]
     sealed: ChunkSearch
@@ -164,13 +169,15 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
 
     opened = _opened(settings, given, stack)
     keyring = opened.keyring
-    recorder = Recorder(audit=opened.held.audit, clock=opened.clock)
+    handling = load_handling(opened.policies / "handling.toml")
+    watched = open_watch(_watching(opened, handling), given, stack)
+    recorder = watched.recorder
     protection = Protection(
         keyring=opened.keys(KeyUse.UNWRAP),
         cipher=opened.cipher,
         embedder=opened.embedder,
         redactor=PresidioRedactor(),
-        handling=load_handling(opened.policies / "handling.toml"),
+        handling=handling,
         models=opened.models if opened.held.generational else None,
     )
     levels = sealed_levels(protection.handling)
@@ -185,6 +192,8 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
     return Parts(
         opened=opened,
         recorder=recorder,
+        watch=watched.watch,
+        limiter=watched.limiter,
         protection=protection,
         sealed_levels=levels,
         sealed=sealed,
@@ -194,6 +203,19 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         epoch_tokens=AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token")),
         disclosure=_disclosure(opened, recorder),
         open_reader=given.reader or _reader_opener(settings, stack),
+    )
+
+
+def _watching(opened: Opened, handling: Handling) -> Watching:
+    return Watching(
+        catalog=opened.catalog,
+        keyring=opened.keys(),
+        audit=opened.held.audit,
+        limiter=opened.held.limiter,
+        pdp=opened.pdp,
+        policies=opened.policies,
+        clock=opened.clock,
+        handling=handling,
     )
 
 
@@ -212,7 +234,7 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
     embedder = given.embedder or open_embedder(settings)
     models = _models(settings, given, catalog, embedder, clock)
     require_accepted(catalog, models.serving()[1].model_digest)
-    held = _held(settings, given, keyring, models, catalog, stack)
+    held = _held(settings, given, keyring, models, catalog, clock, stack)
     if held.is_ours:
         catalog.recover()  # whoever left something died: the log has one writer, and that is us
     rules = RuleClassifier.from_file(policies / "classification.yaml", entity_types())
@@ -259,6 +281,7 @@ def _held(
     keyring: Keyring,
     models: ModelGenerations,
     catalog: Catalog,
+    clock: Clock,
     stack: ExitStack,
 ) -> Held:
     from ragward.adapters.owner_client import Owner, OwnerAuditLog, OwnerChunkIndex, OwnerLimiter
@@ -269,7 +292,7 @@ def _held(
         return Held(
             audit=given.audit or open_audit(settings, keyring, stack),
             index=_index(settings, given, models, stack, several=several),
-            limiter=given.limiter or open_limiter(settings),
+            limiter=given.limiter or open_limiter(settings, catalog, clock),
             owner=None,
             generational=several,
         )

@@ -71,6 +71,7 @@ from ragward.ports import (
     PolicyDecisionPoint,
     ScopeDirectory,
     Screener,
+    Watch,
 )
 from ragward.protection import Protection
 from ragward.searching import Question, Search, VectorSearch, Within
@@ -101,6 +102,7 @@ class RetrievalPorts:
     disclosure: Disclosure
     recorder: Recorder
     epoch_tokens: EpochTokens
+    watch: Watch
     clock: Clock
 
 
@@ -124,6 +126,7 @@ class Retrieval:
             protection=ports.protection,
             recorder=ports.recorder,
             epoch_tokens=ports.epoch_tokens,
+            watch=ports.watch,
         )
 
     def retrieve(self, credentials: Credentials, request: RetrievalRequest) -> Answer:
@@ -136,9 +139,10 @@ class Retrieval:
         with tally.stage("identity"):
             subject = self.identify(credentials)
         with tally.stage("limits"):
-            self._ports.limiter.acquire(subject)
+            tally.counted = self._ports.limiter.acquire(subject)
         try:
-            return self._answer(subject, request, tally)
+            answer = self._answer(subject, request, tally)
+            return dataclasses.replace(answer, rates=self._ports.limiter.rates(subject))
         except RequestRefusedError as refused:
             self._record(EventType.REQUEST_REFUSED, subject, "refused", {"code": refused.code})
             raise

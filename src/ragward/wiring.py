@@ -31,6 +31,7 @@ from ragward.reembedding import Reembedding, ReembeddingPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.rescreening import Rescreening, RescreeningPorts
+from ragward.restricting import Restricting, RestrictingPorts
 from ragward.retention import Retention, RetentionPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.reviewing import Reviewing, ReviewingPorts
@@ -39,6 +40,7 @@ from ragward.shredding import Shredding, ShreddingPorts
 from ragward.standing import StandingHolds
 from ragward.stewardship import Stewardship, StewardshipPorts
 from ragward.targets import Targets, TargetsPorts
+from ragward.watching import administrators_of
 
 _MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
 _DAY: Final = 86_400
@@ -70,6 +72,7 @@ class Flows:
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
+    restricting: Restricting
 
 
 def wired(parts: Parts) -> Flows:
@@ -101,6 +104,7 @@ def wired(parts: Parts) -> Flows:
         explainer=_explainer(parts, retrieval),
         policy_administration=_policy_administration(parts),
         provisioning=_provisioning(parts),
+        restricting=_restricting(parts),
     )
 
 
@@ -111,7 +115,7 @@ def _retrieval(parts: Parts) -> Retrieval:
     return Retrieval(
         RetrievalPorts(
             identity=opened.identity,
-            limiter=opened.held.limiter,
+            limiter=parts.limiter,
             screener=opened.screener,
             trust=load_trust(opened.policies / "trust.toml"),
             pdp=opened.pdp,
@@ -122,6 +126,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             disclosure=parts.disclosure,
             recorder=parts.recorder,
             epoch_tokens=parts.epoch_tokens,
+            watch=parts.watch,
             clock=opened.clock,
         )
     )
@@ -449,7 +454,7 @@ def _evaluation(parts: Parts) -> Evaluation:
     opened = parts.opened
     return Evaluation(
         EvaluationPorts(
-            limiter=opened.held.limiter,
+            limiter=parts.limiter,
             pdp=opened.pdp,
             catalog=opened.catalog,
             keyring=opened.keys(KeyUse.UNWRAP),
@@ -473,7 +478,7 @@ def _outputs(parts: Parts) -> Outputs:
             protection=parts.answering,
             disclosure=parts.disclosure,
             audit=opened.held.audit,
-            limiter=opened.held.limiter,
+            limiter=parts.limiter,
             recorder=parts.recorder,
             clock=opened.clock,
         )
@@ -489,7 +494,7 @@ def _explainer(parts: Parts, retrieval: Retrieval) -> Explainer:
             index=parts.index,
             retrieval=retrieval,
             keyring=opened.keys(KeyUse.UNWRAP),
-            limiter=opened.held.limiter,
+            limiter=parts.limiter,
             recorder=parts.recorder,
             clock=opened.clock,
         )
@@ -515,5 +520,19 @@ def _provisioning(parts: Parts) -> Provisioning:
     return Provisioning(
         ProvisioningPorts(
             directory=opened.catalog, pdp=opened.pdp, recorder=parts.recorder, clock=opened.clock
+        )
+    )
+
+
+def _restricting(parts: Parts) -> Restricting:
+    opened = parts.opened
+    return Restricting(
+        RestrictingPorts(
+            store=opened.catalog,
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            administrators=administrators_of(opened.pdp),
         )
     )

@@ -5,7 +5,7 @@ An `error` member repeats the message in the shape that OpenAI's clients print.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -16,7 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
+from ragward.api.rate_headers import rate_headers
 from ragward.domain.errors import CODES, InvalidRequestError, LimitExceededError, RagwardError
+from ragward.domain.rates import Rate
 
 SCIM_PREFIX: Final = "/scim/v2"
 SCIM_MEDIA_TYPE: Final = "application/scim+json"
@@ -31,6 +33,7 @@ _BY_PREFIX: Final = {
     "policy": 422,
     "review": 422,
     "hold": 409,
+    "restriction": 409,
     "manifest": 422,
     "source": 422,
     "pseudonym": 422,
@@ -58,6 +61,7 @@ _BY_CODE: Final = {
     "limit.time": 503,
     "policy.conflict": 409,
     "policy.second_person": 403,
+    "restriction.second_person": 403,
     "review.closed": 409,
     "review.second_person": 403,
     "source.many_gone": 409,
@@ -102,6 +106,7 @@ def problem(
     *,
     status: int | None = None,
     retry_after: int | None = None,
+    rates: Sequence[Rate] = (),
     errors: list[dict[str, str]] | None = None,
 ) -> JSONResponse:
     """The answer to one error: a problem document, or where SCIM is spoken its error message."""
@@ -120,7 +125,7 @@ def problem(
     }
     if errors:
         body["errors"] = errors
-    headers = _headers(status, retry_after)
+    headers = _headers(status, retry_after) | rate_headers(rates)
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -190,7 +195,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RagwardError)
     def ours(request: Request, error: RagwardError) -> JSONResponse:
         retry = error.retry_after_seconds if isinstance(error, LimitExceededError) else None
-        return problem(request.scope, error.code, error.detail, retry_after=retry)
+        rates = error.rates if isinstance(error, LimitExceededError) else ()
+        return problem(request.scope, error.code, error.detail, retry_after=retry, rates=rates)
 
     @app.exception_handler(ScimError)
     def scim(request: Request, error: ScimError) -> JSONResponse:  # noqa: ARG001 - the signature is Starlette's

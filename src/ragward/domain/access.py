@@ -32,6 +32,8 @@ class Action(StrEnum):
     POLICY_READ = "policy:read"
     POLICY_WRITE = "policy:write"
     PSEUDONYM_ERASE = "pseudonym:erase"
+    RESTRICTION_READ = "restriction:read"
+    RESTRICTION_WRITE = "restriction:write"
 
 
 #: Actions on content: the label's own grants, denials and compartments count, also for administrators.
@@ -175,6 +177,8 @@ class Permit:
     grants: tuple[Grant, ...]
     policy_digest: str
     reason: str
+    withheld: frozenset[str] = frozenset()
+    """Documents that nobody is answered from for now, by id."""
 
     def __bool__(self) -> bool:
         return True

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ragward.domain.rates import Rate
+
 CODES: Final[dict[str, str]] = {
     # identity
     "auth.missing": "No credential was sent.",
@@ -27,6 +29,7 @@ CODES: Final[dict[str, str]] = {
     "auth.expired": "The credential has expired.",
     "auth.application_mismatch": "The user's token was not issued to this application.",
     "auth.subject_disabled": "The subject has been deactivated in the directory.",
+    "auth.step_up": "The subject has to authenticate afresh.",
     # authorization
     "access.denied": "The operation is not permitted to this subject.",
     "access.epoch_not_reached": "The catalog has not come to the epoch that was asked for; try again.",
@@ -71,6 +74,10 @@ CODES: Final[dict[str, str]] = {
     "hold.active": "A legal hold keeps it.",
     "hold.second_person": "A second person has to lift this hold, in person.",
     "hold.state": "The hold is lifted already.",
+    # restrictions
+    "restriction.last_administrator": "It would leave nobody who may write the policy.",
+    "restriction.second_person": "Somebody else has to release this restriction, in person.",
+    "restriction.state": "The restriction has ended already.",
     # directory
     "directory.immutable": "The attribute cannot be changed once it is set.",
     "directory.version": "It was changed since the version the request names.",
@@ -78,6 +85,7 @@ CODES: Final[dict[str, str]] = {
     # limits
     "limit.rate": "Too many requests.",
     "limit.concurrency": "Too many requests at the same time.",
+    "limit.exposure": "What this subject or agent may be shown of this classification in a day is used up.",
     "limit.time": "The request took longer than allowed.",
     # integrity
     "integrity.envelope": "Stored content did not verify.",
@@ -87,11 +95,13 @@ CODES: Final[dict[str, str]] = {
     "integrity.policy": "A stored policy version or proposal was edited.",
     "integrity.keyring": "The keyring file is damaged.",
     "integrity.key_destroyed": "The key was destroyed; what was under it cannot be opened again.",
+    "integrity.behaviour": "A stored account of what somebody does is damaged.",
     # availability
     "unavailable.catalog": "The catalog cannot be read or written.",
     "unavailable.egress": "This process may not connect to that host.",
     "unavailable.index": "The vector index cannot be reached.",
     "unavailable.keys": "The key provider cannot be reached.",
+    "unavailable.limiter": "Requests cannot be counted now, and this classification is not answered uncounted.",
     "unavailable.workers": "The workers that read documents cannot be reached.",
     "unavailable.audit": "The audit log cannot be written, so nothing can be answered.",
     "unavailable.consistency": "Permissions kept changing while the answer was prepared.",
@@ -151,10 +161,16 @@ class LimitExceededError(RequestRefusedError):
     default_code = "limit.rate"
 
     def __init__(
-        self, detail: str = "", *, code: str | None = None, retry_after_seconds: int = 1
+        self,
+        detail: str = "",
+        *,
+        code: str | None = None,
+        retry_after_seconds: int = 1,
+        rates: tuple[Rate, ...] = (),
     ) -> None:
         super().__init__(detail, code=code)
         self.retry_after_seconds = retry_after_seconds
+        self.rates = rates
 
 
 class IntegrityError(RagwardError):
@@ -194,6 +210,9 @@ _BY_CODE: Final[dict[str, type[RagwardError]]] = {
     "job.not_cancellable": ConflictError,
     "job.not_repeatable": ConflictError,
     "key.state": ConflictError,
+    "restriction.last_administrator": ConflictError,
+    "restriction.second_person": DeniedError,
+    "restriction.state": ConflictError,
     "review.closed": ConflictError,
     "review.second_person": DeniedError,
     "source.many_gone": ConflictError,

@@ -124,6 +124,7 @@ MAC_PURPOSES: Final = frozenset(
         "pseudonym",
         "pseudonym-tag",
         "subject-tag",
+        "behaviour",
         "words",
     }
 )

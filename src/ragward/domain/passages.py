@@ -11,6 +11,7 @@ from ragward.domain.findings import Span
 from ragward.domain.handling import Mode
 from ragward.domain.labels import Classification
 from ragward.domain.marking import Trust, delimiter_of, marked
+from ragward.domain.rates import Rate
 
 
 class SearchMode(StrEnum):
@@ -148,6 +149,8 @@ class Answer:
     stage_seconds: Mapping[str, float]
     not_answering_removed: int = 0
     """Passages of which no sentence was near enough to the question."""
+    rates: tuple[Rate, ...] = ()
+    """How many more requests the asker may make."""
 
     @property
     def delimiter(self) -> str:

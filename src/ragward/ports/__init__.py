@@ -8,6 +8,7 @@
     keys      keys and ciphers
     lineage   where chunks came from
     generations   vectors of several models
+    restrictions  what was taken away for a time, accounts of what is done, budgets
 
 Nothing an adapter's library raises passes through a port: adapters raise the errors of `domain.errors`.
 """
@@ -65,12 +66,23 @@ from ragward.ports.policy import (
     PolicyHistory,
     PolicyStore,
 )
+from ragward.ports.restrictions import (
+    AccountStore,
+    Baselines,
+    BudgetStore,
+    RateStore,
+    RestrictionStore,
+    Watch,
+)
 
 __all__ = [
+    "AccountStore",
     "Analyser",
     "ApplicationStore",
     "ApplicationsAndDirectory",
     "AuditLog",
+    "Baselines",
+    "BudgetStore",
     "Catalog",
     "ChunkIndex",
     "ChunkSearch",
@@ -102,8 +114,10 @@ __all__ = [
     "PolicyStore",
     "PseudonymStore",
     "PseudonymTokens",
+    "RateStore",
     "Reader",
     "Redactor",
+    "RestrictionStore",
     "ReviewStore",
     "ScopeDirectory",
     "Screener",
@@ -111,4 +125,5 @@ __all__ = [
     "TextExtractor",
     "TrainedClassifier",
     "VectorStore",
+    "Watch",
 ]

@@ -38,6 +38,7 @@ from ragward.ports.policy import (
     PolicyHistory,
     PolicyStore,
 )
+from ragward.ports.restrictions import AccountStore, BudgetStore, RateStore, RestrictionStore
 
 
 class DocumentStore(Protocol):
@@ -296,6 +297,10 @@ class Catalog(
     HoldStore,
     LineageStore,
     GenerationStore,
+    RestrictionStore,
+    AccountStore,
+    BudgetStore,
+    RateStore,
     Protocol,
 ):
     """The system of record."""

@@ -42,6 +42,7 @@ from ragward.adapters.catalog_sql.generations import SQLGenerations
 from ragward.adapters.catalog_sql.holds import SQLHolds
 from ragward.adapters.catalog_sql.lineage import SQLLineage
 from ragward.adapters.catalog_sql.policy_store import SQLPolicyStore
+from ragward.adapters.catalog_sql.restrictions import SQLRestrictions
 from ragward.adapters.catalog_sql.schema import meta
 from ragward.adapters.catalog_sql.tenants import lock_tenant
 from ragward.domain.access import Application
@@ -76,7 +77,9 @@ def _system_time() -> int:
     return int(time.time())
 
 
-class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerations):
+class SQLCatalog(
+    SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerations, SQLRestrictions
+):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 
     Every method raises `unavailable.catalog` when the database cannot be read or written.
