@@ -16,10 +16,10 @@ from river import drift, stats
 from ragward.domain.behaviour import FEATURES, Day, Feature
 
 _MIN_DAYS: Final = 5
-_FADING: Final = 0.15
+_FADING: Final = 0.25
 _NEW: Final = FEATURES.index(Feature.NEW_DOCUMENTS)
-_DRIFT_DELTA: Final = 0.3
-_DRIFT_THRESHOLD: Final = 3.0
+_DRIFT_DELTA: Final = 0.15
+_DRIFT_THRESHOLD: Final = 1.8
 _DRIFT_DAYS: Final = 4
 _SETTLING_DAYS: Final = 4
 """Everything is new in the first days of an account."""
@@ -61,7 +61,7 @@ class RiverBaselines:
         drifting = False
         for day in days[_SETTLING_DAYS:]:
             test.update(  # type: ignore[no-untyped-call]  # the library has no type here
-                math.log1p(day.counts[_NEW] / scales[_NEW])
+                math.log1p(2 * day.counts[_NEW] / scales[_NEW])
             )
             drifting = bool(test.drift_detected)
         return drifting
