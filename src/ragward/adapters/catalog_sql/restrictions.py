@@ -17,7 +17,12 @@ from ragward.adapters.catalog_sql.schema import (
     restrictions,
 )
 from ragward.adapters.catalog_sql.tenants import lock_tenant, move_epoch, read_epoch
-from ragward.domain.errors import ConflictError, NotFoundError
+from ragward.domain.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    UnavailableError,
+)
 from ragward.domain.labels import Classification
 from ragward.domain.restrictions import Restriction, RestrictionKind
 
@@ -199,11 +204,15 @@ def _columns(restriction: Restriction) -> dict[str, object]:
 
 
 def _made(row: Row[Any]) -> Restriction:
+    """Raises `unavailable.policy` for a row that was edited into nonsense: nothing is decided without it."""
     fields = dict(row._mapping)
     ceiling = fields.pop("ceiling")
-    return Restriction(
-        kind=RestrictionKind(fields.pop("kind")),
-        ceiling=None if ceiling is None else Classification(ceiling),
-        evidence=json.loads(fields.pop("evidence")),
-        **fields,
-    )
+    try:
+        return Restriction(
+            kind=RestrictionKind(fields.pop("kind")),
+            ceiling=None if ceiling is None else Classification(ceiling),
+            evidence=json.loads(fields.pop("evidence")),
+            **fields,
+        )
+    except (ValueError, InvalidRequestError) as error:
+        raise UnavailableError(code="unavailable.policy") from error
