@@ -1,6 +1,6 @@
 """Behavioural analytics on a simulated organisation: ten kinds of misuse among ordinary work.
 
-`python -m benchmarks.behaviour [--seeds 101 102 ...] [--json FILE] [--svg FILE]`
+`python -m benchmarks.behaviour [--seeds 301 302 ...] [--json FILE] [--svg FILE]`
 
 200 subjects (people, agents, services), 30 days, seeded. Ordinary work holds what makes false alarms: deadlines, nights on call,
 holidays, travel, people who come or change their team, heavy users. Into it three cases of each kind of misuse are put, in random
@@ -11,7 +11,8 @@ strength, at random times. What counts are `policies/behaviour.toml` and the cod
     response      from the first misused request to the alarm, median
     through       documents that misuse got before the alarm, of all it went for, median over cases
 
-Seeds 1 to 9 were used to write it and to set the limits; the defaults were not.
+Seeds 1 to 9 were used to write it and to set the limits; 101 to 105 and 201 were looked at once, before limits were set again on 1 to 9.
+The defaults were run once, afterwards.
 """
 
 from __future__ import annotations
@@ -35,14 +36,13 @@ from ragward.behaviour import Accounts
 from ragward.domain.behaviour import Seen, query_tags
 
 RULES = load_behaviour(Path(__file__).parents[1] / "policies/behaviour.toml")
-REPORTED = (101, 102, 103, 104, 105)
+REPORTED = (301, 302, 303, 304, 305, 306, 307, 308, 309, 310)
 DAY, HOUR = 86_400, 3600
 START = 20_000 * DAY + 3 * DAY  # a Monday
 TEAMS, TEAM_DOCUMENTS, SHARED_DOCUMENTS = 12, 300, 500
 KEY = bytes(32)
 TOPICS = [f"topic{n}" for n in range(400)]
 PHRASES = ("how do i", "what is the", "where can i find", "who is responsible for", "status of")
-CASES = 3
 
 
 class MemoryStore:
@@ -107,11 +107,11 @@ class Case:
         return self
 
 
-def organisation(chance: random.Random) -> list[Member]:
-    """185 people, 15 machines."""
-    members = [_person(number, chance) for number in range(185)]
-    for number in range(15):
-        kind = "agent" if number < 11 else "app"
+def organisation(chance: random.Random, people: int = 185, machines: int = 15) -> list[Member]:
+    """People, and machines, three quarters of them agents."""
+    members = [_person(number, chance) for number in range(people)]
+    for number in range(machines):
+        kind = "agent" if number < machines * 3 // 4 else "app"
         members.append(
             Member(
                 name=f"{kind}:acme/m{number}",
@@ -348,8 +348,8 @@ KINDS: dict[str, Callable[[Case, random.Random], None]] = {
 }
 
 
-def cases(members: list[Member], chance: random.Random) -> list[Case]:
-    """Three of each kind, on accounts of their own."""
+def cases(members: list[Member], chance: random.Random, each: int = 3) -> list[Case]:
+    """So many of each kind, on accounts of their own."""
     settled = [m for m in members if not (m.from_day or m.new_team or m.away or m.travel[0])]
     people = [m for m in settled if not m.is_machine]
     agents = [m for m in settled if m.name.startswith("agent:")]
@@ -357,7 +357,7 @@ def cases(members: list[Member], chance: random.Random) -> list[Case]:
     chance.shuffle(agents)
     found = []
     for kind, make in KINDS.items():
-        for _ in range(CASES):
+        for _ in range(each):
             member = (agents if make is agent_rate else people).pop()
             case = Case(kind, member)
             make(case, chance)
@@ -378,11 +378,11 @@ class Outcome:
     microseconds: float
 
 
-def simulated(seed: int) -> Outcome:
+def simulated(seed: int, people: int = 185, machines: int = 15, each: int = 3) -> Outcome:
     """One organisation, day by day."""
     chance = random.Random(seed)
-    members = organisation(chance)
-    injected = {case.member.name: case for case in cases(members, chance)}
+    members = organisation(chance, people, machines)
+    injected = {case.member.name: case for case in cases(members, chance, each)}
     deadlines = set(chance.sample([day for day in range(30) if day % 7 < 5], 2))
     accounts = Accounts(MemoryStore(), RiverBaselines(RULES.deviations, RULES.least_spread), RULES)
     false: dict[tuple[str, int], str] = {}

@@ -19,7 +19,7 @@ _MIN_DAYS: Final = 5
 _FADING: Final = 0.25
 _NEW: Final = FEATURES.index(Feature.NEW_DOCUMENTS)
 _DRIFT_DELTA: Final = 0.15
-_DRIFT_THRESHOLD: Final = 1.8
+_DRIFT_THRESHOLD: Final = 2.0
 _DRIFT_DAYS: Final = 4
 _SETTLING_DAYS: Final = 4
 """Everything is new in the first days of an account."""
