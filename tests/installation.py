@@ -17,6 +17,7 @@ from tests.fakes.extractor_process import FakeExtractor
 from tests.fakes.finder_presidio import FakeFinder
 from tests.fakes.identity_jwt import FakeIdentityVerifier
 from tests.fakes.limiter_memory import FakeLimiter
+from tests.fakes.watch import FakeWatch
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -60,6 +61,7 @@ def doubles(**given) -> Doubles:
         "identity": FakeIdentityVerifier(),
         "limiter": FakeLimiter(),
         "clock": company.SetClock(),
+        "watch": FakeWatch(),
     }
     return Doubles(**(parts | given))
 

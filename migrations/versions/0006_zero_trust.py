@@ -23,6 +23,7 @@ def upgrade() -> None:
     _identities()
     _elevations()
     _policy_roots()
+    _behaviour()
 
 
 def _task_grants() -> None:
@@ -124,6 +125,55 @@ def _policy_roots() -> None:
         sa.PrimaryKeyConstraint("tenant"),
     )
     _row_level_security("policy_roots")
+
+
+def _behaviour() -> None:
+    """Restrictions, accounts of what is done, daily budgets and rate windows."""
+    op.create_table(
+        "restrictions",
+        sa.Column("restriction_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("target", TEXT, nullable=False),
+        sa.Column("through", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("ceiling", sa.Integer(), nullable=True),
+        sa.Column("begins_at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("evidence", TEXT, nullable=False),
+        sa.Column("placed_by", TEXT, nullable=False),
+        sa.Column("released_by", TEXT, nullable=True),
+        sa.Column("released_at", sa.BigInteger(), nullable=True),
+        sa.Column("release_reason", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("restriction_id"),
+    )
+    op.create_index("restrictions_tenant", "restrictions", ["tenant", "until"], unique=False)
+    op.create_table(
+        "behaviours",
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("principal", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "principal"),
+    )
+    op.create_table(
+        "exposures",
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "name"),
+    )
+    op.create_table(
+        "rate_windows",
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("seconds", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("window", sa.BigInteger(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "name", "seconds"),
+    )
+    for table in ("restrictions", "behaviours", "exposures", "rate_windows"):
+        _row_level_security(table)
 
 
 def _row_level_security(table: str) -> None:

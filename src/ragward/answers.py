@@ -16,7 +16,7 @@ from ragward.domain.funnel import Fate, Trace
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import Answer, Passage, Receipt, SearchMode
 from ragward.evidence import Recorder
-from ragward.ports import Clock, EpochTokens
+from ragward.ports import Clock, EpochTokens, Watch
 from ragward.protection import Protection
 from ragward.receipting import MadeReceipt, Receipting, Released
 from ragward.task_budgets import TaskBudgets
@@ -35,6 +35,8 @@ class Tally:
     step_up: StepUp | None = None
     labels: dict[str, tuple[int, AccessLabel]] = field(default_factory=dict)
     """chunk id -> the label that an answered chunk was decided on"""
+    counted: bool = True
+    """whether the limiter could count the request"""
     shown: dict[str, dict[str, int]] = field(default_factory=dict)
     """chunk id -> personal data of each type that was shown as it is"""
 
@@ -70,6 +72,7 @@ class Answers:
     receipting: Receipting
     epoch_tokens: EpochTokens
     budgets: TaskBudgets
+    watch: Watch
 
     def receipted(
         self,
@@ -81,10 +84,12 @@ class Answers:
         left_out: Counter[Fate],
         tally: Tally,
     ) -> Answer:
-        """With passages: within the task's budget, and on record before it leaves. Raises `limit.task_budget`,
-        `unavailable.*`."""
+        """With passages: within the task's and the day's budgets, and on record before it leaves. Raises `limit.task_budget`,
+        `limit.exposure`, `unavailable.*`."""
         with tally.stage("receipt"):
             given = self._given(subject, permit.epoch, passages, _released(permit, tally))
+        with tally.stage("behaviour"):
+            self.watch.spend(subject, passages, counted=tally.counted)
         durable = any(self.protection.handling[p.classification].durable_audit for p in passages)
         details: dict[str, object] = {
             "query_tag": self._query_tag(subject, query),
@@ -123,6 +128,8 @@ class Answers:
                 durable=durable,
                 event_id=given.receipt_id,
             )
+        with tally.stage("behaviour"):
+            self.watch.answered(subject, query, passages, flags)
         return Answer(
             passages=passages,
             receipt=_receipt(given, recorded),
@@ -151,6 +158,8 @@ class Answers:
             recorded = self.recorder.record(
                 EventType.RETRIEVAL_DENIED, subject, "deny", details, event_id=given.receipt_id
             )
+        with tally.stage("behaviour"):
+            self.watch.answered(subject, query, (), flags)
         return Answer(
             passages=(),
             receipt=_receipt(given, recorded),

@@ -48,6 +48,7 @@ from ragward.ports import (
     Keyring,
     Limiter,
     PolicyDecisionPoint,
+    Watch,
 )
 from ragward.provisioning import Provisioning
 from ragward.receipts import Receipts
@@ -55,6 +56,7 @@ from ragward.reembedding import Reembedding
 from ragward.relabelling import Relabelling
 from ragward.rescanning import Rescanning
 from ragward.rescreening import Rescreening
+from ragward.restricting import Restricting
 from ragward.retention import Retention
 from ragward.retrieval import Retrieval
 from ragward.reviewing import Reviewing
@@ -99,6 +101,8 @@ class Ragward:
     policy_administration: PolicyAdministration
     provisioning: Provisioning
     elevating: Elevating
+    restricting: Restricting
+    watch: Watch
     catalog: Catalog
     index: GenerationalIndex
     sealed: ChunkSearch
@@ -171,6 +175,8 @@ class Ragward:
                 policy_administration=flows.policy_administration,
                 provisioning=flows.provisioning,
                 elevating=flows.elevating,
+                restricting=flows.restricting,
+                watch=parts.watch,
                 _resources=stack.pop_all(),
             )
 

@@ -10,7 +10,7 @@ from ragward.domain.access import Subject
 from ragward.domain.audit import AuditEvent, EventType, Recorded
 from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.domain.outputs import named
-from ragward.ports import AuditLog, Clock
+from ragward.ports import AuditLog, Clock, Watch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,8 @@ class Recorder:
 
     audit: AuditLog
     clock: Clock
+    watch: Watch | None = None
+    """Told of what is on record."""
 
     def record(
         self,
@@ -47,6 +49,8 @@ class Recorder:
             raise
         except Exception as error:  # a log that breaks in any way is a log that did not record
             raise UnavailableError(code="unavailable.audit") from error
+        if self.watch is not None:
+            self.watch.noticed(event_type, subject, str(details.get("code", "")))
         return Recorded(event_id=event.event_id, at=event.at, leaf_hash=leaf)
 
 

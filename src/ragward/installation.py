@@ -57,6 +57,8 @@ ADMINISTRATOR_ACTIONS: Final = (
     "policy:read",
     "policy:write",
     "pseudonym:erase",
+    "restriction:read",
+    "restriction:write",
 )
 _YEAR_SECONDS: Final = 366 * DAY
 #: It has no secret that could be old, and without it nobody could renew anything.

@@ -45,6 +45,7 @@ from ragward.ports import (
     Reader,
     TextExtractor,
     TrainedClassifier,
+    Watch,
 )
 from ragward.settings import Settings, outgoing_hosts
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from ragward.adapters.catalog_sql.authority import SQLAuthority
     from ragward.adapters.identity_jwt import Askers
     from ragward.adapters.pdp_casbin.pdp import PolicyAndLabels
+    from ragward.adapters.pdp_restricted import RestrictionsAndPolicy
     from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper
     from ragward.adapters.signed_authority import SignedAuthority
 
@@ -88,6 +90,7 @@ class Doubles:
     audit: AuditLog | None = None
     clock: Clock | None = None
     reader: Callable[[], Reader] | None = None
+    watch: Watch | None = None
 
 
 def policy_duties(policies_dir: Path | None = None) -> Sequence[SeparatedDuties]:
@@ -168,7 +171,7 @@ def open_broker(settings: Settings, directory: Path) -> ExitStack:
                 agents=signed,
                 required=settings.agents_need_task_grant,
             ),
-            pdp=open_pdp(signed, settings.policies_dir or resource("policies")),
+            pdp=open_pdp(signed, settings.policies_dir or resource("policies"), catalog),
             labels=catalog,
             keyring=keyring,
             recorder=Recorder(audit=audit, clock=clock),
@@ -554,19 +557,23 @@ def disclosure_rules(policies: Path) -> DisclosureRules:
     return load_redaction(policies / "redaction.toml", entity_types())
 
 
-def open_pdp(catalog: PolicyAndLabels, policies: Path) -> PolicyDecisionPoint:
-    """Casbin on the model of the installation. Raises `policy.invalid`."""
+def open_pdp(
+    authority: PolicyAndLabels, policies: Path, catalog: RestrictionsAndPolicy | None = None
+) -> PolicyDecisionPoint:
+    """Casbin on the model of the installation, less what was taken away for a time. Raises `policy.invalid`."""
     from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
+    from ragward.adapters.pdp_restricted import RestrictedPolicyDecisionPoint
 
     model_text = (policies / "model.conf").read_text(encoding="utf-8")
     most_for = disclosure_rules(policies).most_for
-    return CasbinPolicyDecisionPoint(
-        catalog,
+    decided = CasbinPolicyDecisionPoint(
+        authority,
         model_text=model_text,
         entity_types=entity_types(),
         most_for=most_for,
         assuring=open_assuring(policies),
     )
+    return decided if catalog is None else RestrictedPolicyDecisionPoint(decided, catalog)
 
 
 def open_assuring(policies: Path) -> Assuring:
@@ -617,12 +624,16 @@ def open_analysis(settings: Settings, stack: ExitStack) -> Analysis:
     )
 
 
-def open_limiter(settings: Settings) -> Limiter:
-    """In this process."""
+def open_limiter(settings: Settings, catalog: Catalog, clock: Clock) -> Limiter:
+    """Counting where `limits_uri` says. Raises `config.invalid`."""
     from ragward.adapters.limiter_memory import MemoryLimiter
+    from ragward.adapters.limiter_windows import open_windows
 
     return MemoryLimiter(
-        requests_per_minute=settings.requests_per_minute, concurrent=settings.concurrent_requests
+        requests_per_minute=settings.requests_per_minute,
+        agent_requests_per_minute=settings.agent_requests_per_minute,
+        concurrent=settings.concurrent_requests,
+        windows=open_windows(settings.limits_uri, catalog, clock),
     )
 
 

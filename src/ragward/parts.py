@@ -15,7 +15,7 @@ from ragward.disclosure import Disclosure
 from ragward.domain.assurance import Assuring
 from ragward.domain.classification import Thresholds
 from ragward.domain.generations import FIRST, Generation
-from ragward.domain.handling import sealed_levels
+from ragward.domain.handling import Handling, sealed_levels
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
 from ragward.evidence import Recorder
@@ -68,11 +68,13 @@ from ragward.ports import (
     Screener,
     TextExtractor,
     TrainedClassifier,
+    Watch,
 )
 from ragward.protection import Protection
 from ragward.settings import Settings
 from ragward.vault import PseudonymVault
 from ragward.vectors import VectorOpener
+from ragward.watching import Watching, open_watch
 
 if TYPE_CHECKING:
     from ragward.adapters.identity_tasks import TaskGrantVerifier
@@ -138,6 +140,9 @@ class Parts:
 
     opened: Opened
     recorder: Recorder
+    watch: Watch
+    limiter: Limiter
+    """The one that was opened, and restrictions"""
     protection: Protection
     sealed_levels: frozenset[Classification]
     sealed: ChunkSearch
@@ -174,13 +179,15 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
 
     opened = _opened(settings, given, stack)
     keyring = opened.keyring
-    recorder = Recorder(audit=opened.held.audit, clock=opened.clock)
+    handling = load_handling(opened.policies / "handling.toml")
+    watched = open_watch(_watching(opened, handling), given, stack)
+    recorder = watched.recorder
     protection = Protection(
         keyring=opened.keys(KeyUse.UNWRAP),
         cipher=opened.cipher,
         embedder=opened.embedder,
         redactor=PresidioRedactor(),
-        handling=load_handling(opened.policies / "handling.toml"),
+        handling=handling,
         models=opened.models if opened.held.generational else None,
     )
     levels = sealed_levels(protection.handling)
@@ -195,6 +202,8 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
     return Parts(
         opened=opened,
         recorder=recorder,
+        watch=watched.watch,
+        limiter=watched.limiter,
         protection=protection,
         sealed_levels=levels,
         sealed=sealed,
@@ -206,6 +215,19 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         disclosure=_disclosure(opened, recorder),
         assuring=open_assuring(opened.policies),
         open_reader=_reader_opener(settings, given.reader, stack),
+    )
+
+
+def _watching(opened: Opened, handling: Handling) -> Watching:
+    return Watching(
+        catalog=opened.catalog,
+        keyring=opened.keys(),
+        audit=opened.held.audit,
+        limiter=opened.held.limiter,
+        pdp=opened.pdp,
+        policies=opened.policies,
+        clock=opened.clock,
+        handling=handling,
     )
 
 
@@ -225,7 +247,7 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
     embedder = given.embedder or open_embedder(settings)
     models = _models(settings, given, catalog, embedder, clock)
     require_accepted(catalog, models.serving()[1].model_digest)
-    held = _held(settings, given, keyring, models, catalog, stack)
+    held = _held(settings, given, keyring, models, catalog, clock, stack)
     signed = None
     if given.catalog is None:
         signed = open_signed_authority(settings, catalog, held.audit, clock, stack)
@@ -249,7 +271,7 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
         trained=open_classifiers(settings, embedder),
         screener=RuleScreener.from_file(policies / "injection.yaml"),
         signed=signed,
-        pdp=given.pdp or open_pdp(signed or catalog, policies),
+        pdp=given.pdp or open_pdp(signed or catalog, policies, catalog),
         identity=closing(
             TaskGrantVerifier(
                 given.identity or open_identity(settings, signed or catalog, clock),
@@ -285,6 +307,7 @@ def _held(
     keyring: Keyring,
     models: ModelGenerations,
     catalog: Catalog,
+    clock: Clock,
     stack: ExitStack,
 ) -> Held:
     from ragward.adapters.owner_client import Owner, OwnerAuditLog, OwnerChunkIndex, OwnerLimiter
@@ -295,7 +318,7 @@ def _held(
         return Held(
             audit=given.audit or open_audit(settings, keyring, stack),
             index=_index(settings, given, models, stack, several=several),
-            limiter=given.limiter or open_limiter(settings),
+            limiter=given.limiter or open_limiter(settings, catalog, clock),
             owner=None,
             generational=several,
         )

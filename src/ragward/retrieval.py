@@ -72,6 +72,7 @@ from ragward.ports import (
     PolicyDecisionPoint,
     ScopeDirectory,
     Screener,
+    Watch,
 )
 from ragward.protection import Protection
 from ragward.receipting import Receipting
@@ -105,6 +106,7 @@ class RetrievalPorts:
     recorder: Recorder
     receipting: Receipting
     epoch_tokens: EpochTokens
+    watch: Watch
     clock: Clock
     assuring: Assuring
 
@@ -131,6 +133,7 @@ class Retrieval:
             receipting=ports.receipting,
             epoch_tokens=ports.epoch_tokens,
             budgets=TaskBudgets(store=ports.catalog),
+            watch=ports.watch,
         )
 
     def retrieve(self, credentials: Credentials, request: RetrievalRequest) -> Answer:
@@ -143,9 +146,10 @@ class Retrieval:
         with tally.stage("identity"):
             subject = self.identify(credentials)
         with tally.stage("limits"):
-            self._ports.limiter.acquire(subject)
+            tally.counted = self._ports.limiter.acquire(subject)
         try:
-            return self._answer(subject, request, tally)
+            answer = self._answer(subject, request, tally)
+            return dataclasses.replace(answer, rates=self._ports.limiter.rates(subject))
         except RequestRefusedError as refused:
             self._record(EventType.REQUEST_REFUSED, subject, "refused", {"code": refused.code})
             raise

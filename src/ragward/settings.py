@@ -241,6 +241,16 @@ class Settings(BaseSettings):
         20, ge=1, le=600, description="Longest a parser may take for one document."
     )
     requests_per_minute: int = Field(120, ge=1, description="Requests per subject and minute.")
+    agent_requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="Requests per agent and minute, for whomever; left out, 50 times a subject's.",
+    )
+    limits_uri: str = Field(
+        "memory:",
+        pattern=r"^(memory:|catalog:|rediss?://|redis\+unix://)",
+        description="Where requests are counted: memory: (this installation's owner), catalog: (its database), redis:, rediss: or redis+unix: URLs.",
+    )
     concurrent_requests: int = Field(
         8, ge=1, le=1024, description="Requests of one subject at the same time."
     )
@@ -491,6 +501,7 @@ class Settings(BaseSettings):
 def outgoing_hosts(settings: Settings) -> frozenset[str]:
     """The hosts that these settings make a serving process connect to."""
     urls: list[str | None] = [settings.database_url, settings.qdrant_url]
+    urls += [settings.limits_uri] if settings.limits_uri.startswith("redis") else []
     sinks = (*settings.audit_anchor_uris, *settings.alerts)
     urls += [uri for uri in sinks if not uri.startswith("file:")]
     urls += [issuer.jwks for issuer in settings.issuers if "://" in issuer.jwks]

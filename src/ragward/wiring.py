@@ -39,6 +39,7 @@ from ragward.reembedding import Reembedding, ReembeddingPorts
 from ragward.relabelling import Relabelling, RelabellingPorts
 from ragward.rescanning import Rescanning, RescanningPorts
 from ragward.rescreening import Rescreening, RescreeningPorts
+from ragward.restricting import Restricting, RestrictingPorts
 from ragward.retention import Retention, RetentionPorts
 from ragward.retrieval import Retrieval, RetrievalPorts
 from ragward.reviewing import Reviewing, ReviewingPorts
@@ -48,6 +49,7 @@ from ragward.standing import StandingHolds
 from ragward.stewardship import Stewardship, StewardshipPorts
 from ragward.targets import Targets, TargetsPorts
 from ragward.task_grants import TaskGrants, TaskGrantsPorts
+from ragward.watching import administrators_of
 
 _MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
 _DAY: Final = 86_400
@@ -84,6 +86,7 @@ class Flows:
     policy_administration: PolicyAdministration
     provisioning: Provisioning
     elevating: Elevating
+    restricting: Restricting
 
 
 def wired(parts: Parts) -> Flows:
@@ -120,6 +123,7 @@ def wired(parts: Parts) -> Flows:
         policy_administration=_policy_administration(parts),
         provisioning=_provisioning(parts),
         elevating=_elevating(parts),
+        restricting=_restricting(parts),
     )
 
 
@@ -130,7 +134,7 @@ def _retrieval(parts: Parts) -> Retrieval:
     return Retrieval(
         RetrievalPorts(
             identity=opened.identity,
-            limiter=opened.held.limiter,
+            limiter=parts.limiter,
             screener=opened.screener,
             trust=load_trust(opened.policies / "trust.toml"),
             pdp=opened.pdp,
@@ -142,6 +146,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             recorder=parts.recorder,
             receipting=Receipting(recorder=parts.recorder, secrets=parts.receipt_secrets),
             epoch_tokens=parts.epoch_tokens,
+            watch=parts.watch,
             clock=opened.clock,
             assuring=parts.assuring,
         )
@@ -526,7 +531,7 @@ def _evaluation(parts: Parts) -> Evaluation:
     opened = parts.opened
     return Evaluation(
         EvaluationPorts(
-            limiter=opened.held.limiter,
+            limiter=parts.limiter,
             pdp=opened.pdp,
             catalog=opened.catalog,
             keyring=opened.keys(KeyUse.UNWRAP),
@@ -550,7 +555,7 @@ def _outputs(parts: Parts) -> Outputs:
             protection=parts.answering,
             disclosure=parts.disclosure,
             audit=opened.held.audit,
-            limiter=opened.held.limiter,
+            limiter=parts.limiter,
             recorder=parts.recorder,
             clock=opened.clock,
         )
@@ -566,7 +571,7 @@ def _explainer(parts: Parts, retrieval: Retrieval) -> Explainer:
             index=parts.index,
             retrieval=retrieval,
             keyring=opened.keys(KeyUse.UNWRAP),
-            limiter=opened.held.limiter,
+            limiter=parts.limiter,
             recorder=parts.recorder,
             clock=opened.clock,
         )
@@ -609,5 +614,19 @@ def _provisioning(parts: Parts) -> Provisioning:
     return Provisioning(
         ProvisioningPorts(
             directory=opened.catalog, pdp=opened.pdp, recorder=parts.recorder, clock=opened.clock
+        )
+    )
+
+
+def _restricting(parts: Parts) -> Restricting:
+    opened = parts.opened
+    return Restricting(
+        RestrictingPorts(
+            store=opened.catalog,
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            administrators=administrators_of(opened.pdp),
         )
     )

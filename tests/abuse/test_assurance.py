@@ -253,7 +253,6 @@ BOT = {"agents": ("agent:acme/bot",)}
         ({"proof": proof(sender_bound=True), "task": task(not_before=START + 1)}, {Lack.TASK}),
         ({"proof": Proof(sender_bound=True), "task": task(), "auth_time": None}, set()),
     ],
-    ids=str,
 )
 def test_a_machine_is_stepped_up_by_a_person_and_bound_to_its_sender(changes, lacks):
     assert DEMANDS.lacks(ann(**BOT, **changes), START) == lacks

@@ -161,8 +161,8 @@ def test_f23_nothing_remembered_serves_another(ragward):
             return askers[int(credentials.untrusted_authorization)]
 
     def cold(number):
-        pdp = type(ragward.pdp)(
-            ragward.catalog, model_text=ragward.pdp._model_text, entity_types=frozenset()
+        pdp = type(ragward.pdp._inner)(
+            ragward.catalog, model_text=ragward.pdp._inner._model_text, entity_types=frozenset()
         )
         decision = pdp.decide_labels(askers[number], ragward.clock.context())
         return decision.label_ids() if decision else frozenset()

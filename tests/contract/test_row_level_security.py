@@ -34,6 +34,7 @@ from ragward.domain.labels import Classification
 from ragward.domain.lineage import Tool
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.domain.presence import GoneMark
+from ragward.domain.restrictions import Restriction, RestrictionKind
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.shredding import ShredKind, ShredReceipt
 from ragward.domain.task_grants import TaskGrant, TaskGrantRecord
@@ -92,6 +93,19 @@ def hold(tenant, hold_id):
         reason="because of the case",
         placed_by=f"user:{tenant}/ann",
         placed_at=NOW,
+    )
+
+
+def restriction(tenant):
+    """On the tenant's ann."""
+    return Restriction(
+        restriction_id=f"restriction-of-{tenant}",
+        tenant=tenant,
+        target=f"user:{tenant}/ann",
+        kind=RestrictionKind.THROTTLE,
+        begins_at=NOW,
+        until=NOW + 60,
+        reason="because of the count",
     )
 
 
@@ -181,6 +195,10 @@ def filled(catalog, tenant) -> Half:
     catalog.save_agent(bot, Custody(owner=f"user:{tenant}/ann", purpose="tests"), None)
     catalog.note_uses(tenant, {bot.principal: NOW})
     catalog.add_hold(hold(tenant, f"hold-of-{tenant}"), [f"document-of-{tenant}"])
+    catalog.add_restriction(restriction(tenant))
+    catalog.change_account(tenant, f"user:{tenant}/ann", lambda _: f"account-of-{tenant}")
+    catalog.take(tenant, "RESTRICTED", 1, 1, 1, 1)
+    catalog.hit(tenant, "subject", 1, 60)
     _fill_ledger(catalog, tenant)
     late_vectors(catalog, tenant, staged)
     catalog.add_pseudonyms(tenant, [pseudonym(tenant, b"tag", "[[PERSON:0.x]]")])
@@ -478,6 +496,10 @@ def reads(half):
             "task_grants": lambda: catalog.task_grants(tenant, limit=9),
             "chunk_lineage": lambda: catalog.chunk_lineage(tenant, other.staged.chunks[0].chunk_id),
             "chunks_sharing": lambda: catalog.chunks_sharing(tenant, {1, -(2**63)}),
+            "account": lambda: catalog.account(tenant, f"user:{other.tenant}/ann"),
+            "restriction": lambda: catalog.restriction(tenant, f"restriction-of-{other.tenant}"),
+            "restrictions": lambda: catalog.restrictions(tenant, now=NOW),
+            "restrictions_ahead": lambda: catalog.restrictions_ahead(tenant, NOW),
             "disabled": lambda: catalog.disabled(tenant),
             "document_chunks": lambda: catalog.document_chunks(tenant, document),
             "document_lineage": lambda: catalog.document_lineage(tenant, document),
@@ -584,6 +606,9 @@ def writes(half):
                     review(tenant, other.staged), item_id="r-new", kind=ReviewKind.DOUBT
                 )
             ),
+            "release_restriction": lambda: catalog.release_restriction(
+                tenant, f"restriction-of-{other.tenant}", by="x", reason="x", now=NOW
+            ),
             "also_hold": lambda: catalog.also_hold(tenant, f"hold-of-{other.tenant}", [document]),
             "lift_hold": lambda: catalog.lift_hold(
                 tenant, f"hold-of-{other.tenant}", by="x", reason="x", target="x"
@@ -655,14 +680,18 @@ OWN = {
     "add_hold",
     "add_pseudonyms",
     "add_task_grant",
+    "add_restriction",
+    "change_account",
     "change_policy",
     "create_job",
     "create_user",
     "erase_pseudonyms",
     "note_uses",
+    "hit",
     "replace_policy",
     "save_agent",
     "save_application",
+    "take",
 }
 INSTALLATION = {
     "begin_drop",

@@ -11,6 +11,10 @@ class FakeLimiter:
 
     def acquire(self, subject):
         self.running += 1
+        return True
 
     def release(self, subject):
         self.running -= 1
+
+    def rates(self, subject):
+        return ()

@@ -12,6 +12,7 @@ from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.handling import (
     Handling,
     HandlingProfile,
+    LimiterDown,
     Mode,
     WhenGone,
     require_complete,
@@ -45,7 +46,9 @@ def load_handling(path: Path) -> Handling:
 
 def _words(values: dict[str, Any]) -> dict[str, Any]:
     """The values that are one of a few words."""
+    down = values.get("limiter_down")
     return {
+        "limiter_down": None if down is None else LimiterDown(down),
         "stale_spans": Stale(values.get("stale_spans", "detect")),
         "minimize": Mode(values.get("minimize", "balanced")),
         "minimize_at_least": Mode(values.get("minimize_at_least", "off")),

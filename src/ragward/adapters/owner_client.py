@@ -6,7 +6,8 @@ import base64
 import socket
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +25,10 @@ from ragward.domain.errors import (
 )
 from ragward.domain.merkle import leaf_hash
 from ragward.domain.passages import Candidate
+from ragward.domain.rates import Rate
 from ragward.domain.words import WordCounts, WordWeights
 
+_MAX_RATES: Final = 10_000
 _TIMEOUT_SECONDS: Final = 30.0
 _UPSERT_SLICE: Final = 1000
 _ASK_SECONDS: Final = 1.0
@@ -60,6 +63,7 @@ class Owner:
             raised = error_of(answer["code"], answer["detail"])
             if isinstance(raised, LimitExceededError) and answer["retry"]:
                 raised.retry_after_seconds = answer["retry"]
+                raised.rates = _rates(answer.get("rates", ()))
             raise raised
         return answer["ok"]
 
@@ -298,17 +302,36 @@ class OwnerLimiter:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
+        self._rates: OrderedDict[tuple[str, str], tuple[Rate, ...]] = OrderedDict()
 
-    def acquire(self, subject: Subject) -> None:
+    def acquire(self, subject: Subject) -> bool:
         """Counts one request in."""
-        self._call("acquire", subject)
+        counted, rates = self._call("acquire", subject)
+        self._rates[subject.tenant, subject.principal] = _rates(rates)
+        while len(self._rates) > _MAX_RATES:
+            self._rates.popitem(last=False)
+        return bool(counted)
+
+    def rates(self, subject: Subject) -> tuple[Rate, ...]:
+        """As the subject's latest request here left them."""
+        return self._rates.get((subject.tenant, subject.principal), ())
 
     def release(self, subject: Subject) -> None:
         """Counts it out."""
         self._call("release", subject)
 
-    def _call(self, name: str, subject: Subject) -> None:
-        self._owner.call("limiter", name, tenant=subject.tenant, principal=subject.principal)
+    def _call(self, name: str, subject: Subject) -> Any:
+        return self._owner.call(
+            "limiter",
+            name,
+            tenant=subject.tenant,
+            principal=subject.principal,
+            agents=list(subject.agents),
+        )
+
+
+def _rates(found: Iterable[Iterable[Any]]) -> tuple[Rate, ...]:
+    return tuple(Rate(*fields) for fields in found)
 
 
 def _entry(fields: list[Any]) -> AuditEntry:

@@ -9,7 +9,7 @@ import socket
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,26 +108,29 @@ class OwnerServer:
         try:
             name, arguments = message["call"], message["with"]
             if name.startswith("limiter."):
-                self._limit(name, client, _subject(**arguments))
-                return {"ok": None}
+                return {"ok": self._limit(name, client, _subject(**arguments))}
             return {"ok": self._calls.by_name[name](**arguments)}
         except RagwardError as error:
             retry = error.retry_after_seconds if isinstance(error, LimitExceededError) else None
-            return {"code": error.code, "detail": error.detail, "retry": retry}
+            rates = error.rates if isinstance(error, LimitExceededError) else ()
+            left = [astuple(rate) for rate in rates]
+            return {"code": error.code, "detail": error.detail, "retry": retry, "rates": left}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             return {"code": "request.invalid", "detail": type(error).__name__, "retry": None}
 
-    def _limit(self, name: str, client: str, subject: Subject) -> None:
+    def _limit(self, name: str, client: str, subject: Subject) -> list[Any] | None:
+        """For a request that was counted in: whether it was, and what is left."""
         if name == "limiter.acquire":
-            self._limiter.acquire(subject)
+            counted = self._limiter.acquire(subject)
             with self._lock:
                 self._held.setdefault(client, []).append(subject)
-        elif name == "limiter.release":
+            return [counted, [astuple(rate) for rate in self._limiter.rates(subject)]]
+        if name == "limiter.release":
             with self._lock:
                 self._held[client].remove(subject)  # nobody counts out what they did not count in
             self._limiter.release(subject)
-        else:
-            raise KeyError(name)
+            return None
+        raise KeyError(name)
 
 
 class _Calls:
@@ -253,7 +256,7 @@ def _entry(entry: AuditEntry) -> list[Any]:
     return [entry.index, entry.leaf_hash.hex(), base64.b64encode(entry.data).decode()]
 
 
-def _subject(tenant: str, principal: str) -> Subject:
+def _subject(tenant: str, principal: str, agents: list[str]) -> Subject:
     """As much of a subject as a limiter looks at."""
     nothing = Application(
         principal=principal,
@@ -262,4 +265,10 @@ def _subject(tenant: str, principal: str) -> Subject:
         corpora=frozenset(),
         ceiling=Classification.PUBLIC,
     )
-    return Subject(tenant=tenant, principal=principal, application=nothing, not_after=0)
+    return Subject(
+        tenant=tenant,
+        principal=principal,
+        application=nothing,
+        agents=tuple(agents),
+        not_after=0,
+    )

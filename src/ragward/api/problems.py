@@ -5,7 +5,7 @@ An `error` member repeats the message in the shape that OpenAI's clients print.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
+from ragward.api.rate_headers import rate_headers
 from ragward.domain.errors import (
     CODES,
     InvalidRequestError,
@@ -23,6 +24,7 @@ from ragward.domain.errors import (
     RagwardError,
     StepUpRequiredError,
 )
+from ragward.domain.rates import Rate
 
 SCIM_PREFIX: Final = "/scim/v2"
 SCIM_MEDIA_TYPE: Final = "application/scim+json"
@@ -38,6 +40,7 @@ _BY_PREFIX: Final = {
     "review": 422,
     "hold": 409,
     "elevation": 409,
+    "restriction": 409,
     "manifest": 422,
     "source": 422,
     "pseudonym": 422,
@@ -68,6 +71,7 @@ _BY_CODE: Final = {
     "limit.time": 503,
     "policy.conflict": 409,
     "policy.second_person": 403,
+    "restriction.second_person": 403,
     "review.closed": 409,
     "review.second_person": 403,
     "source.many_gone": 409,
@@ -112,6 +116,7 @@ def problem(
     *,
     status: int | None = None,
     retry_after: int | None = None,
+    rates: Sequence[Rate] = (),
     errors: list[dict[str, str]] | None = None,
     step_up: StepUpRequiredError | None = None,
 ) -> JSONResponse:
@@ -137,7 +142,7 @@ def problem(
             "max_age": step_up.max_age,
             "lacks": list(step_up.lacks),
         }
-    headers = _headers(status, retry_after, code, step_up)
+    headers = _headers(status, retry_after, code, step_up) | rate_headers(rates)
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -227,7 +232,10 @@ def install(app: FastAPI) -> None:
     def ours(request: Request, error: RagwardError) -> JSONResponse:
         retry = error.retry_after_seconds if isinstance(error, LimitExceededError) else None
         wanted = error if isinstance(error, StepUpRequiredError) else None
-        return problem(request.scope, error.code, error.detail, retry_after=retry, step_up=wanted)
+        rates = error.rates if isinstance(error, LimitExceededError) else ()
+        return problem(
+            request.scope, error.code, error.detail, retry_after=retry, step_up=wanted, rates=rates
+        )
 
     @app.exception_handler(ScimError)
     def scim(request: Request, error: ScimError) -> JSONResponse:  # noqa: ARG001 - the signature is Starlette's

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from ragward.api.context import Credential, Parts
 from ragward.api.problems import responses
+from ragward.api.rate_headers import rate_headers
 from ragward.api.schemas import (
     RetrieveRequest,
     RetrieveResponse,
@@ -24,7 +25,9 @@ _MAX_ATTRIBUTES = 16
 
 
 @router.post("/retrieve", operation_id="retrieve", responses=responses(400, 403, 409))
-def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> RetrieveResponse:
+def retrieve(
+    body: RetrieveRequest, parts: Parts, credential: Credential, response: Response
+) -> RetrieveResponse:
     """What this asker may know of it, only as much as the question needs, with a receipt."""
     request = RetrievalRequest(
         query=body.query,
@@ -39,6 +42,7 @@ def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> Ret
     )
     answer = parts.ragward.retrieve(credential, request)
     parts.metrics.observe_answer(answer)
+    response.headers.update(rate_headers(answer.rates))
     return RetrieveResponse.of(answer)
 
 
@@ -52,6 +56,7 @@ def search(
     body: SearchRequest,
     parts: Parts,
     credential: Credential,
+    response: Response,
 ) -> SearchResponse:
     """A corpus as a vector store, for OpenAI's clients; texts are marked as quoted. Unknown and unreadable corpora are the
     same 404."""
@@ -64,6 +69,7 @@ def search(
     )
     answer = parts.ragward.retrieve(credential, request)
     parts.metrics.observe_answer(answer)
+    response.headers.update(rate_headers(answer.rates))
     if not answer.passages:
         parts.ragward.retrieval.require_corpus(parts.ragward.identify(credential), corpus)
     return SearchResponse(search_query=queries, data=[_hit(p, answer) for p in answer.passages])

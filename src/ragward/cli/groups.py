@@ -9,6 +9,7 @@ import typer
 
 from ragward.cli.access import access_app
 from ragward.cli.audit_group import audit_app
+from ragward.cli.behaviour import restriction_app
 from ragward.cli.classifying import classifier_app, classify
 from ragward.cli.holding import hold_app, retention_app
 from ragward.cli.honey import honey_app
@@ -57,6 +58,7 @@ def add_to(app: typer.Typer) -> None:
         ("hold", hold_app),
         ("source", source_app),
         ("honey", honey_app),
+        ("restriction", restriction_app),
         ("retention", retention_app),
         ("audit", audit_app),
         ("receipt", receipt_app),

@@ -36,6 +36,8 @@ class Action(StrEnum):
     POLICY_READ = "policy:read"
     POLICY_WRITE = "policy:write"
     PSEUDONYM_ERASE = "pseudonym:erase"
+    RESTRICTION_READ = "restriction:read"
+    RESTRICTION_WRITE = "restriction:write"
 
 
 #: Actions on content: the label's own grants, denials and compartments count, also for administrators.
@@ -195,6 +197,8 @@ class Permit:
     policy_digest: str
     reason: str
     withheld: Withheld | None = None
+    quarantined: frozenset[str] = frozenset()
+    """Documents that nobody is answered from for now, by id."""
 
     def __bool__(self) -> bool:
         return True

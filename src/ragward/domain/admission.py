@@ -78,6 +78,8 @@ def drop_reason(
         return Fate.STATE
     if not permit.admits(stored.label_id):
         return Fate.LABEL
+    if stored.document_id in permit.quarantined:
+        return Fate.QUARANTINED
     if stored.pending is Pending.REWRAP:
         return Fate.REWRAP_PENDING
     if request.corpora and stored.corpus not in request.corpora:

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ragward.domain.rates import Rate
+
 CODES: Final[dict[str, str]] = {
     # identity
     "auth.missing": "No credential was sent.",
@@ -79,6 +81,10 @@ CODES: Final[dict[str, str]] = {
     "elevation.second_person": "Somebody else, who may, has to decide on this, in person.",
     "elevation.state": "The request is not in a state for this.",
     "elevation.unreviewed": "An emergency of this person waits for its review.",
+    # restrictions
+    "restriction.last_administrator": "It would leave nobody who may write the policy.",
+    "restriction.second_person": "Somebody else has to release this restriction, in person.",
+    "restriction.state": "The restriction has ended already.",
     # directory
     "directory.immutable": "The attribute cannot be changed once it is set.",
     "directory.version": "It was changed since the version the request names.",
@@ -87,6 +93,7 @@ CODES: Final[dict[str, str]] = {
     "limit.rate": "Too many requests.",
     "limit.concurrency": "Too many requests at the same time.",
     "limit.task_budget": "The task grant's token budget does not cover this answer.",
+    "limit.exposure": "What this subject or agent may be shown of this classification in a day is used up.",
     "limit.time": "The request took longer than allowed.",
     # integrity
     "integrity.envelope": "Stored content did not verify.",
@@ -97,12 +104,14 @@ CODES: Final[dict[str, str]] = {
     "integrity.policy_root": "Policy, memberships, applications or the directory are not what was signed.",
     "integrity.keyring": "The keyring file is damaged.",
     "integrity.key_destroyed": "The key was destroyed; what was under it cannot be opened again.",
+    "integrity.behaviour": "A stored account of what somebody does is damaged.",
     # availability
     "unavailable.alert": "Nobody could be alerted, so there is no emergency access.",
     "unavailable.catalog": "The catalog cannot be read or written.",
     "unavailable.egress": "This process may not connect to that host.",
     "unavailable.index": "The vector index cannot be reached.",
     "unavailable.keys": "The key provider cannot be reached.",
+    "unavailable.limiter": "Requests cannot be counted now, and this classification is not answered uncounted.",
     "unavailable.workers": "The workers that read documents cannot be reached.",
     "unavailable.audit": "The audit log cannot be written, so nothing can be answered.",
     "unavailable.consistency": "Permissions kept changing while the answer was prepared.",
@@ -183,10 +192,16 @@ class LimitExceededError(RequestRefusedError):
     default_code = "limit.rate"
 
     def __init__(
-        self, detail: str = "", *, code: str | None = None, retry_after_seconds: int = 1
+        self,
+        detail: str = "",
+        *,
+        code: str | None = None,
+        retry_after_seconds: int = 1,
+        rates: tuple[Rate, ...] = (),
     ) -> None:
         super().__init__(detail, code=code)
         self.retry_after_seconds = retry_after_seconds
+        self.rates = rates
 
 
 class IntegrityError(RagwardError):
@@ -231,6 +246,9 @@ _BY_CODE: Final[dict[str, type[RagwardError]]] = {
     "job.not_cancellable": ConflictError,
     "job.not_repeatable": ConflictError,
     "key.state": ConflictError,
+    "restriction.last_administrator": ConflictError,
+    "restriction.second_person": DeniedError,
+    "restriction.state": ConflictError,
     "review.closed": ConflictError,
     "review.second_person": DeniedError,
     "source.many_gone": ConflictError,

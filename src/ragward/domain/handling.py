@@ -43,6 +43,13 @@ RESTRICTED_DEMANDS = Demands(
 )
 
 
+class LimiterDown(StrEnum):
+    """What becomes of an answer while requests cannot be counted."""
+
+    REFUSE = "refuse"
+    ANSWER = "answer"
+
+
 class WhenGone(StrEnum):
     """What becomes of a document that is no longer at its source, until it is removed."""
 
@@ -63,6 +70,8 @@ class HandlingProfile:
     `trust_at_least`: what is trusted less is not answered; as it stands everything is.
     `demands`: what readers must have proven; without a line, of RESTRICTED `RESTRICTED_DEMANDS`, else nothing.
     `when_gone`: whether it is answered from while its source no longer has it; without a line, it is not.
+    `daily_tokens`: what one subject, and one agent, may be shown of it in a day; None is no limit.
+    `limiter_down`: what becomes of it while requests cannot be counted; without a line, refused above INTERNAL.
     `budget_by_purpose`: the budget where the answer is for that purpose, never more than `budget_tokens`.
     """
 
@@ -80,6 +89,8 @@ class HandlingProfile:
     trust_at_least: Trust = Trust.SUSPECT
     when_gone: WhenGone = WhenGone.WITHHELD
     demands: Demands | None = None
+    daily_tokens: int | None = None
+    limiter_down: LimiterDown | None = None
 
     def __post_init__(self) -> None:
         if self.vectors not in (None, *VectorProtection):
@@ -110,6 +121,7 @@ class HandlingProfile:
             raise ConfigurationError("a purpose's budget is between 1 and budget_tokens")
         if not all(isinstance(mode, Mode) for mode in (self.minimize, self.minimize_at_least)):
             raise ConfigurationError("minimize and minimize_at_least are off, balanced or strict")
+        self._require_daily()
         if not isinstance(self.when_gone, WhenGone):
             raise ConfigurationError("when_gone is answered or withheld")
         if self.classification is Classification.RESTRICTED and self.when_gone is WhenGone.ANSWERED:
@@ -123,6 +135,11 @@ class HandlingProfile:
         is_restricted = self.classification is Classification.RESTRICTED
         return RESTRICTED_DEMANDS if is_restricted else Demands()
 
+    def _require_daily(self) -> None:
+        daily = self.daily_tokens
+        if daily is not None and not (type(daily) is int and self.budget_tokens <= daily <= 10**9):
+            raise ConfigurationError("daily_tokens is at least budget_tokens")
+
     def is_trusted(self, trust: Trust) -> bool:
         """Whether text that is trusted this far may be answered."""
         return TRUSTED_MORE.index(trust) >= TRUSTED_MORE.index(self.trust_at_least)
@@ -134,6 +151,13 @@ class HandlingProfile:
             self.minimize_at_least,
             key=_MODES.index,
         )
+
+    @property
+    def needs_limiter(self) -> bool:
+        """Whether it is not answered while requests cannot be counted."""
+        if self.limiter_down is None:
+            return self.classification > Classification.INTERNAL
+        return self.limiter_down is LimiterDown.REFUSE
 
     def budget(self, purpose: str) -> int:
         """The tokens of this classification that one answer may carry. A purpose only narrows: a request may name any."""

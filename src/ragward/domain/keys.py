@@ -125,6 +125,7 @@ MAC_PURPOSES: Final = frozenset(
         "pseudonym-tag",
         "receipt",
         "subject-tag",
+        "behaviour",
         "words",
     }
 )

@@ -12,6 +12,7 @@ from ragward.domain.findings import Span
 from ragward.domain.handling import Mode
 from ragward.domain.labels import Classification
 from ragward.domain.marking import Trust, delimiter_of, marked
+from ragward.domain.rates import Rate
 
 
 class SearchMode(StrEnum):
@@ -155,6 +156,8 @@ class Answer:
     """Passages of which no sentence was near enough to the question."""
     step_up: StepUp | None = None
     """What proof is missing for content that the policy permits the asker."""
+    rates: tuple[Rate, ...] = ()
+    """How many more requests the asker may make."""
 
     @property
     def delimiter(self) -> str:

@@ -8,6 +8,7 @@
     keys      keys and ciphers
     lineage   where chunks came from
     generations   vectors of several models
+    restrictions  what was taken away for a time, accounts of what is done, budgets
 
 Nothing an adapter's library raises passes through a port: adapters raise the errors of `domain.errors`.
 """
@@ -66,13 +67,24 @@ from ragward.ports.policy import (
     PolicyHistory,
     PolicyStore,
 )
+from ragward.ports.restrictions import (
+    AccountStore,
+    Baselines,
+    BudgetStore,
+    RateStore,
+    RestrictionStore,
+    Watch,
+)
 from ragward.ports.task_grants import TaskGrantStore
 
 __all__ = [
+    "AccountStore",
     "Alarm",
     "Analyser",
     "ApplicationStore",
     "AuditLog",
+    "Baselines",
+    "BudgetStore",
     "Catalog",
     "ChunkIndex",
     "ChunkSearch",
@@ -106,9 +118,11 @@ __all__ = [
     "PolicyStore",
     "PseudonymStore",
     "PseudonymTokens",
+    "RateStore",
     "Reader",
     "ReceiptSecrets",
     "Redactor",
+    "RestrictionStore",
     "ReviewStore",
     "ScopeDirectory",
     "Screener",
@@ -117,4 +131,5 @@ __all__ = [
     "TextExtractor",
     "TrainedClassifier",
     "VectorStore",
+    "Watch",
 ]

@@ -18,6 +18,7 @@ from ragward.domain.checkpoints import InclusionProof, LogKey
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
 from ragward.domain.labels import AccessLabel
 from ragward.domain.policy import PolicySnapshot
+from ragward.domain.rates import Rate
 
 
 class Clock(Protocol):
@@ -152,10 +153,15 @@ class AuditLog(Protocol):
 
 
 class Limiter(Protocol):
-    """Rates and concurrency per subject."""
+    """Rates per subject, agent and tenant, and concurrency per subject."""
 
-    def acquire(self, subject: Subject) -> None:
-        """Counts one request in. Raises `limit.rate` or `limit.concurrency`."""
+    def acquire(self, subject: Subject) -> bool:
+        """Counts one request in; whether it could be counted where all workers do, or in this process only.
+
+        Raises `limit.rate` or `limit.concurrency`."""
+
+    def rates(self, subject: Subject) -> tuple[Rate, ...]:
+        """What is left to a subject, as far as that is known here without asking."""
 
     def release(self, subject: Subject) -> None:
         """Counts it out."""

@@ -40,6 +40,7 @@ from ragward.ports.policy import (
     PolicyHistory,
     PolicyStore,
 )
+from ragward.ports.restrictions import AccountStore, BudgetStore, RateStore, RestrictionStore
 from ragward.ports.task_grants import TaskGrantStore
 
 
@@ -302,6 +303,10 @@ class Catalog(
     LineageStore,
     GenerationStore,
     ElevationStore,
+    RestrictionStore,
+    AccountStore,
+    BudgetStore,
+    RateStore,
     Protocol,
 ):
     """The system of record."""

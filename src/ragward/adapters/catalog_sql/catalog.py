@@ -46,6 +46,7 @@ from ragward.adapters.catalog_sql.holds import SQLHolds
 from ragward.adapters.catalog_sql.identities import SQLIdentities
 from ragward.adapters.catalog_sql.lineage import SQLLineage
 from ragward.adapters.catalog_sql.policy_store import SQLPolicyStore
+from ragward.adapters.catalog_sql.restrictions import SQLRestrictions
 from ragward.adapters.catalog_sql.schema import meta
 from ragward.adapters.catalog_sql.task_grants import SQLTaskGrants
 from ragward.adapters.catalog_sql.tenants import lock_tenant
@@ -91,6 +92,7 @@ class SQLCatalog(
     SQLElevations,
     SQLLineage,
     SQLGenerations,
+    SQLRestrictions,
 ):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 

@@ -535,3 +535,50 @@ policy_roots: Final = Table(
     Column("note", _TEXT, nullable=False),
     Column("buckets", LargeBinary, nullable=False),
 )
+# `target` is a principal, or of a quarantine a document's id.
+restrictions: Final = Table(
+    "restrictions",
+    metadata,
+    Column("restriction_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("target", _TEXT, nullable=False),
+    Column("through", _TEXT, nullable=False),
+    Column("kind", _TEXT, nullable=False),
+    Column("ceiling", Integer),
+    Column("begins_at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("reason", _TEXT, nullable=False),
+    Column("evidence", _TEXT, nullable=False),
+    Column("placed_by", _TEXT, nullable=False),
+    Column("released_by", _TEXT),
+    Column("released_at", BigInteger),
+    Column("release_reason", _TEXT, nullable=False),
+    Index("restrictions_tenant", "tenant", "until"),
+)
+
+behaviours: Final = Table(
+    "behaviours",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("principal", _TEXT, primary_key=True),
+    Column("state", _TEXT, nullable=False),
+)
+
+exposures: Final = Table(
+    "exposures",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("name", _TEXT, primary_key=True),
+    Column("day", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+)
+
+rate_windows: Final = Table(
+    "rate_windows",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("name", _TEXT, primary_key=True),
+    Column("seconds", BigInteger, primary_key=True, autoincrement=False),
+    Column("window", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+)
