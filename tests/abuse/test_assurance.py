@@ -105,7 +105,7 @@ def levels(answer):
     return {passage.classification for passage in answer.passages}
 
 
-@pytest.mark.parametrize(("changes", "lacks"), WEAKER, ids=str)
+@pytest.mark.parametrize(("changes", "lacks"), WEAKER)
 def test_weak_proof_takes_restricted_out_and_says_what_would_do(ragward, changes, lacks):
     assert RESTRICTED in levels(answered(ragward, ann()))
     answer = answered(ragward, ann(**changes))
@@ -294,7 +294,6 @@ def test_minting_for_restricted_takes_the_person_themself():
 @pytest.mark.parametrize(
     "changes",
     [{"proof": proof(assurance=Assurance.MFA)}, {"auth_time": START - 900}, {"auth_time": None}],
-    ids=str,
 )
 def test_acts_of_weight_want_phishing_resistant_recent_proof(ragward, changes):
     weak = dataclasses.replace(company.subject("steward"), **changes)
@@ -341,7 +340,6 @@ def test_the_refusal_is_on_record(ragward):
         ({"auth_time": NOW - 5}, NOW - 5),
         ({"auth_time": NOW + 10}, NOW + 10),
     ],
-    ids=str,
 )
 def test_times_of_authentication(verifier, claims, expected):  # noqa: F811 - the fixture
     assert verified(verifier, signed(**claims)).auth_time == expected
@@ -362,7 +360,6 @@ def test_times_of_authentication(verifier, claims, expected):  # noqa: F811 - th
         ({"acr": "high", "amr": ["mfa"]}, Assurance.MFA),
         ({"ACR": "phr", "claims": {"acr": "phr"}}, Assurance.NONE),
     ],
-    ids=str,
 )
 def test_only_listed_values_prove_something(verifier, claims, expected):  # noqa: F811
     assert verified(verifier, signed(**claims)).proof.assurance is expected
@@ -379,7 +376,6 @@ def test_only_listed_values_prove_something(verifier, claims, expected):  # noqa
         ({"device_posture": "compliant"}, Device.UNKNOWN),
         ({}, Device.UNKNOWN),
     ],
-    ids=str,
 )
 def test_devices_by_the_signed_claim_alone(verifier, claims, expected):  # noqa: F811
     assert verified(verifier, signed(**claims)).proof.device is expected
@@ -470,7 +466,6 @@ def test_the_network_by_socket_or_listed_proxy(api):
         ("10.0.0.7", []),
         ("not an address", ["192.0.2.9"]),
     ],
-    ids=str,
 )
 def test_a_forwarded_address_that_no_listed_proxy_vouches_for(api, peer, values):
     assert lacking(told(api, forwarded(*values), peer=peer)) == {"zone"}

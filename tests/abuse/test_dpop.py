@@ -178,7 +178,6 @@ def test_a_proof_that_was_seen(verifier):
         {"jti": "x" * 129},
         {"jti": 7},
     ],
-    ids=str,
 )
 def test_proofs_about_something_else(verifier, changes):
     refused(verifier, BOUND, proof(BOUND, **changes))
@@ -268,7 +267,6 @@ def test_one_proof_a_request(verifier):
         {"jkt": JKT, "jwk": {}},
         {"x5t": X5T},
     ],
-    ids=str,
 )
 def test_confirmations_that_we_do_not_know_are_none(verifier, cnf):
     body = {
