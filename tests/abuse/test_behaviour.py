@@ -189,7 +189,7 @@ def test_a_permit_is_good_until_the_next_restriction_ends(ragward, clock):
 
 
 def test_a_ceiling_leaves_what_is_below_it(ragward):
-    assert max(levels(ask(ragward, limit=50) if False else ask(ragward))) > Classification.INTERNAL
+    assert max(levels(ask(ragward))) > Classification.INTERNAL
     place(ragward, kind="ceiling", ceiling=Classification.INTERNAL)
     found = levels(ask(ragward))
     assert found

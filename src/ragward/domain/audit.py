@@ -51,7 +51,6 @@ class EventType(StrEnum):
     KEY_DESTROYED = "key.destroyed"
     KEY_ROTATED = "key.rotated"
     KEY_USED = "key.used"
-    LIMITER_DOWN = "limiter.down"
     LINEAGE_EXPORTED = "lineage.exported"
     LINEAGE_READ = "lineage.read"
     LOG_GAP = "log.gap"
