@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from ragward.access_audit import AccessAuditing
 from ragward.access_sync import AccessSync
 from ragward.adapters.model_manifest import ModelFiles
 from ragward.adapters.models_live import ModelGenerations
@@ -21,6 +23,7 @@ from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.domain.handling import Handling
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.evaluation import Evaluation
+from ragward.evidence import EventCounts
 from ragward.explanation import Explainer
 from ragward.holding import Holding
 from ragward.index_sync import IndexSync
@@ -59,6 +62,9 @@ from ragward.shredding import Shredding
 from ragward.stewardship import Stewardship
 from ragward.wiring import wired
 
+if TYPE_CHECKING:
+    from ragward.adapters.tracing_otel import Tracing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ragward:
@@ -74,6 +80,7 @@ class Ragward:
     stewardship: Stewardship
     reembedding: Reembedding
     relabelling: Relabelling
+    access_auditing: AccessAuditing
     access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
@@ -103,6 +110,8 @@ class Ragward:
     identity: IdentityVerifier
     pdp: PolicyDecisionPoint
     clock: Clock
+    event_counts: EventCounts
+    tracing: Tracing | None = None
     _resources: ExitStack = field(repr=False)
 
     @classmethod
@@ -124,6 +133,8 @@ class Ragward:
                 identity=opened.identity,
                 pdp=opened.pdp,
                 clock=opened.clock,
+                event_counts=parts.recorder.counts,
+                tracing=parts.tracing,
                 index=parts.index,
                 sealed=parts.sealed,
                 index_sync=parts.index_sync,
@@ -137,6 +148,7 @@ class Ragward:
                 stewardship=flows.stewardship,
                 reembedding=flows.reembedding,
                 relabelling=flows.relabelling,
+                access_auditing=flows.access_auditing,
                 access_sync=flows.access_sync,
                 reviewing=flows.reviewing,
                 learning=flows.learning,
@@ -175,7 +187,9 @@ class Ragward:
         """Answers a question, as `POST /v1/retrieve` does."""
         if isinstance(request, str):
             request = RetrievalRequest(query=request)
-        return self.retrieval.retrieve(credentials, request)
+        if self.tracing is None:
+            return self.retrieval.retrieve(credentials, request)
+        return self.tracing.answered(request, partial(self.retrieval.retrieve, credentials))
 
     def identify(self, credentials: Credentials) -> Subject:
         """The verified subject behind a token; needed for everything but `retrieve`."""

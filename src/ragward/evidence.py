@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ragward.domain.access import Subject
 from ragward.domain.audit import AuditEvent, EventType, Recorded
 from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.ports import AuditLog, Clock
+
+
+class EventCounts:
+    """How many events of each type this process recorded. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, event_type: EventType) -> None:
+        """One more."""
+        with self._lock:
+            self._counts[event_type.value] += 1
+
+    def so_far(self) -> Mapping[str, int]:
+        """By type."""
+        with self._lock:
+            return dict(self._counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +38,7 @@ class Recorder:
 
     audit: AuditLog
     clock: Clock
+    counts: EventCounts = field(default_factory=EventCounts)
 
     def record(
         self,
@@ -45,6 +66,7 @@ class Recorder:
             raise
         except Exception as error:  # a log that breaks in any way is a log that did not record
             raise UnavailableError(code="unavailable.audit") from error
+        self.counts.add(event_type)
         return Recorded(event_id=event.event_id, at=event.at, leaf_hash=leaf)
 
 

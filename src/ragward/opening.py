@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from ragward.adapters.model_manifest import ModelManifest
 from ragward.analysis import Analysis
@@ -45,6 +45,9 @@ from ragward.ports import (
     TrainedClassifier,
 )
 from ragward.settings import Settings, outgoing_hosts
+
+if TYPE_CHECKING:
+    from ragward.adapters.tracing_otel import Tracing
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
 CLI_CLIENT_ID: Final = "ragward-cli"
@@ -339,6 +342,15 @@ def open_classifiers(settings: Settings, embedder: Embedder) -> dict[str, Traine
             raise ConfigurationError(f"there are two classifiers for tenant {made.tenant!r}")
         found[made.tenant] = made
     return found
+
+
+def open_tracing(settings: Settings, stack: ExitStack) -> Tracing | None:
+    """Spans of retrievals, None unless the settings say where to. Raises `config.invalid` without the extra `otel`."""
+    if not settings.otel_endpoint:
+        return None
+    from ragward.adapters.tracing_otel import Tracing
+
+    return closing(Tracing.open(settings.otel_endpoint), stack)
 
 
 def open_chunker(settings: Settings) -> Chunker:

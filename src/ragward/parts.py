@@ -39,6 +39,7 @@ from ragward.opening import (
     open_limiter,
     open_pdp,
     open_search_embedders,
+    open_tracing,
     remove_dropped,
     resource,
 )
@@ -74,6 +75,7 @@ from ragward.vectors import VectorOpener
 if TYPE_CHECKING:
     from ragward.adapters.models_live import ModelGenerations
     from ragward.adapters.owner_client import Owner
+    from ragward.adapters.tracing_otel import Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,7 @@ class Parts:
     epoch_tokens: EpochTokens
     disclosure: Disclosure
     open_reader: Callable[[], Reader] | None
+    tracing: Tracing | None
 
     @property
     def answering(self) -> Protection:
@@ -194,6 +197,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         epoch_tokens=AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token")),
         disclosure=_disclosure(opened, recorder),
         open_reader=given.reader or _reader_opener(settings, stack),
+        tracing=open_tracing(settings, stack),
     )
 
 

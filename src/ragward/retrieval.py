@@ -102,6 +102,7 @@ class RetrievalPorts:
     recorder: Recorder
     epoch_tokens: EpochTokens
     clock: Clock
+    tally: Callable[[Clock], Tally] = Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ class Retrieval:
         Raises every `RequestRefusedError`, `UnavailableError` and, when a stored key or the model is damaged as a whole,
         `IntegrityError`. Damage to single chunks is recorded and the chunk left out.
         """
-        tally = Tally(self._ports.clock)
+        tally = self._ports.tally(self._ports.clock)
         with tally.stage("identity"):
             subject = self.identify(credentials)
         with tally.stage("limits"):

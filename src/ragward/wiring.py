@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
+from ragward.access_audit import AccessAuditing, AccessAuditingPorts
 from ragward.access_sync import AccessSync, AccessSyncPorts
 from ragward.analysis import Analysis
+from ragward.answers import Tally
 from ragward.auditing import Auditing, AuditingPorts
 from ragward.defences import Defences
 from ragward.domain.keys import KeyUse
@@ -54,6 +56,7 @@ class Flows:
     stewardship: Stewardship
     reembedding: Reembedding
     relabelling: Relabelling
+    access_auditing: AccessAuditing
     access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
@@ -78,6 +81,7 @@ def wired(parts: Parts) -> Flows:
     stewardship, targets = _stewardship(parts), _targets(parts)
     ingestion = _ingestion(parts, _presence(parts, stewardship))
     shredding = _shredding(parts, rotation, targets)
+    policies = _policy_administration(parts)
     return Flows(
         retrieval=retrieval,
         ingestion=ingestion,
@@ -99,7 +103,8 @@ def wired(parts: Parts) -> Flows:
         evaluation=_evaluation(parts),
         outputs=_outputs(parts),
         explainer=_explainer(parts, retrieval),
-        policy_administration=_policy_administration(parts),
+        policy_administration=policies,
+        access_auditing=_access_auditing(parts, policies, stewardship),
         provisioning=_provisioning(parts),
     )
 
@@ -123,6 +128,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             recorder=parts.recorder,
             epoch_tokens=parts.epoch_tokens,
             clock=opened.clock,
+            tally=parts.tracing.tally if parts.tracing else Tally,
         )
     )
 
@@ -177,6 +183,26 @@ def _defences(parts: Parts) -> Defences:
         pdp=opened.pdp,
         recorder=parts.recorder,
         clock=opened.clock,
+    )
+
+
+def _access_auditing(
+    parts: Parts, policies: PolicyAdministration, stewardship: Stewardship
+) -> AccessAuditing:
+    opened = parts.opened
+    return AccessAuditing(
+        AccessAuditingPorts(
+            catalog=opened.catalog,
+            audit=opened.held.audit,
+            pdp=opened.pdp,
+            key_statuses=opened.keys(KeyUse.ADMINISTER).status,
+            ledger=opened.ledger,
+            policies=policies,
+            stewardship=stewardship,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            rotate_after_days=opened.settings.rotate_after_days,
+        )
     )
 
 
