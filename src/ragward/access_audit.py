@@ -94,6 +94,7 @@ class _Seen:
 
     answers: int = 0
     gaps: int = 0
+    evaluations: int = 0
     documents: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """by who read"""
     through: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -113,13 +114,17 @@ class _Seen:
         kind, details = event["type"], event["details"]
         if kind == EventType.RETRIEVAL_ANSWERED:
             self._answered(event)
+        elif kind == EventType.LINEAGE_READ:
+            for who in {event["actor"]["principal"], *event["actor"]["agents"]}:
+                self.documents[who].add(details["document"])
+        elif kind == EventType.ACCESS_EVALUATED:
+            self.evaluations += event["decision"] == "permit"
         elif kind == EventType.DOCUMENT_RELABELLED:
             self.earlier[details["document"]].add(details["from"])
         elif kind == EventType.ADMIN_ACT and details.get("act") == "register_application":
             self.registered.add(details["target"])
+        if kind != EventType.RETRIEVAL_ANSWERED and event["decision"] == "permit":
             self.acting.add(event["actor"].get("application", ""))
-        elif event["decision"] == "permit" and "application" in event["actor"]:
-            self.acting.add(event["actor"]["application"])
         if kind in ALARMS:
             self.alarms.append(event)
         if kind in RESTRICTING:
@@ -213,6 +218,7 @@ class AccessAuditing:
             policy_version=policy.version,
             answers=seen.answers,
             gaps=seen.gaps,
+            evaluations=seen.evaluations,
             principals=tuple(uses),
             roles=tuple(role_uses(policy, used)),
             applications=tuple(map(_safely, applications)),
@@ -246,12 +252,14 @@ class AccessAuditing:
         reads: set[tuple[str, int]],
     ) -> bool:
         pdp, context = self._ports.pdp, self._acts.context()
+        read = defaultdict[str, set[int]](set)
+        for who, label in reads:
+            read[who].add(label)
         try:
             after.validate()
             for who in used:
                 about = AskedAbout(principal=who)
-                read = {label for name, label in reads if name == who}
-                could = read & pdp.permitted_under(policy, about, context)
+                could = read[who] & pdp.permitted_under(policy, about, context)
                 if not could <= pdp.permitted_under(after, about, context):
                     return False
         except InvalidRequestError:

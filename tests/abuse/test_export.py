@@ -114,7 +114,7 @@ def test_another_receivers_place_counts_for_nothing(tmp_path, log):
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b"[]", b'{"place":{"next_index":3},"mac":"00"}', b"\xff"]
+    "text", [b"", b"{", b"[]", b'{"place":{"next_index":3},"mac":"00"}', b"\xff", b"[" * 100_000]
 )
 def test_a_damaged_place_counts_for_nothing(tmp_path, log, text):
     (tmp_path / "exports").mkdir()

@@ -46,7 +46,7 @@ class FileCursor:
             body: dict[str, Any] = json.loads(text)
             place = Place(**body["place"])
             given = bytes.fromhex(body["mac"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
         return place if hmac.compare_digest(given, self._mac(place)) else None
 
@@ -85,6 +85,6 @@ def next_index(path: Path) -> int:
     """How far an export says it has come, for metrics: nothing hangs on it."""
     try:
         found = json.loads(path.read_bytes())["place"]["next_index"]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return 0
     return found if type(found) is int else 0

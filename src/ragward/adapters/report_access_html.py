@@ -52,6 +52,8 @@ def _cards(found: AccessAudit) -> str:
         "keys in time": share(stands.keys_in_time),
         "median time to contain": "nothing contained" if contain is None else f"{contain:.0f} s",
     }
+    if found.evaluations:
+        shown["evaluations that count as nobody's use"] = str(found.evaluations)
     if found.gaps:
         shown["gaps in the log: nothing proposed"] = str(found.gaps)
     cards = (f'<div class="card"><b>{escape(v)}</b>{escape(k)}</div>' for k, v in shown.items())

@@ -80,6 +80,7 @@ class PostureModel(BaseModel):
 
     over_privilege: float | None
     mfa_coverage: float | None
+    mfa_unrecorded: int
     keys_in_time: float | None
     seconds_to_contain: float | None
     alarms: list[AlarmModel]
@@ -94,6 +95,9 @@ class AccessAuditModel(BaseModel):
     digest: str
     answers: int
     gaps: int = Field(description="Where the log lacks events: then nothing is proposed.")
+    evaluations: int = Field(
+        description="What other enforcement points were permitted, which counts as nobody's use."
+    )
     proposed: list[str] = Field(description="Policy lines that nobody used.")
     left: list[LeftModel]
     principals: list[PrincipalUseModel]
@@ -116,6 +120,7 @@ class AccessAuditModel(BaseModel):
             digest=found.digest(),
             answers=found.answers,
             gaps=found.gaps,
+            evaluations=found.evaluations,
             proposed=found.unused.lines(),
             left=[LeftModel(right=each.line, why=each.why.value) for each in found.unused.left],
             principals=[_principal(use) for use in found.principals],
@@ -124,6 +129,7 @@ class AccessAuditModel(BaseModel):
             posture=PostureModel(
                 over_privilege=stands.over_privilege,
                 mfa_coverage=stands.mfa_coverage,
+                mfa_unrecorded=stands.mfa_unrecorded,
                 keys_in_time=stands.keys_in_time,
                 seconds_to_contain=stands.seconds_to_contain,
                 alarms=alarms,

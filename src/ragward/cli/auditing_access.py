@@ -81,6 +81,8 @@ def _show(found: AccessAudit, *, as_json: bool) -> None:
     for application in found.narrowed:
         corpora = ", ".join(sorted(application.corpora))
         out.print(Text(f"  {application.principal}: {application.ceiling.name}, {corpora} suffice"))
+    if found.evaluations:
+        out.print(f"{found.evaluations} evaluations for others count as nobody's use")
     if found.gaps:
         out.print(f"the log lacks events in {found.gaps} places: nothing is proposed")
     stands = found.posture

@@ -208,13 +208,14 @@ def role_uses(policy: PolicySnapshot, used: Mapping[str, Exercise]) -> list[Role
             rows[row.subject].append(row)
     through = {who: {m.group for m in each.memberships} for who, each in used.items()}
     names = {name for name in (*members, *rows) if _is_role(name)}
+    used_rows = {row for each in used.values() for row in each.rows}
     return [
         RoleUse(
             principal=name,
             members=len(members[name]),
             members_using=sum(name in through.get(who, ()) for who in members[name]),
             rows=len(rows[name]),
-            rows_used=len({r for r in rows[name] if any(r in each.rows for each in used.values())}),
+            rows_used=len(used_rows.intersection(rows[name])),
         )
         for name in sorted(names)
     ]

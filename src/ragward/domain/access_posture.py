@@ -51,7 +51,9 @@ class Posture:
     over_privilege: float | None
     """Of the labels that people, applications and agents could read under, how many nobody of them did"""
     mfa_coverage: float | None
-    """Of the answers to people, how many after more than one factor"""
+    """Of the answers to people whose events say, how many after more than one factor"""
+    mfa_unrecorded: int
+    """Answers to people whose events do not say"""
     keys_in_time: float | None
     """Of the keys in use, how many are not due for rotation"""
     alarms: tuple[Alarm, ...]
@@ -71,11 +73,11 @@ def posture(
         could += use.reachable_labels
         did += min(use.used_labels, use.reachable_labels)
     recorded = factors.get("many", 0) + factors.get("one", 0)
-    known = recorded and not factors.get("unknown", 0)
     times = [alarm.contained_at - alarm.at for alarm in alarms if alarm.contained_at is not None]
     return Posture(
         over_privilege=1 - did / could if could else None,
-        mfa_coverage=factors.get("many", 0) / recorded if known else None,
+        mfa_coverage=factors.get("many", 0) / recorded if recorded else None,
+        mfa_unrecorded=factors.get("unknown", 0),
         keys_in_time=keys_due.count(False) / len(keys_due) if keys_due else None,
         alarms=tuple(alarms),
         seconds_to_contain=median(times) if times else None,

@@ -21,6 +21,8 @@ class AccessAudit:
     policy_version: int
     answers: int
     gaps: int
+    evaluations: int
+    """Questions of other enforcement points that were permitted: the log does not say whose use they were"""
     principals: tuple[PrincipalUse, ...]
     roles: tuple[RoleUse, ...]
     applications: tuple[ApplicationUse, ...]

@@ -192,7 +192,9 @@ def use_of(reachable, used):
 def test_posture_counts_what_is_recorded_and_says_nothing_of_the_rest():
     full = posture([use_of(4, 1), use_of(4, 3)], {"many": 3, "one": 1}, [False, True], [])
     assert (full.over_privilege, full.mfa_coverage, full.keys_in_time) == (0.5, 0.75, 0.5)
-    none = posture([], {"unknown": 3, "many": 1}, [], [])
+    some = posture([], {"unknown": 3, "many": 1}, [], [])
+    assert (some.mfa_coverage, some.mfa_unrecorded) == (1.0, 3)
+    none = posture([], {"unknown": 3}, [], [])
     assert (none.over_privilege, none.mfa_coverage, none.keys_in_time) == (None, None, None)
     assert none.seconds_to_contain is None
     assert [
