@@ -45,7 +45,7 @@ def test_the_access_audit_over_rest(api, served, steward):
     problem(api.get("/v1/access-audit", headers=served.headers("ann")), 403, "access.denied")
     problem(api.get("/v1/access-audit?days=0", headers=steward), 422, "request.invalid")
     found = api.get("/v1/access-audit", headers=steward).json()
-    assert {use["principal"] for use in found["principals"]} >= {"user:acme/ann", "agent:acme/bot"}
+    assert {use["who"] for use in found["principals"]} >= {"user:acme/ann", "agent:acme/bot"}
     assert found["proposed"] == []  # everything is younger than the window
     assert {left["why"] for left in found["left"]} <= {"too_new", "administrative", "denies"}
     assert found["posture"]["mfa_coverage"] is None
@@ -141,7 +141,7 @@ def test_the_access_audit_on_the_command_line(run, served, tmp_path):
     code, out, _ = run("access", "audit", "--as", "steward", "--json", "--report", page)
     assert code == 0
     found = json.loads(out)
-    assert {"user:acme/ann"} <= {use["principal"] for use in found["principals"]}
+    assert {"user:acme/ann"} <= {use["who"] for use in found["principals"]}
     assert page.read_text().startswith("<!doctype html>")
     shown = run("access", "audit", "--as", "steward", "--days", "30")[1]
     assert "nothing can be taken away" in shown

@@ -27,7 +27,7 @@ Days = Annotated[int, Query(ge=1, le=MAX_DAYS, description="The window, until no
 class PrincipalUseModel(BaseModel):
     """One person, application or agent. `last_used` is in Unix seconds, 0 for never in the window."""
 
-    principal: str
+    who: str
     reachable_labels: int
     reachable_documents: int
     used_labels: int
@@ -39,7 +39,7 @@ class PrincipalUseModel(BaseModel):
 class RoleUseModel(BaseModel):
     """One group or role: how many are in it, through whom and by which rows it was used."""
 
-    principal: str
+    role: str
     members: int
     members_using: int
     rows: int
@@ -49,7 +49,7 @@ class RoleUseModel(BaseModel):
 class ApplicationUseModel(BaseModel):
     """One application: what may pass through it, what did, and what would suffice."""
 
-    principal: str
+    application: str
     answers: int
     ceiling: str
     corpora: list[str]
@@ -202,7 +202,7 @@ def apply_access_audit(
 
 def _principal(use: PrincipalUse) -> PrincipalUseModel:
     return PrincipalUseModel(
-        principal=use.principal,
+        who=use.principal,
         reachable_labels=use.reachable_labels,
         reachable_documents=use.reachable_documents,
         used_labels=use.used_labels,
@@ -214,7 +214,7 @@ def _principal(use: PrincipalUse) -> PrincipalUseModel:
 
 def _role(use: RoleUse) -> RoleUseModel:
     return RoleUseModel(
-        principal=use.principal,
+        role=use.principal,
         members=use.members,
         members_using=use.members_using,
         rows=use.rows,
@@ -225,7 +225,7 @@ def _role(use: RoleUse) -> RoleUseModel:
 def _application(use: ApplicationUse) -> ApplicationUseModel:
     enough = use.narrowed
     return ApplicationUseModel(
-        principal=use.application.principal,
+        application=use.application.principal,
         answers=use.answers,
         ceiling=use.application.ceiling.name,
         corpora=sorted(use.application.corpora),
