@@ -189,68 +189,6 @@ def _row_level_security(table: str) -> None:
     )
 
 
-def _jobs() -> None:
-    """Which source lists a document and since when it does not, what a job reads, and that somebody wants it to end."""
-    op.add_column("documents", sa.Column("origin", TEXT, nullable=True))
-    op.add_column("documents", sa.Column("gone_since", sa.BigInteger(), nullable=True))
-    op.create_index("documents_origin", "documents", ["tenant", "origin"], unique=False)
-    op.add_column("jobs", sa.Column("origin", TEXT, nullable=True))
-    op.add_column("jobs", sa.Column("request", TEXT, nullable=True))
-    op.add_column(
-        "jobs",
-        sa.Column("cancel_asked", sa.Boolean(), nullable=False, server_default=sa.text("false")),
-    )
-    op.create_index("jobs_tenant", "jobs", ["tenant", "created_at"], unique=False)
-    op.add_column("job_items", sa.Column("confidence", sa.Integer(), nullable=True))
-
-
-def _holds() -> None:
-    """Legal holds, and the documents that they name."""
-    op.create_table(
-        "holds",
-        sa.Column("hold_id", TEXT, nullable=False),
-        sa.Column("tenant", TEXT, nullable=False),
-        sa.Column("kind", TEXT, nullable=False),
-        sa.Column("target", TEXT, nullable=False),
-        sa.Column("tags", TEXT, nullable=False),
-        sa.Column("reason", TEXT, nullable=False),
-        sa.Column("placed_by", TEXT, nullable=False),
-        sa.Column("placed_at", sa.BigInteger(), nullable=False),
-        sa.Column("lift_requested_by", TEXT, nullable=True),
-        sa.Column("lift_reason", TEXT, nullable=False),
-        sa.Column("lifted_by", TEXT, nullable=True),
-        sa.Column("lifted_at", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("hold_id"),
-    )
-    op.create_index("holds_tenant", "holds", ["tenant", "lifted_at"], unique=False)
-    op.create_table(
-        "held_documents",
-        sa.Column("hold_id", TEXT, nullable=False),
-        sa.Column("document_id", TEXT, nullable=False),
-        sa.Column("tenant", TEXT, nullable=False),
-        sa.ForeignKeyConstraint(["hold_id"], ["holds.hold_id"]),
-        sa.PrimaryKeyConstraint("hold_id", "document_id"),
-    )
-    op.create_index(
-        "held_documents_document", "held_documents", ["tenant", "document_id"], unique=False
-    )
-    _row_level_security("holds")
-    _row_level_security("held_documents")
-
-
-def _row_level_security(table: str) -> None:
-    """As 0002 has it for the tables before (`adapters/catalog_sql/row_security.py`)."""
-    if op.get_bind().dialect.name != "postgresql":
-        return
-    op.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY')
-    op.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
-    op.execute(
-        f'CREATE POLICY tenant_rows ON "{table}" USING ('
-        "tenant = (SELECT nullif(current_setting('ragward.tenant', true), ''))"
-        " OR (SELECT current_setting('ragward.maintenance', true)) = 'on')"
-    )
-
-
 def downgrade() -> None:
     """Grants would lose their limits, and evidence its proof."""
     raise RuntimeError("there is no way down: restore a backup")

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from ragward.access_audit import AccessAuditing
 from ragward.access_sync import AccessSync
 from ragward.adapters.identity_tasks import TaskGrantVerifier
 from ragward.adapters.model_manifest import ModelFiles
@@ -25,6 +27,7 @@ from ragward.domain.handling import Handling
 from ragward.domain.passages import Answer, RetrievalRequest
 from ragward.elevation import Elevating
 from ragward.evaluation import Evaluation
+from ragward.evidence import EventCounts
 from ragward.explanation import Explainer
 from ragward.holding import Holding
 from ragward.identities import Identities
@@ -67,6 +70,9 @@ from ragward.stewardship import Stewardship
 from ragward.task_grants import TaskGrants
 from ragward.wiring import wired
 
+if TYPE_CHECKING:
+    from ragward.adapters.tracing_otel import Tracing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ragward:
@@ -86,6 +92,7 @@ class Ragward:
     agent_events: AgentEvents
     reembedding: Reembedding
     relabelling: Relabelling
+    access_auditing: AccessAuditing
     access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
@@ -119,6 +126,8 @@ class Ragward:
     pdp: PolicyDecisionPoint
     signed: SignedAuthority | None
     clock: Clock
+    event_counts: EventCounts
+    tracing: Tracing | None = None
     _resources: ExitStack = field(repr=False)
 
     @classmethod
@@ -141,6 +150,8 @@ class Ragward:
                 pdp=opened.pdp,
                 signed=opened.signed,
                 clock=opened.clock,
+                event_counts=parts.recorder.counts,
+                tracing=parts.tracing,
                 index=parts.index,
                 sealed=parts.sealed,
                 index_sync=parts.index_sync,
@@ -158,6 +169,7 @@ class Ragward:
                 agent_events=flows.agent_events,
                 reembedding=flows.reembedding,
                 relabelling=flows.relabelling,
+                access_auditing=flows.access_auditing,
                 access_sync=flows.access_sync,
                 reviewing=flows.reviewing,
                 learning=flows.learning,
@@ -199,7 +211,9 @@ class Ragward:
         """Answers a question, as `POST /v1/retrieve` does."""
         if isinstance(request, str):
             request = RetrievalRequest(query=request)
-        return self.retrieval.retrieve(credentials, request)
+        if self.tracing is None:
+            return self.retrieval.retrieve(credentials, request)
+        return self.tracing.answered(request, partial(self.retrieval.retrieve, credentials))
 
     def identify(self, credentials: Credentials) -> Subject:
         """The verified subject behind a token; needed for everything but `retrieve`."""

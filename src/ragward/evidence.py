@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ragward.domain.access import Subject
 from ragward.domain.audit import AuditEvent, EventType, Recorded
 from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.domain.outputs import named
 from ragward.ports import AuditLog, Clock, Watch
+
+
+class EventCounts:
+    """How many events of each type this process recorded. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, event_type: EventType) -> None:
+        """One more."""
+        with self._lock:
+            self._counts[event_type.value] += 1
+
+    def so_far(self) -> Mapping[str, int]:
+        """By type."""
+        with self._lock:
+            return dict(self._counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +41,7 @@ class Recorder:
     clock: Clock
     watch: Watch | None = None
     """Told of what is on record."""
+    counts: EventCounts = field(default_factory=EventCounts)
 
     def record(
         self,
@@ -51,6 +72,7 @@ class Recorder:
             raise UnavailableError(code="unavailable.audit") from error
         if self.watch is not None:
             self.watch.noticed(event_type, subject, str(details.get("code", "")))
+        self.counts.add(event_type)
         return Recorded(event_id=event.event_id, at=event.at, leaf_hash=leaf)
 
 

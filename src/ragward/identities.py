@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 from ragward.acts import Acts
-from ragward.domain.access import Action, Application, Subject
+from ragward.domain.access import ALL_CORPORA, Action, Application, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.errors import InvalidRequestError, NotFoundError
 from ragward.domain.identities import (
@@ -103,6 +103,32 @@ class Identities:
             earlier_keys_end_at=self._ports.clock.now() + OVERLAP_SECONDS,
         )
         return text
+
+    def narrow_application(self, subject: Subject, application: Application) -> None:
+        """Puts a narrower registration in an application's place; its keys, its end and who answers for it stay."""
+        self._require(subject)
+        catalog = self._ports.catalog
+        before = next(
+            (
+                a
+                for a in catalog.applications(subject.tenant)
+                if a.client_id == application.client_id
+            ),
+            None,
+        )
+        if before is None:
+            raise NotFoundError
+        if not (
+            application.corpora <= before.corpora or ALL_CORPORA in before.corpora
+        ) or application != replace(
+            before,
+            corpora=application.corpora,
+            ceiling=min(application.ceiling, before.ceiling),
+        ):
+            raise InvalidRequestError("this is not narrower")
+        details = {"act": "narrow_application", "target": application.principal}
+        self._ports.recorder.record(EventType.ADMIN_ACT, subject, "permit", details, durable=True)
+        catalog.save_application(application, key_prefix=None, key_sha256=None)
 
     def register_agent(
         self, subject: Subject, agent: Agent, custody: Custody, *, with_key: bool

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ragward.adapters.pdp_restricted import RestrictionsAndPolicy
     from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper
     from ragward.adapters.signed_authority import SignedAuthority
+    from ragward.adapters.tracing_otel import Tracing
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
 CLI_CLIENT_ID: Final = "ragward-cli"
@@ -395,6 +396,15 @@ def open_classifiers(settings: Settings, embedder: Embedder) -> dict[str, Traine
             raise ConfigurationError(f"there are two classifiers for tenant {made.tenant!r}")
         found[made.tenant] = made
     return found
+
+
+def open_tracing(settings: Settings, stack: ExitStack) -> Tracing | None:
+    """Spans of retrievals, None unless the settings say where to. Raises `config.invalid` without the extra `otel`."""
+    if not settings.otel_endpoint:
+        return None
+    from ragward.adapters.tracing_otel import Tracing
+
+    return closing(Tracing.open(settings.otel_endpoint), stack)
 
 
 def open_chunker(settings: Settings) -> Chunker:

@@ -41,6 +41,7 @@ from ragward.opening import (
     open_pdp,
     open_search_embedders,
     open_signed_authority,
+    open_tracing,
     remove_dropped,
     resource,
 )
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from ragward.adapters.models_live import ModelGenerations
     from ragward.adapters.owner_client import Owner
     from ragward.adapters.signed_authority import SignedAuthority
+    from ragward.adapters.tracing_otel import Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +156,7 @@ class Parts:
     disclosure: Disclosure
     assuring: Assuring
     open_reader: Callable[[Analyser], Reader]
+    tracing: Tracing | None
 
     @property
     def answering(self) -> Protection:
@@ -215,6 +218,7 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         disclosure=_disclosure(opened, recorder),
         assuring=open_assuring(opened.policies),
         open_reader=_reader_opener(settings, given.reader, stack),
+        tracing=open_tracing(settings, stack),
     )
 
 

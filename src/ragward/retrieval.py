@@ -109,6 +109,7 @@ class RetrievalPorts:
     watch: Watch
     clock: Clock
     assuring: Assuring
+    tally: Callable[[Clock], Tally] = Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ class Retrieval:
         Raises every `RequestRefusedError`, `UnavailableError` and, when a stored key or the model is damaged as a whole,
         `IntegrityError`. Damage to single chunks is recorded and the chunk left out.
         """
-        tally = Tally(self._ports.clock)
+        tally = self._ports.tally(self._ports.clock)
         with tally.stage("identity"):
             subject = self.identify(credentials)
         with tally.stage("limits"):

@@ -154,6 +154,24 @@ class Settings(BaseSettings):
         None,
         description="Where checkpoints of the audit log are kept: file:PATH, https: URLs; left out, a file beside data_dir.",
     )
+    audit_export: tuple[str, ...] = Field(
+        (),
+        description="Where the audit log is sent as OCSF lines: file:PATH, syslog+udp:// syslog+tcp:// or syslog+tls://HOST:PORT, https: URLs (docs/export.md).",
+    )
+    audit_export_names: Literal["named", "tagged"] = Field(
+        "named",
+        description="Principals in exported lines as they are, or as keyed tags; one that holds an @ is always a tag.",
+    )
+    audit_export_token: SecretStr | None = Field(
+        None, description="Bearer token that receivers of the export are shown."
+    )
+    audit_export_ca: Path | None = Field(
+        None, description="Certificates that receivers of the export are verified with."
+    )
+    otel_endpoint: str = Field(
+        "",
+        description="Where spans of retrievals are sent: the URL of an OTLP/HTTP collector; empty means no tracing (docs/export.md#spans).",
+    )
     ingest_engine: Literal["local", "dask"] = Field(
         "local",
         description="What reads documents: this process, or Dask workers (docs/ingesting.md).",
@@ -396,6 +414,17 @@ class Settings(BaseSettings):
             raise ValueError("public_url is https://HOST or https://HOST:PORT and nothing more")
         return value
 
+    @field_validator("otel_endpoint")
+    @classmethod
+    def _require_protected(cls, value: str) -> str:
+        """Spans say which documents were read: they travel under TLS, or stay on this machine."""
+        if value:
+            place = urlsplit(value)
+            near = place.scheme == "http" and is_loopback(place.hostname or "")
+            if not place.hostname or not (place.scheme == "https" or near):
+                raise ValueError("otel_endpoint is an https URL, or http on this machine")
+        return value
+
     @model_validator(mode="after")
     def _require_one_place(self) -> Settings:
         if both := self.ingest_roots.keys() & self.ingest_urls.keys():
@@ -465,6 +494,11 @@ class Settings(BaseSettings):
         return self.audit_log.with_suffix(".spool")
 
     @property
+    def export_places(self) -> Path:
+        """Where exports keep how far they have come."""
+        return self.data_dir / "exports"
+
+    @property
     def audit_anchor_uris(self) -> Sequence[str]:
         """Where checkpoints of the log are kept: unless the settings say otherwise, in a file beside the data directory."""
         if self.audit_anchors is None:
@@ -502,8 +536,9 @@ def outgoing_hosts(settings: Settings) -> frozenset[str]:
     """The hosts that these settings make a serving process connect to."""
     urls: list[str | None] = [settings.database_url, settings.qdrant_url]
     urls += [settings.limits_uri] if settings.limits_uri.startswith("redis") else []
-    sinks = (*settings.audit_anchor_uris, *settings.alerts)
+    sinks = (*settings.audit_anchor_uris, *settings.audit_export, *settings.alerts)
     urls += [uri for uri in sinks if not uri.startswith("file:")]
+    urls.append(settings.otel_endpoint)
     urls += [issuer.jwks for issuer in settings.issuers if "://" in issuer.jwks]
     urls += [_key_service(uri) for uri in (settings.keys_uri, *settings.keys_for.values())]
     named = (urlsplit(url).hostname for url in urls if url)

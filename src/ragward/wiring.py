@@ -7,9 +7,11 @@ from functools import partial
 from importlib.metadata import version
 from typing import Final
 
+from ragward.access_audit import AccessAuditing, AccessAuditingPorts
 from ragward.access_sync import AccessSync, AccessSyncPorts
 from ragward.agent_events import AgentEvents
 from ragward.analysis import Analysis
+from ragward.answers import Tally
 from ragward.auditing import Auditing, AuditingPorts
 from ragward.defences import Defences
 from ragward.domain.access import Subject
@@ -69,6 +71,7 @@ class Flows:
     agent_events: AgentEvents
     reembedding: Reembedding
     relabelling: Relabelling
+    access_auditing: AccessAuditing
     access_sync: AccessSync
     reviewing: Reviewing
     learning: Learning
@@ -93,8 +96,10 @@ def wired(parts: Parts) -> Flows:
     """All of them."""
     retrieval, rotation, relabelling = _retrieval(parts), _rotation(parts), _relabelling(parts)
     stewardship, targets = _stewardship(parts), _targets(parts)
+    identities = _identities(parts)
     ingestion = _ingestion(parts, _presence(parts, stewardship))
     shredding = _shredding(parts, rotation, targets)
+    policies = _policy_administration(parts)
     return Flows(
         retrieval=retrieval,
         ingestion=ingestion,
@@ -115,12 +120,13 @@ def wired(parts: Parts) -> Flows:
         holding=_holding(parts, targets),
         retention=_retention(parts, shredding),
         evaluation=_evaluation(parts),
-        identities=_identities(parts),
+        identities=identities,
         task_grants=_task_grants(parts),
         agent_events=_agent_events(parts),
         outputs=_outputs(parts),
         explainer=_explainer(parts, retrieval),
-        policy_administration=_policy_administration(parts),
+        policy_administration=policies,
+        access_auditing=_access_auditing(parts, policies, identities),
         provisioning=_provisioning(parts),
         elevating=_elevating(parts),
         restricting=_restricting(parts),
@@ -149,6 +155,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             watch=parts.watch,
             clock=opened.clock,
             assuring=parts.assuring,
+            tally=parts.tracing.tally if parts.tracing else Tally,
         )
     )
 
@@ -203,6 +210,26 @@ def _defences(parts: Parts) -> Defences:
         pdp=opened.pdp,
         recorder=parts.recorder,
         clock=opened.clock,
+    )
+
+
+def _access_auditing(
+    parts: Parts, policies: PolicyAdministration, identities: Identities
+) -> AccessAuditing:
+    opened = parts.opened
+    return AccessAuditing(
+        AccessAuditingPorts(
+            catalog=opened.catalog,
+            audit=opened.held.audit,
+            pdp=opened.pdp,
+            key_statuses=opened.keys(KeyUse.ADMINISTER).status,
+            ledger=opened.ledger,
+            policies=policies,
+            identities=identities,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            rotate_after_days=opened.settings.rotate_after_days,
+        )
     )
 
 

@@ -20,7 +20,7 @@ _WIDTH: Final = 720
 _NAMES: Final = 190
 _BAR: Final = 22
 _GAP: Final = 8
-_STYLE: Final = """
+STYLE: Final = """
 :root{color-scheme:light dark;--ink:#1b1f24;--faint:#59636e;--page:#fff;--card:#f4f6f8;--line:#d5dbe1;--bar:#33658a;
 --public:#2e7d4f;--internal:#2878a8;--confidential:#b26a00;--restricted:#b3261e}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--faint:#9aa4ae;--page:#14171a;--card:#1e2327;--line:#353c43;
@@ -46,7 +46,7 @@ def job_page(job: JobRecord, summary: JobSummary) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
-        f"<title>Job {name}</title><style>{_STYLE}</style></head><body>",
+        f"<title>Job {name}</title><style>{STYLE}</style></head><body>",
         f'<h1>Ingest job</h1><div class="faint"><code>{name}</code> by {escape(job.requested_by)}, ',
         f"{_moment(job.created_at)} to {_moment(job.updated_at)}</div>",
         _cards(job, summary),

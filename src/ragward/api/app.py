@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from ragward.api import (
     problems,
+    routes_access_audit,
     routes_access_requests,
     routes_admin,
     routes_agent_events,
@@ -41,13 +42,13 @@ from ragward.api.job_events import Streams
 from ragward.api.jobs import JobRunner
 from ragward.api.maintenance import Maintenance
 from ragward.api.metrics import Metrics
-from ragward.api.middleware import RequestBoundary
+from ragward.api.middleware import RequestBoundary, TraceContext
 from ragward.bootstrap import Ragward
 
 
 def create_app(ragward: Ragward) -> FastAPI:
     """The application; it does not close `ragward`."""
-    metrics = Metrics()
+    metrics = Metrics(ragward.event_counts.so_far)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -74,6 +75,8 @@ def create_app(ragward: Ragward) -> FastAPI:
         request_seconds=ragward.settings.request_seconds,
         observe=metrics.observe_request,
     )
+    if ragward.tracing is not None:
+        app.add_middleware(TraceContext, tracing=ragward.tracing)
     return app
 
 
@@ -106,6 +109,7 @@ def _application(lifespan: Any) -> FastAPI:
         routes_agent_events,
         routes_audit,
         routes_receipts,
+        routes_access_audit,
         routes_keys,
         routes_holds,
         routes_honey,

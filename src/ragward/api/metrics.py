@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from ragward.domain.corpus import Pending
 from ragward.domain.passages import Answer
@@ -12,11 +14,47 @@ from ragward.domain.passages import Answer
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
+class _Events(Collector):
+    """What this process recorded: answers, denials, honey that was touched, integrity failures, each by its type."""
+
+    def __init__(self, events: Callable[[], Mapping[str, int]]) -> None:
+        self._events = events
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """One family."""
+        found = CounterMetricFamily("ragward_events", "Events recorded, by type.", labels=["type"])
+        for event_type, count in sorted(self._events().items()):
+            found.add_metric([event_type], count)
+        yield found
+
+
 class Metrics:
     """One registry per application."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: Callable[[], Mapping[str, int]] = dict) -> None:
+        """`events` says how many events of each type were recorded."""
         self.registry = CollectorRegistry()
+        self.registry.register(_Events(events))
+        self._refusals = Counter(
+            "ragward_refusals",
+            "Requests refused or failed, by error code.",
+            ["code"],
+            registry=self.registry,
+        )
+        self._entries = Gauge(
+            "ragward_audit_entries", "Entries of the audit log.", registry=self.registry
+        )
+        self._spooled = Gauge(
+            "ragward_audit_spool_bytes",
+            "What processes have spooled, read or not.",
+            registry=self.registry,
+        )
+        self._lag = Gauge(
+            "ragward_export_lag",
+            "Entries that a receiver of the export has not had.",
+            ["receiver"],
+            registry=self.registry,
+        )
         self._requests = Counter(
             "ragward_requests",
             "Requests by route and status.",
@@ -62,8 +100,10 @@ class Metrics:
             registry=self.registry,
         )
 
-    def observe_request(self, route: str, status: int, seconds: float) -> None:
-        """One finished request."""
+    def observe_request(self, route: str, status: int, seconds: float, code: str = "") -> None:
+        """One finished request; `code` is that of the error it ended with."""
+        if code:
+            self._refusals.labels(code).inc()
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
@@ -80,6 +120,13 @@ class Metrics:
         self._rotations.set(rotations)
         for pending in (Pending.REWRAP, Pending.REENCRYPT):
             self._pending.labels(pending.value).set(waiting.get(pending, 0))
+
+    def observe_log(self, entries: int, spooled: int, lags: Mapping[str, int]) -> None:
+        """The audit log and its exports, as of now."""
+        self._entries.set(entries)
+        self._spooled.set(spooled)
+        for receiver, lag in lags.items():
+            self._lag.labels(receiver).set(lag)
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

@@ -9,7 +9,7 @@ import traceback
 import uuid
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -17,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ragward.api.problems import problem
 from ragward.domain.errors import CODES
+
+if TYPE_CHECKING:
+    from ragward.adapters.tracing_otel import Tracing
 
 _SAFE_ID: Final = re.compile(
     rb"[ -~]{1,256}"
@@ -26,7 +29,7 @@ _log: Final = structlog.get_logger("ragward.access")
 
 
 class RequestBoundary:
-    """Everything between the socket and the routes. `observe(route, status, seconds)` is told of each request."""
+    """Everything between the socket and the routes. `observe(route, status, seconds, code)` is told of each request."""
 
     def __init__(
         self,
@@ -34,7 +37,7 @@ class RequestBoundary:
         *,
         max_body_bytes: int,
         request_seconds: float,
-        observe: Callable[[str, int, float], None],
+        observe: Callable[[str, int, float, str], None],
     ) -> None:
         self._app = app
         self._max_body, self._seconds, self._observe = max_body_bytes, request_seconds, observe
@@ -47,6 +50,7 @@ class RequestBoundary:
         scope["ragward.request_id"] = _request_id(scope)
         reply = _Reply(send, scope["ragward.request_id"])
         begin = time.perf_counter()
+        structlog.contextvars.bind_contextvars(request_id=reply.request_id)
         try:
             await self._within_time(scope, self._bounded(receive), reply)
         except Exception as error:  # noqa: BLE001 - the last line: no stack trace leaves
@@ -55,7 +59,7 @@ class RequestBoundary:
         finally:
             seconds = time.perf_counter() - begin
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._observe(route, reply.status, seconds)
+            self._observe(route, reply.status, seconds, scope.get("ragward.code", ""))
             _log.info(
                 "request",
                 method=scope["method"],
@@ -100,6 +104,18 @@ class RequestBoundary:
             return message
 
         return counted
+
+
+class TraceContext:
+    """Spans of a request lie under the caller's, as its `traceparent` says (W3C Trace Context)."""
+
+    def __init__(self, app: ASGIApp, *, tracing: Tracing) -> None:
+        self._app, self._tracing = app, tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = next((v for name, v in scope.get("headers", ()) if name == b"traceparent"), b"")
+        with self._tracing.under(given.decode("ascii", "replace")):
+            await self._app(scope, receive, send)
 
 
 class _Reply:

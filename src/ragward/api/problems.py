@@ -121,6 +121,7 @@ def problem(
     step_up: StepUpRequiredError | None = None,
 ) -> JSONResponse:
     """The answer to one error: a problem document, or where SCIM is spoken its error message."""
+    scope["ragward.code"] = code
     status = status or status_of(code)
     if _is_scim(scope):
         return _scim_problem(code, detail, status, retry_after)

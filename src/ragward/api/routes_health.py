@@ -7,11 +7,12 @@ from importlib.metadata import version
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from ragward.api.context import Asker, Parts
+from ragward.api.context import ApiParts, Asker, Parts
 from ragward.api.problems import responses
 from ragward.domain.access import Action, Context
-from ragward.domain.errors import DeniedError
+from ragward.domain.errors import DeniedError, RagwardError
 from ragward.domain.labels import administrative
+from ragward.exports import export_lags
 
 router = APIRouter(tags=["operations"])
 
@@ -51,4 +52,16 @@ def metrics(parts: Parts, subject: Asker) -> Response:
         raise DeniedError
     waiting = parts.ragward.catalog.count_pending()
     parts.metrics.observe_pending(waiting, parts.ragward.rotations_waiting())
+    _observe_log(parts)
     return PlainTextResponse(parts.metrics.text())
+
+
+def _observe_log(parts: ApiParts) -> None:
+    """How long the log is, what is spooled, what exports lack; a log that is away leaves the last figures."""
+    settings = parts.ragward.settings
+    try:
+        size = int(parts.ragward.audit.checkpoint().split("\n")[1])  # C2SP tlog-checkpoint: line 2
+    except RagwardError:
+        return
+    spooled = sum(path.stat().st_size for path in settings.audit_spools.glob("*.spool"))
+    parts.metrics.observe_log(size, spooled, export_lags(settings, size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,8 @@ from ragward.cli import elevating
 from ragward.cli.options import As, AsJSON, Tenant, TokenFile
 
 access_app = typer.Typer(
-    no_args_is_help=True, help="Ask the decision point; have a role for a time."
+    no_args_is_help=True,
+    help="Ask the decision point; have a role for a time; audit rights against their use.",
 )
 search_app = typer.Typer(
     no_args_is_help=True, help="Who, on what, or what: subject, resource, action."
@@ -124,3 +126,32 @@ def search_action(
     page = asking.page(limit, page_token)
     settings = commands.load_settings(context.obj)
     asking.search(settings, "action", asked, page, caller, as_json=as_json)
+
+
+@access_app.command("audit")
+def access_audit(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(min=1, max=3660, help="The window, until now.")] = 90,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Take away what nobody used; asks first.")
+    ] = False,
+    applications: Annotated[
+        bool, typer.Option("--applications", help="With --apply: narrow applications too.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="With --apply: why, for the log.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="With --apply: do not ask.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write a report (HTML) to this file.")] = None,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """What could be reached, what was, and what can be taken away."""
+    from ragward.cli import auditing_access, commands
+
+    caller = commands.Caller(person=person, tenant=tenant, token_file=token_file)
+    wanted = auditing_access.Wanted(
+        days=days, apply=apply, applications=applications, reason=reason, yes=yes, report=report
+    )
+    settings = commands.load_settings(context.obj)
+    auditing_access.audit(settings, wanted, caller, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,15 @@ from ragward.cli.options import AsJSON
 audit_app = typer.Typer(
     no_args_is_help=True, help="The log: verify, show, export, checkpoints and proofs."
 )
+
+
+class ExportForm(StrEnum):
+    """What `audit export` writes."""
+
+    LOG = "log"
+    OCSF = "ocsf"
+
+
 OfBroker = Annotated[bool, typer.Option("--broker", help="A key broker's own log.")]
 
 
@@ -77,15 +87,30 @@ def audit_show(
 @audit_app.command("export")
 def audit_export(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument()],
+    target: Annotated[
+        str,
+        typer.Argument(help="A file; with --format ocsf also a syslog+...:// or an https: URL."),
+    ],
+    form: Annotated[
+        ExportForm,
+        typer.Option("--format", help="As it was hashed, or as OCSF lines for a SIEM."),
+    ] = ExportForm.LOG,
+    follow: Annotated[
+        bool, typer.Option(help="With --format ocsf: go on until interrupted.")
+    ] = False,
     broker: OfBroker = False,
     as_json: AsJSON = False,
 ) -> None:
-    """All entries as JSON lines, byte for byte as they were hashed, and the signed checkpoint in FILE.checkpoint."""
-    from ragward.cli import auditing, commands
+    """All entries as JSON lines, byte for byte as they were hashed, and the signed checkpoint in FILE.checkpoint.
+
+    With --format ocsf: what TARGET has not had yet, as OCSF lines."""
+    from ragward.cli import auditing, commands, exporting
 
     settings = commands.load_settings(context.obj)
-    auditing.export(settings, file, of_broker=broker, as_json=as_json)
+    if form is ExportForm.OCSF:
+        exporting.export(settings, target, follow=follow, as_json=as_json)
+    else:
+        auditing.export(settings, Path(target), of_broker=broker, as_json=as_json)
 
 
 @audit_app.command("key")

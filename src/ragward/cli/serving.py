@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from ragward.bootstrap import Ragward
+from ragward.exports import exporting
 from ragward.opening import (
     Doubles,
     hold_to_allowed_hosts,
@@ -43,7 +44,11 @@ def serve(settings: Settings, settings_file: Path | None, workers: int) -> None:
         return
     passphrase = read_passphrase(settings) if settings.needs_passphrase else ""
     keyring = open_keyring(settings, passphrase)
-    with Ragward.open(settings, Doubles(keyring=keyring)) as ragward, _bound(settings) as listener:
+    with (
+        Ragward.open(settings, Doubles(keyring=keyring)) as ragward,
+        _bound(settings) as listener,
+        exporting(settings, keyring),
+    ):
         ragward.share()
         _Workers(listener, passphrase, settings_file, workers).run()
 
@@ -62,7 +67,10 @@ def serve_keys(settings: Settings, directory: Path) -> None:
 def serve_api(ragward: Ragward) -> None:
     """Serves an open installation in this process until it is interrupted; other processes may use it meanwhile."""
     ragward.share()
-    with _bound(ragward.settings) as listener:
+    with (
+        _bound(ragward.settings) as listener,
+        exporting(ragward.settings, ragward.keyring),
+    ):
         _run_uvicorn(ragward, listener)
 
 

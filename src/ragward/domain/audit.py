@@ -18,6 +18,7 @@ from enum import StrEnum
 class EventType(StrEnum):
     """What is recorded, sorted. Append only."""
 
+    ACCESS_AUDITED = "access.audited"
     ACCESS_EVALUATED = "access.evaluated"
     ACCESS_EXPLAINED = "access.explained"
     ADMIN_ACT = "admin.act"

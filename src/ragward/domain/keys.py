@@ -119,6 +119,7 @@ MAC_PURPOSES: Final = frozenset(
         "audit-chain",
         "query-tag",
         "epoch-token",
+        "export",
         "page-token",
         "fingerprint",
         "pseudonym",

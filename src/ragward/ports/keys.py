@@ -95,7 +95,7 @@ class Keyring(Protocol):
         """Erases a version for good. What is wrapped under it is lost. The caller sees to it that nothing needed is."""
 
     def mac_key(self, purpose: str) -> bytes:
-        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `page-token`, `fingerprint`, `pseudonym`, `pseudonym-tag`, `receipt`, `subject-tag`, `behaviour` or `words`, separate from every KEK."""
+        """A 32-byte key for `audit-chain`, `query-tag`, `epoch-token`, `export`, `page-token`, `fingerprint`, `pseudonym`, `pseudonym-tag`, `receipt`, `subject-tag`, `behaviour` or `words`, separate from every KEK."""
 
     def status(self) -> Sequence[KEKStatus]:
         """All versions, without key material."""
