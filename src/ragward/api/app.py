@@ -14,6 +14,7 @@ from ragward.api import (
     routes_admin,
     routes_audit,
     routes_authzen,
+    routes_dify,
     routes_documents,
     routes_explain,
     routes_health,
@@ -22,6 +23,7 @@ from ragward.api import (
     routes_jobs,
     routes_keys,
     routes_lineage,
+    routes_mcp,
     routes_outputs,
     routes_personal,
     routes_policy,
@@ -48,15 +50,17 @@ def create_app(ragward: Ragward) -> FastAPI:
         ragward.retrieval.warm_up()
         jobs = JobRunner(ragward)
         maintenance = Maintenance(ragward)
-        app.state.parts = ApiParts(
-            ragward=ragward,
-            jobs=jobs,
-            streams=Streams(ragward.settings.concurrent_requests),
-            metrics=metrics,
-            maintenance=maintenance,
-        )
         try:
-            yield
+            async with routes_mcp.sessionless(ragward, metrics.observe_answer) as mcp:
+                app.state.parts = ApiParts(
+                    ragward=ragward,
+                    jobs=jobs,
+                    streams=Streams(ragward.settings.concurrent_requests),
+                    metrics=metrics,
+                    maintenance=maintenance,
+                    mcp=mcp,
+                )
+                yield
         finally:
             maintenance.close()
             jobs.close()
@@ -88,6 +92,8 @@ def _application(lifespan: Any) -> FastAPI:
     problems.install(app)
     for routes in (
         routes_retrieval,
+        routes_mcp,
+        routes_dify,
         routes_outputs,
         routes_documents,
         routes_jobs,

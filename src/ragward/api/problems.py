@@ -43,6 +43,7 @@ _BY_PREFIX: Final = {
 }
 _BY_CODE: Final = {
     "access.denied": 403,
+    "access.origin": 403,
     "access.epoch_not_reached": 409,
     "access.not_found": 404,
     "directory.immutable": 409,

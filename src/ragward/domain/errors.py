@@ -29,6 +29,7 @@ CODES: Final[dict[str, str]] = {
     "auth.subject_disabled": "The subject has been deactivated in the directory.",
     # authorization
     "access.denied": "The operation is not permitted to this subject.",
+    "access.origin": "The request's Host or Origin is none by which this is reached.",
     "access.epoch_not_reached": "The catalog has not come to the epoch that was asked for; try again.",
     "access.not_found": "It does not exist, or is not readable by this subject.",
     # requests
