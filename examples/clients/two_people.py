@@ -76,8 +76,10 @@ def by_mcp(url: str, _corpus: str, token: str, question: str) -> Found:
     from mcp.client.streamable_http import streamable_http_client
 
     async def ask() -> Found:
-        http = httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"})
-        async with Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client:
+        async with (
+            httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http,
+            Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client,
+        ):
             result = await client.call_tool("search", {"query": question})
         return [hit["title"] for hit in result.structured_content["results"]]
 

@@ -14,19 +14,24 @@ from ragward.api.app import create_app
 from ragward.assistants import server as assistants
 from ragward.assistants import tools
 from ragward.domain.audit import EventType
+from ragward.domain.policy import PolicyRow
 from ragward.opening import development_token
 from tests import company
 from tests.abuse.others import CONFIDENTIAL, document, installation, put
 
 HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 VERSION = "2025-06-18"
-ROWS = (*company.ROWS,)
+REGISTER = PolicyRow(
+    "user:acme/steward", "application:write", "acme/*", "PUBLIC..RESTRICTED", "*", "allow"
+)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """(client, installation, ids): one document for the staff, one for ann, one for engineering that agents may not read."""
-    with installation(tmp_path_factory.mktemp("mcp"), identity=None, clock=None) as ragward:
+    with installation(
+        tmp_path_factory.mktemp("mcp"), rows=(*company.ROWS, REGISTER), identity=None, clock=None
+    ) as ragward:
         ids = {
             "open": put(ragward, document("open")),
             "anns": put(ragward, document("anns", granted=["user:acme/ann"])),
@@ -72,6 +77,7 @@ def found(world, credential, **headers):
 
 def test_without_a_token_nothing_is_parsed_and_the_way_to_one_is_named(world):
     _, ragward, _ = world
+    expired = token(ragward, "ann", lifetime_seconds=-3600)
     other = DevelopmentIssuer.open(ragward.settings.development_issuer).token(
         "ann",
         tenant="acme",
@@ -79,7 +85,6 @@ def test_without_a_token_nothing_is_parsed_and_the_way_to_one_is_named(world):
         client_id="cli",
         now=ragward.clock.now(),
     )
-    expired = token(ragward, "ann", lifetime_seconds=-3600)
     for credential in (None, "wrong", other, expired):
         refused = post(world, credential)
         assert refused.status_code == 401
@@ -136,11 +141,11 @@ def test_an_agent_reaches_no_further_than_both_of_them(world):
     assert call(world, acting, "fetch", {"id": ids["secret"]})[0]
     bot = token(ragward, "ben", agent="bot")
     assert found(world, bot) == {"open", "secret"}
-    last = json.loads(ragward.audit.entries(limit=1)[0].data)
+    last = json.loads(ragward.audit.entries(limit=100_000)[-1].data)
     assert "agent:acme/bot" in json.dumps(last["actor"])
 
 
-def test_an_application_needs_the_person_and_gets_public_without(world, tmp_path):
+def test_an_application_needs_the_person_and_gets_public_without(world):
     _, ragward, _ = world
     portal = dataclasses.replace(company.APPLICATION, client_id="desk", principal="app:acme/desk")
     key = ragward.stewardship.register_application(
@@ -270,7 +275,7 @@ def _passage(**given):
 def test_every_call_is_on_record_as_the_person(world):
     _, ragward, ids = world
     call(world, token(ragward, "ann"), "fetch", {"id": ids["anns"]})
-    last = json.loads(ragward.audit.entries(limit=1)[0].data)
+    last = json.loads(ragward.audit.entries(limit=100_000)[-1].data)
     assert last["type"] == EventType.RETRIEVAL_ANSWERED.value
     assert "user:acme/ann" in json.dumps(last["actor"])
     assert ids["anns"] in json.dumps(last["details"])

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import asynccontextmanager
 
 import httpx
 import httpx2
@@ -28,17 +29,17 @@ QUESTION = "voltage laboratory"
 def documents(served):
     """Three that ben may read too, one of them long, and one that is ann's; their ids by name."""
     texts = {
-        "safety": "Safety in the voltage laboratory",
-        "hours": "Opening hours of the voltage laboratory",
+        "safety": "Wear goggles in the voltage laboratory",
+        "hours": "The voltage laboratory opens at nine",
         "long": "The voltage laboratory, in parts.\n\n"
         + "\n\n".join(f"Part {n} of the voltage laboratory is about {n}." for n in range(12)),
-        "anns": "Ann's plans for the voltage laboratory",
+        "anns": "Ann's plans: a new voltage laboratory",
     }
     found = {}
     for name, text in texts.items():
         label = AccessLabel(
             tenant="acme",
-            corpus="eng",
+            corpus="hr" if name == "long" else "eng",
             classification=Classification.INTERNAL,
             granted=frozenset(["user:acme/ann" if name == "anns" else "group:acme/staff"]),
         )
@@ -47,7 +48,7 @@ def documents(served):
         document = SourceDocument(
             source=f"lab/{name}.txt",
             filename=f"{name}.txt",
-            data=f"{text}\n\nIt is at the end of the corridor.".encode(),
+            data=text.encode(),
             label=label,
             attributes={"team": name},
         )
@@ -59,15 +60,16 @@ def documents(served):
 # MCP. ---------------------------------------------------------------------------------------------------------------------
 
 
-def over_http(served, token):
+@asynccontextmanager
+async def over_http(served, token):
     """MCP's own client over streamable HTTP."""
-    http = httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"})
-    return Client(streamable_http_client(f"{served.url}/mcp", http_client=http))
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
+        async with Client(streamable_http_client(f"{served.url}/mcp", http_client=http)) as client:
+            yield client
 
 
-def over_stdio(served, token, tmp_path):
+def over_stdio(served, token, file):
     """The same over a process's standard input and output."""
-    file = tmp_path / "token"
     file.write_text(token)
     command = [sys.executable, "-m", "ragward", "mcp", "--server", served.url]
     parameters = StdioServerParameters(
@@ -78,9 +80,9 @@ def over_stdio(served, token, tmp_path):
     return Client(stdio_client(parameters))
 
 
-async def used(client, documents):
+async def used(opening, documents):
     """What somebody finds, and gets of each document by its id; None for not found."""
-    async with client:
+    async with opening as client:
         listed = await client.list_tools()
         result = await client.call_tool("search", {"query": QUESTION})
         assert json.loads(result.content[0].text) == result.structured_content
@@ -96,20 +98,26 @@ async def used(client, documents):
         return [tool.name for tool in listed.tools], result.structured_content, fetched
 
 
+async def used_by_both(clients, documents):
+    return await asyncio.gather(*(used(client, documents) for client in clients))
+
+
 @pytest.mark.parametrize("transport", ["http", "stdio"])
 def test_mcp_search_and_fetch_as_two_people(served, documents, transport, tmp_path):
-    found, texts = {}, {}
-    for name in ("ann", "ben"):
-        token = served.token(name)
-        client = (
-            over_http(served, token) if transport == "http" else over_stdio(served, token, tmp_path)
-        )
-        names, result, texts[name] = asyncio.run(used(client, documents))
+    people, found, texts = ("ann", "ben"), {}, {}
+    clients = [
+        over_http(served, served.token(name))
+        if transport == "http"
+        else over_stdio(served, served.token(name), tmp_path / f"{name}.token")
+        for name in people
+    ]
+    both = asyncio.run(used_by_both(clients, documents))
+    for name, (names, result, fetched) in zip(people, both, strict=True):
         assert names == ["search", "fetch"]
         for hit in result["results"]:
             assert hit.keys() == {"id", "title", "url"}
             assert hit["url"].startswith("http")
-        found[name] = {hit["id"] for hit in result["results"]}
+        found[name], texts[name] = {hit["id"] for hit in result["results"]}, fetched
         assert len(result["results"]) == len(found[name])
     assert documents["anns"] in found["ann"] - found["ben"]
     assert documents["safety"] in found["ann"] & found["ben"]
@@ -215,7 +223,7 @@ def by_framework(retrieve, served):
     return found
 
 
-EXPECTED = {"ann": {"safety", "hours", "long", "anns"}, "ben": {"safety", "hours", "long"}}
+EXPECTED = {"ann": {"safety", "hours", "anns"}, "ben": {"safety", "hours"}}
 
 
 @pytest.mark.parametrize("where", ["rest", "here"])
@@ -278,7 +286,9 @@ def test_haystack_as_two_people(served):
     for name in ("ann", "ben"):
         token = served.token(name)
         inputs = {"ragward": {"query": QUESTION, "user_token": UserToken(token)}}
-        documents = Pipeline.loads(saved).run(inputs)["ragward"]["documents"]
+        loaded = Pipeline.loads(saved, allowed_modules=[haystack.__name__])
+        documents = loaded.run(inputs)["ragward"]["documents"]
+        loaded.get_component("ragward").close()
         found[name] = {d.meta.get("team") for d in documents} - {None}
         assert token not in saved
     assert found == EXPECTED

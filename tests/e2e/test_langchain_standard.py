@@ -9,6 +9,8 @@ standard = pytest.importorskip("langchain_tests.integration_tests", exc_type=Imp
 from ragward.client import RagwardClient  # noqa: E402 - after what is skipped without it
 from ragward.integrations.langchain import RagwardRetriever  # noqa: E402
 
+pytestmark = pytest.mark.asyncio  # their async tests do not say so themselves
+
 
 class TestRagwardRetriever(standard.RetrieversIntegrationTests):
     """As ben, through the public client."""

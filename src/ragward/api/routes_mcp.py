@@ -19,10 +19,10 @@ from starlette.types import Receive, Scope, Send
 
 from ragward.api.context import Credential, Parts, credentials_of_request
 from ragward.api.hosts import allowed_hosts, require_own_name
-from ragward.api.problems import problem, responses
+from ragward.api.problems import is_json, problem, responses
 from ragward.assistants.tools import Asker, LocalAsker
 from ragward.bootstrap import Ragward
-from ragward.domain.errors import UnauthenticatedError
+from ragward.domain.errors import InvalidRequestError, UnauthenticatedError
 from ragward.domain.passages import Answer
 from ragward.settings import Settings
 
@@ -124,10 +124,12 @@ def _theirs(status: int) -> dict[str, Any]:
         }
     },
 )
-async def serve(parts: Parts, credential: Credential) -> Response:
+async def serve(request: Request, parts: Parts, credential: Credential) -> Response:
     """Tools for assistants, `search` and `fetch`, each call as the bearer's person ([mcp.md](mcp.md)). What is denied is not
     found."""
     await run_in_threadpool(parts.ragward.identify, credential)
+    if not is_json(request):
+        raise InvalidRequestError("the body's media type is application/json")
     return _Handled(parts.mcp)
 
 

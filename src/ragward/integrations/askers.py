@@ -28,7 +28,7 @@ class UserToken:
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
-        if not isinstance(text, str) or not text:
+        if not text:
             raise UnauthenticatedError("the user token is empty", code="auth.missing")
         self._text = text
 
@@ -71,6 +71,6 @@ def current_token(source: TokenSource | None = None) -> str:
     else:
         asking = _asking.get()
         found = asking.reveal() if asking is not None else ""
-    if not isinstance(found, str) or not found:
+    if not found or type(found) is not str:  # an application's function may give anything
         raise UnauthenticatedError(_MISSING, code="auth.missing")
     return found

@@ -50,6 +50,12 @@ class RagwardRetriever:
             credential = self.credential.resolve_value() if self.credential else None
             self._retriever = RagwardClient(self.url, credential)
 
+    def close(self) -> None:
+        """Releases the connections of the client that it made."""
+        if isinstance(self._retriever, RagwardClient) and self.url:
+            self._retriever.close()
+            self._retriever = None
+
     def to_dict(self) -> dict[str, Any]:
         """For a pipeline's file. Raises `ValueError` for one over what is open in this process."""
         if not self.url:
@@ -82,7 +88,8 @@ class RagwardRetriever:
             raise TypeError("Haystack records a component's inputs: wrap the token in UserToken")
         if user_token is not None:
             with asking_as(user_token):
-                return self.run(query=query, top_k=top_k)
+                found: dict[str, list[Document]] = self.run(query=query, top_k=top_k)
+            return found
         self.warm_up()
         assert self._retriever is not None
         wanted = Wanted(corpora=tuple(self.corpora or ()), limit=self.top_k, purpose=self.purpose)

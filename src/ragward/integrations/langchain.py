@@ -72,7 +72,8 @@ class RagwardRetriever(BaseRetriever):
     ) -> list[Document]:
         """As every runnable."""
         with _configured(config):
-            return super().invoke(input, config, **kwargs)
+            found: list[Document] = super().invoke(input, config, **kwargs)
+        return found
 
     async def ainvoke(
         self,
@@ -82,7 +83,8 @@ class RagwardRetriever(BaseRetriever):
     ) -> list[Document]:
         """As every runnable."""
         with _configured(config):
-            return await super().ainvoke(input, config, **kwargs)
+            found: list[Document] = await super().ainvoke(input, config, **kwargs)
+        return found
 
     def _get_relevant_documents(
         self,
@@ -105,9 +107,11 @@ class RagwardRetriever(BaseRetriever):
         k: int | None = None,
     ) -> list[Document]:
         if self.async_retriever is None:
-            return await run_in_executor(
-                None, self._get_relevant_documents, query, run_manager=run_manager.get_sync(), k=k
+            blocking = run_manager.get_sync()
+            found: list[Document] = await run_in_executor(
+                None, self._get_relevant_documents, query, run_manager=blocking, k=k
             )
+            return found
         retriever: AsyncRetriever = self.async_retriever
         request = self._wanted().request(query, k)
         return self._documents(await retriever.retrieve(request, user_token=self._token()))
