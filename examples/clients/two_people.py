@@ -66,6 +66,7 @@ def by_haystack(url: str, corpus: str, token: str, question: str) -> Found:
     pipeline = Pipeline()
     pipeline.add_component("ragward", RagwardRetriever(url, corpora=[corpus], top_k=10))
     run = pipeline.run({"ragward": {"query": question, "user_token": UserToken(token)}})
+    pipeline.get_component("ragward").close()
     return [document.meta["source"] for document in run["ragward"]["documents"]]
 
 

@@ -17,7 +17,7 @@ from ragward.domain.audit import EventType
 from ragward.domain.policy import PolicyRow
 from ragward.opening import development_token
 from tests import company
-from tests.abuse.others import CONFIDENTIAL, document, installation, put
+from tests.abuse.others import CONFIDENTIAL, INTERNAL, document, installation, put
 
 HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 VERSION = "2025-06-18"
@@ -279,3 +279,26 @@ def test_every_call_is_on_record_as_the_person(world):
     assert last["type"] == EventType.RETRIEVAL_ANSWERED.value
     assert "user:acme/ann" in json.dumps(last["actor"])
     assert ids["anns"] in json.dumps(last["details"])
+
+
+def test_a_document_named_by_its_id_is_no_way_around_anything(world):
+    """`document_id` of `/v1/retrieve`: denied, absent and filtered out are one empty answer; a honey document is an alarm."""
+    client, ragward, ids = world
+    ben = {"Authorization": f"Bearer {token(ragward, 'ben')}"}
+
+    def asked(document_id, **given):
+        body = {"query": "voltage laboratory", "document_id": document_id} | given
+        answer = client.post("/v1/retrieve", json=body, headers=ben)
+        return {p["document_id"] for p in answer.json()["passages"]}
+
+    assert asked(ids["open"]) == {ids["open"]}
+    assert asked(ids["anns"]) == asked("absent") == asked(ids["open"], corpora=["hr"]) == set()
+    assert asked(ids["open"], filters={"type": "eq", "key": "number", "value": 1}) == set()
+    planted = ragward.planting.plant(
+        company.subject("steward"), "hr", "bait.txt", b"The voltage laboratory.", INTERNAL
+    )
+    honey = planted.document_id
+    assert asked(honey) == set()
+    events = [json.loads(entry.data) for entry in ragward.audit.entries(limit=100_000)]
+    touched = [e["details"]["document"] for e in events if e["type"] == "honey.touched"]
+    assert set(touched) == {honey}

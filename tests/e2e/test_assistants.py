@@ -4,10 +4,12 @@ request. Two people get two answers through each of them."""
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import httpx2
@@ -21,6 +23,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.integrations.askers import UserToken, asking_as
 from tests import company
+from tests.e2e.frameworks import framework
 
 QUESTION = "voltage laboratory"
 
@@ -228,7 +231,7 @@ EXPECTED = {"ann": {"safety", "hours", "anns"}, "ben": {"safety", "hours"}}
 
 @pytest.mark.parametrize("where", ["rest", "here"])
 def test_langchain_as_two_people(served, where):
-    langchain = pytest.importorskip("ragward.integrations.langchain", exc_type=ImportError)
+    langchain = framework("ragward.integrations.langchain")
     with RagwardClient(served.url) as client:
         retriever = langchain.RagwardRetriever(
             retriever=client if where == "rest" else LocalRetriever(served.ragward),
@@ -243,7 +246,7 @@ def test_langchain_as_two_people(served, where):
 
 
 def test_langchain_without_blocking(served):
-    langchain = pytest.importorskip("ragward.integrations.langchain", exc_type=ImportError)
+    langchain = framework("ragward.integrations.langchain")
 
     async def ask():
         async with AsyncRagwardClient(served.url) as client:
@@ -255,7 +258,7 @@ def test_langchain_without_blocking(served):
 
 
 def test_llamaindex_as_two_people(served):
-    llamaindex = pytest.importorskip("ragward.integrations.llamaindex", exc_type=ImportError)
+    llamaindex = framework("ragward.integrations.llamaindex")
     from ragward.integrations.texts import Wanted
 
     with RagwardClient(served.url) as client:
@@ -271,7 +274,7 @@ def test_llamaindex_as_two_people(served):
 
 
 def test_haystack_as_two_people(served):
-    haystack = pytest.importorskip("ragward.integrations.haystack", exc_type=ImportError)
+    haystack = framework("ragward.integrations.haystack")
     from haystack import Pipeline
 
     def pipeline():
@@ -292,3 +295,23 @@ def test_haystack_as_two_people(served):
         found[name] = {d.meta.get("team") for d in documents} - {None}
         assert token not in saved
     assert found == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "through", ["client", "openai", "mcp", "langchain", "llamaindex", "haystack"]
+)
+def test_the_example_runs(served, through, tmp_path, capsys):
+    if through in ("langchain", "llamaindex", "haystack"):
+        framework(f"ragward.integrations.{through}")
+    path = Path(__file__).parents[2] / "examples" / "clients" / "two_people.py"
+    spec = importlib.util.spec_from_file_location("two_people", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    files = [tmp_path / "ann", tmp_path / "ben"]
+    for file in files:
+        file.write_text(served.token(file.name))
+    asked = ["--url", served.url, "--corpus", "eng", "--question", QUESTION, "--through", through]
+    example.main([*asked, *map(str, files)])
+    lines = capsys.readouterr().out.splitlines()  # the server in this process says something too
+    ann, ben = (line for line in lines if line.startswith(("ann: ", "ben: ")))
+    assert ("anns" in ann or "Ann's" in ann, "anns" in ben or "Ann's" in ben) == (True, False)

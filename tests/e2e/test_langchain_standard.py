@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-standard = pytest.importorskip("langchain_tests.integration_tests", exc_type=ImportError)
+from tests.e2e.frameworks import framework
+
+standard = framework("langchain_tests.integration_tests")
 
 from ragward.client import RagwardClient  # noqa: E402 - after what is skipped without it
 from ragward.integrations.langchain import RagwardRetriever  # noqa: E402
