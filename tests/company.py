@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ragward.domain.access import Application, Context, Subject
 from ragward.domain.corpus import SourceDocument
+from ragward.domain.identities import DAY, Custody
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
+from ragward.domain.proof import Assurance, Device, Proof
 
 TENANT = "acme"
 PEOPLE = ("ann", "ben", "cai", "dot")
@@ -81,15 +83,30 @@ APPLICATION = Application(
 )
 
 
+#: As well as anybody can, and, whatever a test's clock says, just now.
+PROVEN = Proof(assurance=Assurance.PHISHING_RESISTANT, device=Device.COMPLIANT)
+JUST_NOW = 2**40
+
+
 def subject(name: str, *, agents: tuple[str, ...] = ()) -> Subject:
-    """A verified person."""
+    """A verified person, who proved who they are."""
     return Subject(
         tenant=TENANT,
         principal=f"user:acme/{name}",
         application=APPLICATION,
         agents=agents,
         not_after=2**40,
+        auth_time=JUST_NOW,
+        proof=PROVEN,
     )
+
+
+def register(ragward, application: Application, by: Subject | None = None) -> str:
+    """Its API key, registered by a steward who answers for it."""
+    by = by or subject("steward")
+    application = replace(application, expires_at=ragward.clock.now() + 30 * DAY)
+    custody = Custody(owner=by.principal, purpose="a test")
+    return ragward.identities.register_application(by, application, custody, with_key=True)
 
 
 def documents(count: int, seed: int = 1) -> list[SourceDocument]:

@@ -19,6 +19,98 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Adds what 0005 lacks."""
+    _task_grants()
+    _identities()
+    _elevations()
+
+
+def _task_grants() -> None:
+    """What people lend to agents for a task."""
+    op.create_table(
+        "task_grants",
+        sa.Column("grant_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("secret_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("minted_by", TEXT, nullable=False),
+        sa.Column("agent", TEXT, nullable=False),
+        sa.Column("application", TEXT, nullable=False),
+        sa.Column("purpose", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("corpora", TEXT, nullable=False),
+        sa.Column("ceiling", sa.Integer(), nullable=False),
+        sa.Column("actions", TEXT, nullable=False),
+        sa.Column("budget_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("spent_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("stepped_up", sa.Boolean(), nullable=False),
+        sa.Column("minted_at", sa.BigInteger(), nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_by", TEXT, nullable=True),
+        sa.PrimaryKeyConstraint("grant_id"),
+    )
+    op.create_index("task_grants_tenant", "task_grants", ["tenant", "minted_at"], unique=False)
+    _row_level_security("task_grants")
+
+
+def _identities() -> None:
+    """Who answers for applications, agents and keys, until when they are good, and when they were used."""
+    op.add_column("applications", sa.Column("owner", TEXT, nullable=True))
+    op.add_column("applications", sa.Column("purpose", TEXT, nullable=True))
+    op.add_column("applications", sa.Column("created_at", sa.BigInteger(), nullable=True))
+    op.add_column("application_keys", sa.Column("expires_at", sa.BigInteger(), nullable=True))
+    op.add_column("application_keys", sa.Column("agent", TEXT, nullable=True))
+    op.create_table(
+        "agents",
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("principal", TEXT, nullable=False),
+        sa.Column("client_id", TEXT, nullable=False),
+        sa.Column("owner", TEXT, nullable=False),
+        sa.Column("purpose", TEXT, nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant", "client_id"], ["applications.tenant", "applications.client_id"]
+        ),
+        sa.PrimaryKeyConstraint("tenant", "principal"),
+    )
+    op.create_table(
+        "identity_uses",
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "name"),
+    )
+    _row_level_security("agents")
+    _row_level_security("identity_uses")
+
+
+def _elevations() -> None:
+    """Access for a time."""
+    op.create_table(
+        "elevations",
+        sa.Column("elevation_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("member", TEXT, nullable=False),
+        sa.Column("role", TEXT, nullable=False),
+        sa.Column("minutes", sa.Integer(), nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("requested_at", sa.BigInteger(), nullable=False),
+        sa.Column("emergency", sa.Boolean(), nullable=False),
+        sa.Column("decided_by", TEXT, nullable=True),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("decision_reason", TEXT, nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_by", TEXT, nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("reviewed_by", TEXT, nullable=True),
+        sa.Column("reviewed_at", sa.BigInteger(), nullable=True),
+        sa.Column("review_note", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("elevation_id"),
+    )
+    op.create_index("elevations_tenant", "elevations", ["tenant", "requested_at"], unique=False)
+    _row_level_security("elevations")
 
 
 def _row_level_security(table: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ragward.domain.access import Deny, Permit, Subject
+from ragward.domain.assurance import StepUp
 from ragward.domain.audit import EventType, Recorded, query_tag
 from ragward.domain.funnel import Fate, Trace
 from ragward.domain.labels import Classification
@@ -16,6 +17,7 @@ from ragward.domain.passages import Answer, Passage, Receipt, SearchMode
 from ragward.evidence import Recorder
 from ragward.ports import Clock, EpochTokens
 from ragward.protection import Protection
+from ragward.task_budgets import TaskBudgets
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class Tally:
     searches: int = 0
     purpose: str = ""
     search: str = SearchMode.VECTOR.value
+    step_up: StepUp | None = None
     shown: dict[str, dict[str, int]] = field(default_factory=dict)
     """chunk id -> personal data of each type that was shown as it is"""
 
@@ -39,6 +42,10 @@ class Tally:
         if before is None or before.fate is not fate:
             self.dropped[fate.value] = self.dropped.get(fate.value, 0) + 1
         self.trace.end(point_id, fate)
+
+    def proof_missing(self) -> list[str]:
+        """What kept labels out of the permit that better proof would let in."""
+        return sorted(self.step_up.lacks) if self.step_up else []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -57,6 +64,7 @@ class Answers:
     protection: Protection
     recorder: Recorder
     epoch_tokens: EpochTokens
+    budgets: TaskBudgets
 
     def receipted(
         self,
@@ -68,9 +76,10 @@ class Answers:
         left_out: Counter[Fate],
         tally: Tally,
     ) -> Answer:
-        """With passages: on record before it leaves. Raises `unavailable.audit`."""
+        """With passages: within the task's budget, and on record before it leaves. Raises `limit.task_budget`,
+        `unavailable.*`."""
         durable = any(self.protection.handling[p.classification].durable_audit for p in passages)
-        details = {
+        details: dict[str, object] = {
             "query_tag": self._query_tag(subject, query),
             "query_flags": list(flags),
             "epoch": permit.epoch,
@@ -80,6 +89,7 @@ class Answers:
             "searches": tally.searches,
             "purpose": tally.purpose,
             "search": tally.search,
+            "proof_missing": tally.proof_missing(),
             "near_duplicates": left_out[Fate.NEAR_DUPLICATE],
             "not_answering": left_out[Fate.NOT_ANSWERING],
             "passages": [
@@ -95,6 +105,8 @@ class Answers:
                 for p in passages
             ],
         }
+        if (tokens := self.budgets.reserve(subject, passages)) is not None:
+            details["task_tokens"] = tokens
         with tally.stage("audit"):
             recorded = self.recorder.record(
                 EventType.RETRIEVAL_ANSWERED, subject, "permit", details, durable=durable
@@ -107,6 +119,7 @@ class Answers:
             not_answering_removed=left_out[Fate.NOT_ANSWERING],
             query_flags=flags,
             stage_seconds=tally.seconds,
+            step_up=tally.step_up,
         )
 
     def empty(
@@ -118,6 +131,7 @@ class Answers:
             "reason": deny.reason,
             "epoch": deny.epoch,
             "purpose": tally.purpose,
+            "proof_missing": tally.proof_missing(),
         }
         with tally.stage("audit"):
             recorded = self.recorder.record(EventType.RETRIEVAL_DENIED, subject, "deny", details)
@@ -128,6 +142,7 @@ class Answers:
             near_duplicates_removed=0,
             query_flags=flags,
             stage_seconds=tally.seconds,
+            step_up=tally.step_up,
         )
 
     def _query_tag(self, subject: Subject, query: str) -> str:

@@ -12,17 +12,21 @@ from types import TracebackType
 from typing import Self
 
 from ragward.access_sync import AccessSync
+from ragward.adapters.identity_tasks import TaskGrantVerifier
 from ragward.adapters.model_manifest import ModelFiles
 from ragward.adapters.models_live import ModelGenerations
+from ragward.agent_events import AgentEvents
 from ragward.auditing import Auditing
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import RagwardError, UnavailableError
 from ragward.domain.handling import Handling
 from ragward.domain.passages import Answer, RetrievalRequest
+from ragward.elevation import Elevating
 from ragward.evaluation import Evaluation
 from ragward.explanation import Explainer
 from ragward.holding import Holding
+from ragward.identities import Identities
 from ragward.index_sync import IndexSync
 from ragward.ingestion import Ingestion
 from ragward.learning import Learning
@@ -40,7 +44,6 @@ from ragward.ports import (
     Embedder,
     EpochTokens,
     GenerationalIndex,
-    IdentityVerifier,
     Keyring,
     Limiter,
     PolicyDecisionPoint,
@@ -57,6 +60,7 @@ from ragward.rotation import Rotation
 from ragward.settings import Settings
 from ragward.shredding import Shredding
 from ragward.stewardship import Stewardship
+from ragward.task_grants import TaskGrants
 from ragward.wiring import wired
 
 
@@ -72,6 +76,9 @@ class Ragward:
     ingestion: Ingestion
     auditing: Auditing
     stewardship: Stewardship
+    identities: Identities
+    task_grants: TaskGrants
+    agent_events: AgentEvents
     reembedding: Reembedding
     relabelling: Relabelling
     access_sync: AccessSync
@@ -88,6 +95,7 @@ class Ragward:
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
+    elevating: Elevating
     catalog: Catalog
     index: GenerationalIndex
     sealed: ChunkSearch
@@ -100,7 +108,7 @@ class Ragward:
     model_files: ModelFiles
     audit: AuditLog
     limiter: Limiter
-    identity: IdentityVerifier
+    identity: TaskGrantVerifier
     pdp: PolicyDecisionPoint
     clock: Clock
     _resources: ExitStack = field(repr=False)
@@ -135,6 +143,9 @@ class Ragward:
                 ingestion=flows.ingestion,
                 auditing=flows.auditing,
                 stewardship=flows.stewardship,
+                identities=flows.identities,
+                task_grants=flows.task_grants,
+                agent_events=flows.agent_events,
                 reembedding=flows.reembedding,
                 relabelling=flows.relabelling,
                 access_sync=flows.access_sync,
@@ -153,6 +164,7 @@ class Ragward:
                 explainer=flows.explainer,
                 policy_administration=flows.policy_administration,
                 provisioning=flows.provisioning,
+                elevating=flows.elevating,
                 _resources=stack.pop_all(),
             )
 

@@ -12,6 +12,7 @@ is rewrapped under the label it has (rotation) needs no subject: none of them op
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import threading
 from collections import Counter, OrderedDict
@@ -231,7 +232,13 @@ def _admits(decision: Decision, label_id: int) -> bool:
 
 
 def _name(credentials: Credentials) -> bytes:
-    parts = (credentials.untrusted_authorization, credentials.untrusted_user_authorization)
+    shown = credentials.connection
+    parts = (
+        credentials.untrusted_authorization,
+        credentials.untrusted_user_authorization,
+        credentials.untrusted_task_grant,
+        None if shown is None else dataclasses.astuple(dataclasses.replace(shown, request_id="")),
+    )
     return hashlib.sha256(repr(parts).encode()).digest()
 
 

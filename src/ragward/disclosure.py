@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ragward.acts import Acts, require_reason
+from ragward.acts import Acts, require_proof, require_reason
 from ragward.domain.access import Action, Context, Grant, Subject, entitling_action
 from ragward.domain.audit import EventType
 from ragward.domain.content import ChunkContent
@@ -152,7 +152,7 @@ class Disclosure:
         """Turns back the pseudonyms in `text` that this subject may see the values of, wherever they stand in it.
 
         Decided per type by the rows that show it, over the whole tenant up to RESTRICTED: a token does not say where its value
-        was read. Every value is on record before it is shown. Raises `request.invalid`, `unavailable.*`.
+        was read. Every value is on record before it is shown. Raises `auth.step_up`, `request.invalid`, `unavailable.*`.
         """
         require_reason(reason)
         if len(text) > MAX_TEXT_CHARACTERS:
@@ -226,7 +226,11 @@ class Disclosure:
             return False
         action = entitling_action(Treatment.SHOWN, entity_type, purpose)
         context = Context(now=self.clock.now(), purpose=purpose)
-        return self.pdp.decide(subject, action, administrative(subject.tenant), context)
+        label = administrative(subject.tenant)
+        if self.pdp.decide(subject, action, label, context):
+            return True
+        require_proof(self.pdp, subject, action, label, context)
+        return False
 
 
 def _digest(token: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ragward.domain.access import Subject
 from ragward.domain.audit import AuditEvent, EventType, Recorded
 from ragward.domain.errors import RagwardError, UnavailableError
+from ragward.domain.outputs import named
 from ragward.ports import AuditLog, Clock
 
 
@@ -52,8 +53,4 @@ def actor_of(subject: Subject | None) -> dict[str, object]:
     """The subject as the log names it."""
     if subject is None:
         return {}
-    return {
-        "principal": subject.principal,
-        "application": subject.application.principal,
-        "agents": list(subject.agents),
-    }
+    return named(subject)

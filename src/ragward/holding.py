@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ragward.acts import Acts, require_reason
 from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
-from ragward.domain.errors import DeniedError, InvalidRequestError, NotFoundError
+from ragward.domain.errors import DeniedError, InvalidRequestError
 from ragward.domain.holds import Hold, HoldKind, HoldReport, HoldRequest, HoldState
 from ragward.domain.mentions import Mentions, form_of, value_tags
 from ragward.domain.shredding import require_subject
@@ -59,7 +59,7 @@ class Holding:
             record = self._ports.catalog.get_document(subject.tenant, target)
             self._acts.noticed(subject, record, "hold")
             if not self._acts.may_know(subject, record):
-                raise NotFoundError
+                raise self._acts.unknown(subject, record)
             self._acts.require(subject, Action.DOCUMENT_HOLD, record.label)
             documents = (record.document_id,)
         else:

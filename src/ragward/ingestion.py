@@ -168,6 +168,8 @@ class Ingestion:
             self._require_permission(subject, before.label)
             self._ports.presence.returned(subject, before)
             return _unchanged(source, before)
+        if isinstance(source, ReadSource) and source.read.analysed is None:
+            return self.ingest(subject, source.again(), job_id=job_id)
         analysed = self._analysed(source)
         opinion = self._ports.labelling.opinion(source, analysed)
         labelled = self._labelled(source, opinion, analysed, before)

@@ -10,7 +10,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from ragward.domain.errors import (
     InvalidRequestError,
     NotFoundError,
 )
+from ragward.domain.identities import DAY, Custody
 from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_csv import read_csv
@@ -42,6 +43,7 @@ from ragward.settings import Settings
 
 #: What `init` lets the first administrator do: everything about policy, keys and the log, and no content.
 ADMINISTRATOR_ACTIONS: Final = (
+    "access:approve",
     "access:evaluate",
     "access:explain",
     "application:write",
@@ -55,6 +57,9 @@ ADMINISTRATOR_ACTIONS: Final = (
     "policy:write",
     "pseudonym:erase",
 )
+_YEAR_SECONDS: Final = 366 * DAY
+#: It has no secret that could be old, and without it nobody could renew anything.
+_COMMAND_LINE_YEARS: Final = 10
 _INITIALISED: Final = "initialised_tenant"
 _BACKUP_FILES: Final = ("catalog.db", "audit.db")
 
@@ -164,10 +169,18 @@ def _decidable(ragward: Ragward, read: Callable[[], PolicySnapshot]) -> PolicySn
     return snapshot
 
 
-def register_applications(ragward: Ragward, applications: Iterable[Application]) -> None:
-    """Registers applications without keys, as an operator."""
-    for application in applications:
-        ragward.catalog.save_application(application, key_prefix=None, key_sha256=None)
+def register_applications(
+    ragward: Ragward, applications: Iterable[Application], *, owner: str
+) -> None:
+    """Registers applications without keys, as an operator; one without an end gets a year."""
+    custody = Custody(owner=owner, purpose="registered with the installation")
+    for given in applications:
+        custody.check(given.tenant)
+        ends = given.expires_at or ragward.clock.now() + _YEAR_SECONDS
+        application = replace(given, expires_at=ends)
+        ragward.catalog.save_application(
+            application, key_prefix=None, key_sha256=None, custody=custody
+        )
         _record(
             ragward.audit,
             ragward.clock,
@@ -271,7 +284,10 @@ def _create_tenant(
     _record(audit, clock, tenant, "create_tenant", administrator)
     reason = f"tenant {tenant} was created"
     catalog.replace_policy(tenant, sorted(rows), sorted(memberships), "operator", reason=reason)
-    catalog.save_application(command_line_application(tenant), key_prefix=None, key_sha256=None)
+    custody = Custody(owner=administrator, purpose="the command line")
+    ends = clock.now() + _COMMAND_LINE_YEARS * _YEAR_SECONDS
+    application = replace(command_line_application(tenant), expires_at=ends)
+    catalog.save_application(application, key_prefix=None, key_sha256=None, custody=custody)
 
 
 def command_line_application(tenant: str) -> Application:

@@ -17,10 +17,12 @@ from typing import Final, Protocol, TypeVar
 from ragward.adapters.model_manifest import ModelManifest
 from ragward.analysis import Analysis
 from ragward.canary import ModelCanary
+from ragward.domain.assurance import Assuring
 from ragward.domain.checkpoints import Verify
 from ragward.domain.disclosure import DisclosureRules
 from ragward.domain.errors import ConfigurationError, IntegrityError
 from ragward.domain.generations import FIRST, Generations
+from ragward.domain.handling import assuring
 from ragward.domain.jobs import JobItem, SourceRequest
 from ragward.domain.keys import USES_OF, KeyRole
 from ragward.domain.labels import AccessLabel, Classification
@@ -137,6 +139,7 @@ def open_broker(settings: Settings, directory: Path) -> ExitStack:
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
     from ragward.adapters.broker_server import BrokerServer
     from ragward.adapters.clock_system import SystemClock
+    from ragward.adapters.identity_tasks import TaskGrantVerifier
     from ragward.brokering import BrokerPorts, KeyBroker
 
     if settings.keys_uri.startswith("broker:"):
@@ -150,7 +153,12 @@ def open_broker(settings: Settings, directory: Path) -> ExitStack:
             SQLiteAuditLog.open(settings.broker_log, key, origin=settings.broker_origin), stack
         )
         ports = BrokerPorts(
-            identity=open_identity(settings, catalog, clock),
+            identity=TaskGrantVerifier(
+                open_identity(settings, catalog, clock, of_broker=True),
+                catalog,
+                clock,
+                required=settings.agents_need_task_grant,
+            ),
             pdp=open_pdp(catalog, settings.policies_dir or resource("policies")),
             labels=catalog,
             keyring=keyring,
@@ -389,11 +397,15 @@ def index_directory(settings: Settings, generation: int) -> Path:
     return settings.data_dir / ("index" if generation == FIRST else f"index-{generation}")
 
 
-def open_identity(settings: Settings, catalog: Catalog, clock: Clock) -> IdentityVerifier:
+def open_identity(
+    settings: Settings, catalog: Catalog, clock: Clock, *, of_broker: bool = False
+) -> IdentityVerifier:
     """Every issuer of the settings, and the development issuer where one is set."""
+    from ragward.adapters.assurance_claims import AssuranceClaims, devices_of, levels_of
     from ragward.adapters.identity_dev import DEVELOPMENT_ISSUER, JWKS_FILE
     from ragward.adapters.identity_jwt import JWTIdentityVerifier, TrustedIssuer
     from ragward.adapters.identity_keys import JWKSURL, JWKSFile
+    from ragward.adapters.networks import Networks
 
     issuers = [
         TrustedIssuer(
@@ -404,6 +416,15 @@ def open_identity(settings: Settings, catalog: Catalog, clock: Clock) -> Identit
             subject_claim=item.subject_claim,
             subject_prefix=item.subject_prefix,
             max_token_age_seconds=item.max_token_age_seconds,
+            says=AssuranceClaims(
+                acr=item.acr_claim,
+                amr=item.amr_claim,
+                auth_time=item.auth_time_claim,
+                device=item.device_claim,
+                acr_levels=levels_of(item.acr_levels),
+                amr_levels=levels_of(item.amr_levels),
+                devices=devices_of(item.device_values),
+            ),
         )
         for item in settings.issuers
     ]
@@ -417,7 +438,15 @@ def open_identity(settings: Settings, catalog: Catalog, clock: Clock) -> Identit
             )
         )
     pairs = frozenset(settings.allowed_client_pairs)
-    return JWTIdentityVerifier(issuers, catalog, clock, allowed_pairs=pairs)
+    return JWTIdentityVerifier(
+        issuers,
+        catalog,
+        clock,
+        allowed_pairs=pairs,
+        max_agents=settings.max_agents,
+        zones=Networks(settings.zones),
+        sees_replays=not of_broker,
+    )
 
 
 def development_token(
@@ -428,8 +457,13 @@ def development_token(
     agent: str | None = None,
     client_id: str = CLI_CLIENT_ID,
     lifetime_seconds: int = 3600,
+    acr: str | None = "phr",
+    device: str | None = "compliant",
+    auth_age_seconds: int | None = 0,
+    key_thumbprint: str | None = None,
 ) -> str:
-    """A token of the development issuer, which is made on first use. Raises `config.invalid` where none is set."""
+    """A token of the development issuer, which is made on first use; of somebody who proved who they are as well as one can,
+    unless told otherwise. Raises `config.invalid` where none is set."""
     from ragward.adapters.clock_system import SystemClock
     from ragward.adapters.identity_dev import JWKS_FILE, DevelopmentIssuer
 
@@ -446,6 +480,10 @@ def development_token(
         agent=agent,
         lifetime_seconds=lifetime_seconds,
         now=SystemClock().now(),
+        acr=acr,
+        device=device,
+        auth_age_seconds=auth_age_seconds,
+        key_thumbprint=key_thumbprint,
     )
 
 
@@ -478,8 +516,21 @@ def open_pdp(catalog: Catalog, policies: Path) -> PolicyDecisionPoint:
     model_text = (policies / "model.conf").read_text(encoding="utf-8")
     most_for = disclosure_rules(policies).most_for
     return CasbinPolicyDecisionPoint(
-        catalog, model_text=model_text, entity_types=entity_types(), most_for=most_for
+        catalog,
+        model_text=model_text,
+        entity_types=entity_types(),
+        most_for=most_for,
+        assuring=open_assuring(policies),
     )
+
+
+def open_assuring(policies: Path) -> Assuring:
+    """What handling.toml and assurance.toml demand of whoever asks. Raises `config.invalid`."""
+    from ragward.adapters.assurance_toml import load_act_demands
+    from ragward.adapters.handling_toml import load_handling
+
+    acts = load_act_demands(policies / "assurance.toml")
+    return assuring(load_handling(policies / "handling.toml"), acts)
 
 
 def entity_types() -> frozenset[str]:

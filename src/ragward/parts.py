@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ragward.canary import require_accepted
 from ragward.disclosure import Disclosure
+from ragward.domain.assurance import Assuring
 from ragward.domain.classification import Thresholds
 from ragward.domain.generations import FIRST, Generation
 from ragward.domain.handling import sealed_levels
@@ -25,6 +25,7 @@ from ragward.opening import (
     closing,
     disclosure_rules,
     entity_types,
+    open_assuring,
     open_audit,
     open_catalog,
     open_chunker,
@@ -43,6 +44,7 @@ from ragward.opening import (
     resource,
 )
 from ragward.ports import (
+    Analyser,
     AuditLog,
     Catalog,
     Chunker,
@@ -55,7 +57,6 @@ from ragward.ports import (
     EpochTokens,
     Finder,
     GenerationalIndex,
-    IdentityVerifier,
     KeyLedger,
     Keyring,
     Limiter,
@@ -72,6 +73,7 @@ from ragward.vault import PseudonymVault
 from ragward.vectors import VectorOpener
 
 if TYPE_CHECKING:
+    from ragward.adapters.identity_tasks import TaskGrantVerifier
     from ragward.adapters.models_live import ModelGenerations
     from ragward.adapters.owner_client import Owner
 
@@ -114,7 +116,7 @@ class Opened:
     """by tenant"""
     screener: Screener
     pdp: PolicyDecisionPoint
-    identity: IdentityVerifier
+    identity: TaskGrantVerifier
     extractor: TextExtractor
     chunker: Chunker
 
@@ -139,7 +141,8 @@ class Parts:
     scopes: ScopeDirectory
     epoch_tokens: EpochTokens
     disclosure: Disclosure
-    open_reader: Callable[[], Reader] | None
+    assuring: Assuring
+    open_reader: Callable[[Analyser], Reader]
 
     @property
     def answering(self) -> Protection:
@@ -193,7 +196,8 @@ def open_parts(settings: Settings, given: Doubles, stack: ExitStack) -> Parts:
         scopes=MemoryScopeDirectory(opened.catalog),
         epoch_tokens=AESSIVEpochTokens(lambda: keyring.mac_key("epoch-token")),
         disclosure=_disclosure(opened, recorder),
-        open_reader=given.reader or _reader_opener(settings, stack),
+        assuring=open_assuring(opened.policies),
+        open_reader=_reader_opener(settings, given.reader, stack),
     )
 
 
@@ -202,6 +206,7 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
     from ragward.adapters.classifier_rules import RuleClassifier
     from ragward.adapters.clock_system import SystemClock
     from ragward.adapters.egress import stay_offline
+    from ragward.adapters.identity_tasks import TaskGrantVerifier
     from ragward.adapters.screener_rules import RuleScreener
 
     stay_offline()
@@ -233,7 +238,15 @@ def _opened(settings: Settings, given: Doubles, stack: ExitStack) -> Opened:
         trained=open_classifiers(settings, embedder),
         screener=RuleScreener.from_file(policies / "injection.yaml"),
         pdp=given.pdp or open_pdp(catalog, policies),
-        identity=given.identity or open_identity(settings, catalog, clock),
+        identity=closing(
+            TaskGrantVerifier(
+                given.identity or open_identity(settings, catalog, clock),
+                catalog,
+                clock,
+                required=settings.agents_need_task_grant,
+            ),
+            stack,
+        ),
         extractor=given.extractor or open_extractor(settings, stack),
         chunker=given.chunker or open_chunker(settings),
     )
@@ -368,27 +381,38 @@ def _disclosure(opened: Opened, recorder: Recorder) -> Disclosure:
     )
 
 
-def _reader_opener(settings: Settings, stack: ExitStack) -> Callable[[], Reader] | None:
-    """Opens what reads ahead, once, when it is first needed; None where the process reads by itself."""
-    if settings.ingest_engine == "local":
-        return None
-
+def _reader_opener(
+    settings: Settings, given: Callable[[], Reader] | None, stack: ExitStack
+) -> Callable[[Analyser], Reader]:
+    """Opens what reads ahead, once, when it is first needed."""
     held = ExitStack()  # what is opened later is closed with everything else
     stack.callback(held.close)
+    opened: list[Reader] = []
 
-    @functools.cache
-    def opened() -> Reader:
-        from ragward.adapters.reading_dask import connected
-        from ragward.reading_worker import Setup, read_document
+    def once(analyser: Analyser) -> Reader:
+        if not opened:
+            opened.append(given() if given else _reader(settings, analyser, held))
+        return opened[0]
 
-        workers = settings.dask_workers
-        return connected(
-            settings.dask_scheduler,
-            workers=workers,
-            tls=settings.dask_tls,
-            setup=Setup.of(settings, max(1, (os.cpu_count() or 1) // workers)),
-            read=read_document,
-            stack=held,
-        )
+    return once
 
-    return opened
+
+def _reader(settings: Settings, analyser: Analyser, stack: ExitStack) -> Reader:
+    if settings.ingest_engine == "local":
+        from ragward.adapters.reading_threads import ThreadReader
+
+        here = ThreadReader(analyser)
+        stack.callback(here.close)
+        return here
+    from ragward.adapters.reading_dask import connected
+    from ragward.reading_worker import Setup, read_document
+
+    workers = settings.dask_workers
+    return connected(
+        settings.dask_scheduler,
+        workers=workers,
+        tls=settings.dask_tls,
+        setup=Setup.of(settings, max(1, (os.cpu_count() or 1) // workers)),
+        read=read_document,
+        stack=stack,
+    )

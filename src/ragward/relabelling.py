@@ -222,7 +222,7 @@ class Relabelling:
         record = self._ports.catalog.get_document(subject.tenant, document_id)
         self._acts.noticed(subject, record, "relabel")
         if not self._acts.may_know(subject, record):
-            raise NotFoundError
+            raise self._acts.unknown(subject, record)
         return record
 
     def _below(self, subject: Subject, corpus: str, prefix: str) -> list[DocumentRecord]:

@@ -31,6 +31,7 @@ from ragward.domain.admission import (
     joined,
     passage,
 )
+from ragward.domain.assurance import Assuring
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     CatalogSnapshot,
@@ -75,6 +76,7 @@ from ragward.ports import (
 )
 from ragward.protection import Protection
 from ragward.searching import Question, Search, VectorSearch, Within
+from ragward.task_budgets import TaskBudgets
 
 _SLACK: Final = 10
 _REFILL_GROWTH: Final = 4
@@ -102,6 +104,7 @@ class RetrievalPorts:
     recorder: Recorder
     epoch_tokens: EpochTokens
     clock: Clock
+    assuring: Assuring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ class Retrieval:
             protection=ports.protection,
             recorder=ports.recorder,
             epoch_tokens=ports.epoch_tokens,
+            budgets=TaskBudgets(store=ports.catalog),
         )
 
     def retrieve(self, credentials: Credentials, request: RetrievalRequest) -> Answer:
@@ -233,6 +237,8 @@ class Retrieval:
         for _ in range(1 + _REDECISIONS):
             with tally.stage("decide"):
                 permit = self._decided(subject, tally.purpose)
+            now = self._ports.clock.now()
+            tally.step_up = self._ports.assuring.hint(subject, permit, request.corpora, now)
             if isinstance(permit, Deny):
                 self._filtered(subject, request, permit)
                 return self._answers.empty(subject, query, permit, flags, tally)

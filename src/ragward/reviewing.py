@@ -151,7 +151,7 @@ class Reviewing:
         record = self._ports.catalog.get_document(subject.tenant, document_id)
         self._acts.noticed(subject, record, "review")
         if not self._acts.may_know(subject, record):
-            raise NotFoundError
+            raise self._acts.unknown(subject, record)
         if not self._acts.may(subject, Action.DOCUMENT_RELABEL, record.label):
             self._acts.require(subject, Action.DOCUMENT_INGEST, record.label)
         require_reason(reason)

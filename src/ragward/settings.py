@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.labels import Classification, require_principal, tenant_of
+from ragward.domain.proof import ACR_LEVELS, AMR_LEVELS, DEVICE_VALUES, Assurance, Device
 
 DEVELOPMENT_AUDIENCE = "https://ragward.invalid/api"
 _ROOT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}/[^/]{1,100}")
@@ -53,6 +54,29 @@ class IssuerSettings(BaseModel):
     max_token_age_seconds: int = Field(
         43_200, ge=60, le=86_400, description="Oldest accepted `iat`."
     )
+    acr_claim: str = Field("acr", description="The claim that says how somebody authenticated.")
+    amr_claim: str = Field("amr", description="The claim that lists the methods they used.")
+    auth_time_claim: str = Field("auth_time", description="The claim that says when they did.")
+    device_claim: str = Field("device", description="The claim that says what their device is.")
+    acr_levels: dict[str, str] = Field(
+        default_factory=lambda: dict(ACR_LEVELS),
+        description="acr value = single-factor, mfa or phishing-resistant; others prove nothing.",
+    )
+    amr_levels: dict[str, str] = Field(
+        default_factory=lambda: dict(AMR_LEVELS), description="The same of single amr values."
+    )
+    device_values: dict[str, str] = Field(
+        default_factory=lambda: dict(DEVICE_VALUES),
+        description="Value of the device claim = managed or compliant; others are unknown.",
+    )
+
+    @field_validator("acr_levels", "amr_levels", "device_values")
+    @classmethod
+    def _require_words(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        kind = Device if info.field_name == "device_values" else Assurance
+        for word in value.values():
+            kind.parse(word)  # a ValueError says what is wrong
+        return value
 
 
 class ClassifierSettings(BaseModel):
@@ -164,6 +188,15 @@ class Settings(BaseSettings):
         True,
         description="A policy change that touches RESTRICTED, and a lower classification than RESTRICTED, wait for a second person.",
     )
+    max_agents: int = Field(
+        3, ge=0, le=9, description="Longest chain of agents that may act for a person."
+    )
+    agents_need_task_grant: bool = Field(
+        False, description="Agents are answered only under a task grant (docs/agents.md)."
+    )
+    task_grant_max_minutes: int = Field(
+        60, ge=1, le=1440, description="Longest that a task grant may hold."
+    )
     audience: str = Field(DEVELOPMENT_AUDIENCE, description="The `aud` tokens must carry.")
     issuers: tuple[IssuerSettings, ...] = Field((), description="Trusted token issuers.")
     allowed_client_pairs: tuple[tuple[str, str], ...] = Field(
@@ -189,6 +222,18 @@ class Settings(BaseSettings):
     mcp_issuers: tuple[str, ...] = Field(
         (),
         description="Issuers that `/.well-known/oauth-protected-resource` names; left out, the trusted issuer where there is only one.",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        description="CIDRs of proxies whose X-Forwarded-For and Client-Cert (RFC 9440) are believed; of nobody else.",
+    )
+    zones: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="NAME = CIDRs: networks that handling.toml and assurance.toml can demand.",
+    )
+    alerts: tuple[str, ...] = Field(
+        (),
+        description="Where emergencies are announced before they begin: file:PATH, https: URLs; without one there are none.",
     )
     max_body_bytes: int = Field(30 * 2**20, ge=1024, le=2**30, description="Largest request body.")
     max_file_bytes: int = Field(20 * 2**20, ge=1024, le=2**30, description="Largest document.")
@@ -325,6 +370,14 @@ class Settings(BaseSettings):
             raise ValueError("keys are rotated after 1 to 3650 days")
         return value
 
+    @field_validator("trusted_proxies", "zones")
+    @classmethod
+    def _require_networks(cls, value: Any) -> Any:
+        groups = value.values() if isinstance(value, dict) else [value]
+        for cidr in (cidr for group in groups for cidr in group):
+            ipaddress.ip_network(cidr)  # a ValueError says what is wrong
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _require_public_url(cls, value: str) -> str:
@@ -430,7 +483,8 @@ class Settings(BaseSettings):
 def outgoing_hosts(settings: Settings) -> frozenset[str]:
     """The hosts that these settings make a serving process connect to."""
     urls: list[str | None] = [settings.database_url, settings.qdrant_url]
-    urls += [uri for uri in settings.audit_anchor_uris if not uri.startswith("file:")]
+    sinks = (*settings.audit_anchor_uris, *settings.alerts)
+    urls += [uri for uri in sinks if not uri.startswith("file:")]
     urls += [issuer.jwks for issuer in settings.issuers if "://" in issuer.jwks]
     urls += [_key_service(uri) for uri in (settings.keys_uri, *settings.keys_for.values())]
     named = (urlsplit(url).hostname for url in urls if url)

@@ -1,4 +1,4 @@
-"""What stewards and administrators do: list, delete, register applications. Labels are `relabelling`'s, keys `rotation`'s.
+"""What stewards do: list, delete. Labels are `relabelling`'s, keys `rotation`'s, applications `identities`'.
 
 Every act is decided by the same PDP as a retrieval, recorded before it takes effect, and by-id reads pass the same
 check as an answer: what a subject may not read does not exist for them.
@@ -7,13 +7,13 @@ check as an answer: what a subject may not read does not exist for them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from ragward.acts import Acts
-from ragward.domain.access import Action, Application, Subject
+from ragward.domain.access import Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     DocumentRecord,
@@ -22,11 +22,7 @@ from ragward.domain.corpus import (
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import digest_of
 from ragward.domain.jobs import JobRecord
-from ragward.domain.labels import (
-    administrative,
-    require_principal,
-    tenant_of,
-)
+from ragward.domain.labels import administrative
 from ragward.domain.tokens import PageToken, bearer_of
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
@@ -37,7 +33,7 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StewardshipPorts:
-    """Everything the acts touch. `new_key` makes an API key: (text, lookup prefix, SHA-256)."""
+    """Everything the acts touch."""
 
     catalog: Catalog
     pdp: PolicyDecisionPoint
@@ -45,11 +41,10 @@ class StewardshipPorts:
     index_sync: IndexSync
     recorder: Recorder
     clock: Clock
-    new_key: Callable[[], tuple[str, str, bytes]]
 
 
 class Stewardship:
-    """Acts on documents, applications and the log. Policy is `policy_administration`'s."""
+    """Acts on documents and jobs. Policy is `policy_administration`'s."""
 
     def __init__(self, ports: StewardshipPorts) -> None:
         self._ports = ports
@@ -63,7 +58,7 @@ class Stewardship:
         record = self._ports.catalog.get_document(subject.tenant, document_id)
         self._acts.noticed(subject, record, "document")
         if not self._acts.may_know(subject, record):
-            raise NotFoundError
+            raise self._acts.unknown(subject, record)
         return record
 
     def documents(
@@ -134,34 +129,6 @@ class Stewardship:
         mine = None if self._may_read_jobs(subject) else subject.principal
         return self._ports.catalog.jobs(subject.tenant, requested_by=mine, limit=limit)
 
-    # Applications. --------------------------------------------------------------------------------------------------
-
-    def register_application(
-        self,
-        subject: Subject,
-        application: Application,
-        *,
-        with_key: bool,
-        replace_keys: bool = False,
-    ) -> str | None:
-        """Creates or replaces an application; returns its new API key, which is shown this once.
-
-        Earlier keys stay good beside it unless `replace_keys`: for a leaked one.
-        """
-        self._acts.require_on_tenant(subject, Action.APPLICATION_WRITE)
-        require_principal(application.principal)
-        if (
-            tenant_of(application.principal) != subject.tenant
-            or application.tenant != subject.tenant
-        ):
-            raise InvalidRequestError("an application belongs to your tenant")
-        text, prefix, digest = self._ports.new_key() if with_key else (None, None, None)
-        self._record_act(subject, "register_application", application.principal)
-        self._ports.catalog.save_application(
-            application, key_prefix=prefix, key_sha256=digest, replace_keys=replace_keys
-        )
-        return text
-
     # How. -----------------------------------------------------------------------------------------------------------
 
     def _known_documents(
@@ -186,10 +153,6 @@ class Stewardship:
 
     def _may_read_jobs(self, subject: Subject) -> bool:
         return self._acts.may(subject, Action.JOB_READ, administrative(subject.tenant))
-
-    def _record_act(self, subject: Subject, act: str, target: str, reason: str = "") -> None:
-        details = {"act": act, "target": target, "reason": reason}
-        self._record(EventType.ADMIN_ACT, subject, "permit", details, durable=True)
 
 
 def _place(text: str) -> tuple[str, str]:

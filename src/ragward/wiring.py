@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
 from ragward.access_sync import AccessSync, AccessSyncPorts
+from ragward.agent_events import AgentEvents
 from ragward.analysis import Analysis
 from ragward.auditing import Auditing, AuditingPorts
 from ragward.defences import Defences
+from ragward.domain.access import Subject
+from ragward.domain.assurance import Demands, proves_restricted
 from ragward.domain.keys import KeyUse
 from ragward.domain.labels import Classification
+from ragward.elevation import Elevating, ElevationPorts
 from ragward.evaluation import Evaluation, EvaluationPorts
 from ragward.explanation import Explainer, ExplainerPorts
 from ragward.holding import Holding, HoldingPorts
+from ragward.identities import Identities, IdentitiesPorts
 from ragward.ingestion import Ingestion, IngestionPorts
 from ragward.labelling import Labelling
 from ragward.learning import Learning, LearningPorts
@@ -39,6 +45,7 @@ from ragward.shredding import Shredding, ShreddingPorts
 from ragward.standing import StandingHolds
 from ragward.stewardship import Stewardship, StewardshipPorts
 from ragward.targets import Targets, TargetsPorts
+from ragward.task_grants import TaskGrants, TaskGrantsPorts
 
 _MOVING: Final = (KeyUse.UNWRAP, KeyUse.WRAP, KeyUse.REWRAP)
 _DAY: Final = 86_400
@@ -52,6 +59,9 @@ class Flows:
     ingestion: Ingestion
     auditing: Auditing
     stewardship: Stewardship
+    identities: Identities
+    task_grants: TaskGrants
+    agent_events: AgentEvents
     reembedding: Reembedding
     relabelling: Relabelling
     access_sync: AccessSync
@@ -70,6 +80,7 @@ class Flows:
     explainer: Explainer
     policy_administration: PolicyAdministration
     provisioning: Provisioning
+    elevating: Elevating
 
 
 def wired(parts: Parts) -> Flows:
@@ -97,10 +108,14 @@ def wired(parts: Parts) -> Flows:
         holding=_holding(parts, targets),
         retention=_retention(parts, shredding),
         evaluation=_evaluation(parts),
+        identities=_identities(parts),
+        task_grants=_task_grants(parts),
+        agent_events=_agent_events(parts),
         outputs=_outputs(parts),
         explainer=_explainer(parts, retrieval),
         policy_administration=_policy_administration(parts),
         provisioning=_provisioning(parts),
+        elevating=_elevating(parts),
     )
 
 
@@ -123,6 +138,7 @@ def _retrieval(parts: Parts) -> Retrieval:
             recorder=parts.recorder,
             epoch_tokens=parts.epoch_tokens,
             clock=opened.clock,
+            assuring=parts.assuring,
         )
     )
 
@@ -147,7 +163,7 @@ def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
                 analyser=analyser,
                 extractor=opened.extractor,
                 demands=defences.demands,
-                open_reader=parts.open_reader,
+                open_reader=partial(parts.open_reader, analyser),
             ),
             labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,
@@ -211,8 +227,6 @@ def _presence(parts: Parts, stewardship: Stewardship) -> Presence:
 
 
 def _stewardship(parts: Parts) -> Stewardship:
-    from ragward.adapters.identity_keys import new_api_key
-
     opened = parts.opened
     return Stewardship(
         StewardshipPorts(
@@ -222,8 +236,50 @@ def _stewardship(parts: Parts) -> Stewardship:
             index_sync=parts.index_sync,
             recorder=parts.recorder,
             clock=opened.clock,
+        )
+    )
+
+
+def _identities(parts: Parts) -> Identities:
+    from ragward.adapters.identity_keys import new_api_key
+
+    opened = parts.opened
+    return Identities(
+        IdentitiesPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            audit=opened.held.audit,
+            recorder=parts.recorder,
+            clock=opened.clock,
             new_key=new_api_key,
         )
+    )
+
+
+def _task_grants(parts: Parts) -> TaskGrants:
+    opened, demands = parts.opened, parts.assuring.levels.get(Classification.RESTRICTED, Demands())
+
+    def stepped_up(subject: Subject) -> bool:
+        return proves_restricted(subject, opened.clock.now(), demands)
+
+    return TaskGrants(
+        TaskGrantsPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            recorder=parts.recorder,
+            clock=opened.clock,
+            max_minutes=opened.settings.task_grant_max_minutes,
+            entity_types=entity_types(),
+            stepped_up=stepped_up,
+            most_for=parts.disclosure.rules.most_for,
+        )
+    )
+
+
+def _agent_events(parts: Parts) -> AgentEvents:
+    opened = parts.opened
+    return AgentEvents(
+        audit=opened.held.audit, limiter=opened.held.limiter, recorder=parts.recorder
     )
 
 
@@ -506,6 +562,23 @@ def _policy_administration(parts: Parts) -> PolicyAdministration:
             clock=opened.clock,
             duties=policy_duties(opened.settings.policies_dir),
             four_eyes=opened.settings.four_eyes,
+        )
+    )
+
+
+def _elevating(parts: Parts) -> Elevating:
+    from ragward.adapters.alerts import Alerts
+    from ragward.adapters.elevation_toml import load_elevation
+
+    opened = parts.opened
+    return Elevating(
+        ElevationPorts(
+            catalog=opened.catalog,
+            pdp=opened.pdp,
+            rules=load_elevation(opened.policies / "elevation.toml"),
+            alarm=Alerts(opened.settings.alerts),
+            recorder=parts.recorder,
+            clock=opened.clock,
         )
     )
 

@@ -148,9 +148,7 @@ def test_an_agent_reaches_no_further_than_both_of_them(world):
 def test_an_application_needs_the_person_and_gets_public_without(world):
     _, ragward, _ = world
     portal = dataclasses.replace(company.APPLICATION, client_id="desk", principal="app:acme/desk")
-    key = ragward.stewardship.register_application(
-        company.subject("steward"), portal, with_key=True
-    )
+    key = company.register(ragward, portal)
     assert found(world, key) == set()
     anns = token(ragward, "ann", client_id="desk")
     assert found(world, key, **{"X-Ragward-User-Authorization": f"Bearer {anns}"}) == {

@@ -18,6 +18,7 @@ from ragward.adapters.identity_jwt import JWTIdentityVerifier, TrustedIssuer
 from ragward.adapters.identity_keys import JWKSURL, JWKSFile, new_api_key, parse_jwks
 from ragward.domain.access import Application, Credentials
 from ragward.domain.errors import ConfigurationError, UnauthenticatedError, UnavailableError
+from ragward.domain.identities import ApplicationKey
 from ragward.domain.labels import Classification
 from tests.company import SetClock
 
@@ -76,7 +77,9 @@ class Applications:
         return self.by_client.get((tenant, client_id))
 
     def find_application_by_key(self, prefix):
-        return (KEY_DIGEST, self.by_client["acme", "portal"]) if prefix == KEY_PREFIX else None
+        if prefix != KEY_PREFIX:
+            return None
+        return ApplicationKey(sha256=KEY_DIGEST, application=self.by_client["acme", "portal"])
 
     def is_disabled(self, tenant, principal):
         return (tenant, principal) == ("acme", "user:acme/gone")

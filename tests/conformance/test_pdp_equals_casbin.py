@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
 from ragward.adapters.pdp_casbin.model import Ctx, Sub
 from ragward.adapters.pdp_casbin.rule_index import RuleIndex
 from ragward.domain.access import Application, Context, Deny, Subject, TenantHead
-from ragward.domain.errors import ConfigurationError, UnavailableError
+from ragward.domain.errors import ConfigurationError, NotFoundError, UnavailableError
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.domain.task_grants import TaskGrant, TaskGrantRecord
 from tests.conformance import strategies as make
 from tests.conformance.oracle import MODEL_FILE, Oracle
 
@@ -31,7 +33,8 @@ APPLICATION = Application(
 class Store:
     """A policy and labels in memory."""
 
-    def __init__(self, rows, memberships, labels):
+    def __init__(self, rows, memberships, labels, tasks=()):
+        self.tasks = {task.grant_id: task for task in tasks}
         self.rows, self.memberships, self.now_epoch = tuple(rows), tuple(memberships), 1
         self.by_id = dict(enumerate(labels, start=1))
 
@@ -44,6 +47,13 @@ class Store:
 
     def policy(self, tenant):
         return PolicySnapshot(tenant, self.now_epoch, self.rows, self.memberships)
+
+    def task_grant(self, tenant, grant_id):
+        if grant_id not in self.tasks:
+            raise NotFoundError
+        return TaskGrantRecord(
+            grant=self.tasks[grant_id], reason="", minted_at=0, secret_sha256=b""
+        )
 
     def labels(self, tenant, *, after=0):
         return {i: label for i, label in self.by_id.items() if i > after}
@@ -138,6 +148,112 @@ def test_an_agent_sees_the_intersection(world, principal):
     }
     decision = pdp_over(store).decide_labels(subject(principal, agents=(agent,)), Context(now=250))
     assert expected == permitted(decision)
+
+
+tasks = st.builds(
+    TaskGrant,
+    grant_id=st.just("g"),
+    tenant=st.just("acme"),
+    minted_by=st.just("user:acme/ann"),
+    agent=st.just(make.AGENTS[0]),
+    application=st.just("app:acme/portal"),
+    purpose=st.just(""),
+    corpora=st.frozensets(st.sampled_from(["hr", "eng", "fin", "none"]), max_size=4),
+    ceiling=st.sampled_from([Classification.PUBLIC, *list(Classification)[1:] * 2]),
+    actions=st.frozensets(
+        st.sampled_from(["document:relabel", "reveal:PERSON", "reveal:US_SSN"]), max_size=3
+    ).flatmap(lambda some: st.sampled_from([some, *[some | {"corpus:retrieve"}] * 4])),
+    budget_tokens=st.just(1),
+    not_before=st.sampled_from([0, 0, 150]),
+    not_after=st.sampled_from([250, 251, 10_000, 10_000]),
+)
+#: So that there is something to lend: the rest of the world may still deny it.
+BROAD_ROWS = [
+    PolicyRow(who, action, "acme/*", "PUBLIC..RESTRICTED", "*", "allow")
+    for who in (*make.USERS, *make.AGENTS)
+    for action in ("corpus:retrieve", "reveal:*", "document:relabel")
+]
+lent = {"some": 0, "narrower": 0, "shown": 0}
+
+
+def _lends(task, action, label, now):
+    """The oracle's own words for it."""
+    in_time = now >= task.not_before and now < task.not_after
+    level = ["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"].index
+    below = level(label.classification.name) <= level(task.ceiling.name)
+    return in_time and below and label.corpus in list(task.corpora) and action in task.actions
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    world=worlds,
+    task=tasks,
+    principal=st.sampled_from(make.USERS),
+    agents=st.sampled_from([(), (make.AGENTS[0],)]),
+    now=st.sampled_from([50, 150, 250, 350]),
+    model_text=st.sampled_from(["fast", "exact"]),
+)
+def test_a_task_grant_is_one_more_term_of_the_intersection(
+    world, task, principal, agents, now, model_text
+):
+    rows, memberships, labels = [*BROAD_ROWS, *world[0]], world[1], world[2]
+    rows = list(dict.fromkeys(rows))
+    store = Store(rows, memberships, labels, [task])
+    oracle = Oracle([r.fields() for r in rows], [(m.member, m.group) for m in memberships])
+    free = subject(principal, agents=agents)
+    who = replace(free, task=task)
+    without = {
+        i for i, label in store.by_id.items() if oracle.permits(free, "corpus:retrieve", label, now)
+    }
+    expected = {i for i in without if _lends(task, "corpus:retrieve", store.by_id[i], now)}
+    pdp = pdp_over(store, EXACT if model_text == "exact" else None)
+    pdp.decide_labels(free, Context(now=now))  # what is warm must not answer for the task
+    decision = pdp.decide_labels(who, Context(now=now))
+    assert permitted(decision) == expected
+    assert permitted(pdp.decide_labels(free, Context(now=now))) == without
+    lent["some"] += bool(expected)
+    lent["narrower"] += bool(expected) and expected < without
+    for label_id in expected:
+        label = store.by_id[label_id]
+        shown = {
+            t
+            for t in TYPES
+            if oracle.reveals(free, t, label, now) and _lends(task, f"reveal:{t}", label, now)
+        }
+        assert decision.revealed_under(label_id) == shown
+        lent["shown"] += bool(shown)
+    for label_id, label in store.by_id.items():
+        assert pdp.decide(who, "corpus:retrieve", label, Context(now=now)) == (label_id in expected)
+    mine = {
+        i
+        for i, label in store.by_id.items()
+        if pdp.decide(free, "document:relabel", label, Context(now=now))
+        and _lends(task, "document:relabel", label, now)
+    }
+    assert set(pdp.labels_for(who, "document:relabel", Context(now=now))) == mine
+
+
+def test_tasks_were_neither_all_nor_nothing():
+    assert lent["some"] > 10, lent
+    assert lent["narrower"] > 3, lent
+    assert lent["shown"] > 0, lent
+
+
+@settings(max_examples=60, deadline=None)
+@given(world=worlds, task=tasks, principal=st.sampled_from(make.USERS))
+def test_a_warm_permit_under_a_task_equals_a_cold_one(world, task, principal):
+    rows, memberships, labels = list(dict.fromkeys([*BROAD_ROWS, *world[0]])), *world[1:]
+    store = Store(rows, memberships, labels, [task])
+    warm, who = pdp_over(store), replace(subject(principal), task=task)
+    for now in (50, 149, 150, 249, 250, 251, 150, 9_999, 10_000):  # across every boundary, and back
+        cold = pdp_over(store).decide_labels(who, Context(now=now))
+        found = warm.decide_labels(who, Context(now=now))
+        assert permitted(cold) == permitted(found)
+        if found:
+            assert now < found.not_after <= task.not_after
+    store.tasks.clear()
+    store.now_epoch += 1  # as a revocation moves it
+    assert permitted(warm.decide_labels(who, Context(now=200))) == set()
 
 
 @settings(max_examples=60, deadline=None)

@@ -25,6 +25,7 @@ class Asked:
         return self.build(of)
 
 
+_STEP = {"kind": "tool_called", "name": "search", "sha256": "0" * 64, "size": 1}
 _STRANGE = "urn:ietf:params:scim:schemas:core:2.0:User"
 
 
@@ -76,7 +77,13 @@ def _application(of):
     of.count += 1
     name = f"app-{of.count}"
     return _json(
-        principal=f"app:{of.tenant}/{name}", client_id=name, corpora=["eng"], ceiling="INTERNAL"
+        principal=f"app:{of.tenant}/{name}",
+        client_id=name,
+        corpora=["eng"],
+        ceiling="INTERNAL",
+        owner=f"user:{of.tenant}/steward",
+        purpose="tests",
+        expires_at=of.world.ragward.clock.now() + 86_400,
     )
 
 
@@ -208,6 +215,29 @@ ASKED = {
     ),
     "erase_pseudonyms": Asked(lambda of: {"by": "root"} | _json(value="Ann Miller", reason=REASON)),
     "register_application": Asked(_application, 201),
+    "list_identities": Asked(_nothing, twins=False),
+    "report_identities": Asked(_nothing, twins=False),
+    "get_identity": Asked(lambda of: {"path": {"kind": "app", "name": "portal"}}, twins=False),
+    "register_agent": Asked(lambda of: {"json": of.agent_body()}, 201),
+    "rotate_identity": Asked(
+        lambda of: {"path": {"kind": "agent", "name": of.agent()}, "json": {}}, 201, twins=False
+    ),
+    "mint_task_grant": Asked(
+        lambda of: {"by": "ann", "json": of.task_grant_body()}, 201, twins=False
+    ),
+    "list_task_grants": Asked(lambda of: {"by": "ann"}, twins=False),
+    "get_task_grant": Asked(
+        lambda of: {"path": {"grant_id": of.task_grant()}}, foreign=404, twins=False
+    ),
+    "revoke_task_grant": Asked(
+        lambda of: {"path": {"grant_id": of.task_grant()}}, foreign=404, twins=False
+    ),
+    "record_agent_events": Asked(
+        lambda of: {"by": "ann", "json": {"receipt_id": of.event(), "events": [_STEP]}},
+        201,
+        404,
+        twins=False,
+    ),
     "get_keys": Asked(_nothing),
     "rotate_key": Asked(lambda of: _json(classification="INTERNAL"), 202),
     "destroy_key": Asked(  # a version that nobody has

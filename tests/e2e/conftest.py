@@ -87,9 +87,7 @@ def open_served(directory, *, real=("identity", "limiter", "clock"), **changes):
         corpora=frozenset({"*"}),
         ceiling=Classification.CONFIDENTIAL,
     )
-    key = ragward.stewardship.register_application(
-        company.subject("steward"), portal, with_key=True
-    )
+    key = company.register(ragward, portal)
     for document in company.documents(30):
         ragward.ingestion.ingest(company.subject("steward"), document)
     return ragward, key

@@ -67,7 +67,7 @@ def fixture(tmp_path_factory):
             corpora=frozenset({"*"}),
             ceiling=Classification.RESTRICTED,
         )
-        key = ragward.stewardship.register_application(steward, pep, with_key=True)
+        key = company.register(ragward, pep, steward)
         headers = {"Authorization": f"Bearer {key}"}
         with TestClient(create_app(ragward), base_url=BASE, headers=headers) as client:
             yield client, ids

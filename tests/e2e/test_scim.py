@@ -430,9 +430,7 @@ def test_a_provisioning_application_still_reads_public_content_only(served, idp)
         corpora=frozenset({"*"}),
         ceiling=Classification.RESTRICTED,
     )
-    key = served.ragward.stewardship.register_application(
-        company.subject("steward"), wide, with_key=True
-    )
+    key = company.register(served.ragward, wide)
     rows = [
         PolicyRow("app:acme/wide", action, "acme/*", "PUBLIC..RESTRICTED", "*", "allow")
         for action in ("directory:write", "directory:read", "corpus:retrieve", "policy:read")

@@ -28,6 +28,7 @@ from ragward.domain.corpus import (
 )
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.fingerprints import FingerprintMatch
+from ragward.domain.identities import ApplicationKey
 from ragward.domain.jobs import SEEN, ItemOutcome, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
@@ -35,6 +36,7 @@ from ragward.domain.policy_change import PolicyEdit, PolicyVersion, ProposalStat
 from tests.fakes.generations import FakeGenerations
 from tests.fakes.lineage import FakeLineage
 from tests.fakes.reviews import FakeReviews
+from tests.fakes.task_grants import FakeTaskGrants
 
 _FINAL = {JobState.CANCELED, JobState.FAILED, JobState.COMPLETED_WITH_ERRORS, JobState.SUCCESS}
 _NO_KEY = KeyReference(dek_id="", kek_id="", kek_version=0, wrapped_dek=b"")
@@ -63,7 +65,7 @@ class _Job:
     canceled: bool = False
 
 
-class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
+class FakeCatalog(FakeReviews, FakeTaskGrants, FakeLineage, FakeGenerations):
     """`ragward.ports.Catalog` in dictionaries, one lock over all. `now` is Unix seconds."""
 
     def __init__(self, now=lambda: 1_700_000_000):
@@ -87,6 +89,7 @@ class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
         self._jobs = {}
         self._pseudonyms = {}  # (tenant, tag) -> the row
         self._reviews = {}
+        self._task_grants = {}
         self._meta = {}
         self._begin_lineage()
 
@@ -239,11 +242,23 @@ class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
         return self._live(self._applications.get((tenant, client_id)))
 
     def find_application_by_key(self, prefix):
-        digest, name = self._keys.get(prefix, (b"", None))
-        found = self._live(self._applications.get(name))
-        return None if found is None else (digest, found)
+        key = self._keys.get(prefix)
+        found = None if key is None else self._live(self._applications.get(key[1]))
+        if found is None or (key[2] is not None and key[2] <= self._now()):
+            return None
+        return ApplicationKey(sha256=key[0], application=found, not_after=key[2])
 
-    def save_application(self, application, *, key_prefix, key_sha256, replace_keys=False):
+    def save_application(
+        self,
+        application,
+        *,
+        key_prefix,
+        key_sha256,
+        replace_keys=False,
+        custody=None,
+        key_expires_at=None,
+        earlier_keys_end_at=None,
+    ):
         require_application(application, key_prefix, key_sha256)
         with self._lock:
             name = (application.tenant, application.client_id)
@@ -252,7 +267,11 @@ class FakeCatalog(FakeReviews, FakeLineage, FakeGenerations):
             if key_prefix is not None:
                 if key_prefix in self._keys:
                     raise ConflictError
-                self._keys[key_prefix] = (key_sha256, name)
+                soon = earlier_keys_end_at
+                for prefix, (digest, of, ends) in list(self._keys.items()):
+                    if of == name and soon is not None:
+                        self._keys[prefix] = (digest, of, min(soon, ends or soon))
+                self._keys[key_prefix] = (key_sha256, name, key_expires_at)
             self._applications[name] = application
             self._move(application.tenant)
 

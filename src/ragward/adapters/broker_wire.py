@@ -15,7 +15,7 @@ from ragward.domain.envelope import WrappingContext
 from ragward.domain.errors import RagwardError, error_of
 from ragward.domain.keys import KEKStatus, KeyRole, WrappedDEK
 
-VERSION: Final = 2
+VERSION: Final = 3
 #: One socket for each role: what a process may do is which one it was given.
 SOCKETS: Final = {role: f"{role.value}.sock" for role in KeyRole}
 

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from ragward.domain.assurance import Demands
 from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.handling import (
@@ -30,7 +31,14 @@ def load_handling(path: Path) -> Handling:
             )
             for name, values in document.items()
         }
-    except (OSError, tomllib.TOMLDecodeError, TypeError, ValueError, InvalidRequestError) as error:
+    except (
+        OSError,
+        tomllib.TOMLDecodeError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        InvalidRequestError,
+    ) as error:
         raise ConfigurationError(f"handling.toml: {error}") from error
     return require_complete(profiles)
 
@@ -43,4 +51,5 @@ def _words(values: dict[str, Any]) -> dict[str, Any]:
         "minimize_at_least": Mode(values.get("minimize_at_least", "off")),
         "trust_at_least": Trust(values.get("trust_at_least", "suspect")),
         "when_gone": WhenGone(values.get("when_gone", "withheld")),
+        "demands": Demands.parse(values["demands"]) if "demands" in values else None,
     }

@@ -67,8 +67,12 @@ class DevelopmentIssuer:
         agent: str | None = None,
         lifetime_seconds: int = 3600,
         acr: str | None = None,
+        device: str | None = None,
+        auth_age_seconds: int | None = None,
+        key_thumbprint: str | None = None,
     ) -> str:
-        """An access token (RFC 9068) for `subject`, through `client_id`, with `agent` acting for them."""
+        """An access token (RFC 9068) for `subject`, through `client_id`, with `agent` acting for them, who authenticated so
+        long ago; bound to the key of that thumbprint (RFC 9449)."""
         claims: dict[str, Any] = {
             "iss": DEVELOPMENT_ISSUER,
             "aud": audience,
@@ -83,6 +87,12 @@ class DevelopmentIssuer:
             claims["act"] = {"sub": agent}
         if acr is not None:
             claims["acr"] = acr
+        if device is not None:
+            claims["device"] = device
+        if auth_age_seconds is not None:
+            claims["auth_time"] = now - auth_age_seconds
+        if key_thumbprint is not None:
+            claims["cnf"] = {"jkt": key_thumbprint}
         return jwt.encode(
             claims, self._key, algorithm="ES256", headers={"typ": "at+jwt", "kid": self._kid}
         )

@@ -2,31 +2,39 @@
 
 Tokens are compact JWS access tokens (RFC 9068: `typ` at+jwt) with asymmetric signatures; issuer, audience, expiry, issue
 time, subject and id are required (RFC 8725). The unverified issuer selects a key set and nothing else; each key has one
-algorithm. Agents come from the `act` chain (RFC 8693). Group and role claims are ignored: memberships are the catalog's.
-A person whom the directory has deactivated is refused here, on every request, whoever brings their token.
+algorithm. Agents come from the `act` chain (RFC 8693), or bring a key of their own. Group and role claims are ignored: memberships are the catalog's.
+A person whom the directory has deactivated is refused here, on every request, whoever brings their token; and so is a token
+that is bound to somebody else than its sender.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
 import math
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
 
-from ragward.adapters.identity_keys import KEY_PREFIX, KeySource
+from ragward.adapters.assurance_claims import AssuranceClaims
+from ragward.adapters.dpop import DPoPProofs, Replays
+from ragward.adapters.identity_keys import KEY_PREFIX, KeySource, key_id_in
+from ragward.adapters.networks import Networks
+from ragward.adapters.token_binding import proven_binding
 from ragward.domain.access import Application, Credentials, Subject
 from ragward.domain.errors import RequestRefusedError, UnauthenticatedError
+from ragward.domain.identities import ApplicationKey
 from ragward.domain.labels import require_principal
+from ragward.domain.proof import Connection, Proof
 from ragward.ports import ApplicationsAndDirectory, Clock
 
 _MAX_TOKEN_CHARACTERS: Final = 8192
-_MAX_AGENTS: Final = 3
+MAX_AGENTS: Final = 3
 _LEEWAY_SECONDS: Final = 10
 _REQUIRED: Final = ["iss", "aud", "exp", "iat", "sub", "jti"]
 _REFUSED_HEADERS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64"})
@@ -44,6 +52,7 @@ class TrustedIssuer:
     subject_claim: str = "sub"
     subject_prefix: str = ""
     max_token_age_seconds: int = 43_200
+    says: AssuranceClaims = field(default_factory=AssuranceClaims)
 
     def tenant_of(self, claims: Mapping[str, Any]) -> str:
         """The tenant a token speaks for: the one, or the one its `tenant` claim names among several."""
@@ -60,6 +69,7 @@ class _Token:
     issuer: TrustedIssuer
     tenant: str
     claims: Mapping[str, Any]
+    sender_bound: bool
 
     @property
     def client_id(self) -> str:
@@ -70,7 +80,8 @@ class _Token:
 class JWTIdentityVerifier:
     """`ports.IdentityVerifier`.
 
-    `allowed_pairs` are (application's client id, token's client id) for tokens that were issued to another client.
+    `allowed_pairs` are (application's client id, token's client id) for tokens that were issued to another client. `zones` are
+    the networks that have a name. A key broker, which is shown the same proof several times, does without `sees_replays`.
     """
 
     def __init__(
@@ -80,11 +91,17 @@ class JWTIdentityVerifier:
         clock: Clock,
         *,
         allowed_pairs: frozenset[tuple[str, str]] = frozenset(),
+        max_agents: int = MAX_AGENTS,
+        zones: Networks | None = None,
+        sees_replays: bool = True,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._catalog = catalog
         self._clock = clock
         self._allowed_pairs = allowed_pairs
+        self._max_agents = max_agents
+        self._zones = zones or Networks({})
+        self._proofs = DPoPProofs(clock, Replays(clock) if sees_replays else None)
 
     def verify(self, credentials: Credentials) -> Subject:
         """The subject. Raises `auth.*`, `unavailable.identity`."""
@@ -92,7 +109,7 @@ class JWTIdentityVerifier:
         if not first:
             raise UnauthenticatedError(code="auth.missing")
         try:
-            return self._verified(first, credentials.untrusted_user_authorization)
+            return self._verified(first, credentials)
         except UnauthenticatedError:
             raise
         except (
@@ -100,31 +117,55 @@ class JWTIdentityVerifier:
         ) as error:  # a malformed name in a signed token tells the caller nothing
             raise UnauthenticatedError from error
 
-    def _verified(self, first: str, second: str | None) -> Subject:
+    def _verified(self, first: str, credentials: Credentials) -> Subject:
+        connection, second = credentials.connection, credentials.untrusted_user_authorization
+        by_dpop = connection.by_dpop if connection else (False, False)
+        token: _Token | None = None
         if first.startswith(KEY_PREFIX):
-            application = self._by_key(first)
-            return (
-                self._with_person(application, second) if second else self._alone(application, None)
-            )
-        token = self._token(first)
+            if by_dpop[0]:
+                raise UnauthenticatedError(code="auth.unbound")
+            return self._with_key(first, credentials)
+        token = self._token(first, connection, by_dpop=by_dpop[0])
         application = self._application(token)
-        if token.claims["sub"] == application.client_id:
-            return (
-                self._with_person(application, second)
-                if second
-                else self._alone(application, token)
-            )
-        if second or not application.public_client:
-            raise UnauthenticatedError
-        return self._person(application, token)
+        proof = Proof(zones=self._zones_of(connection), sender_bound=token.sender_bound)
+        if token.claims["sub"] != application.client_id:
+            if second or not application.public_client:
+                raise UnauthenticatedError
+            return self._person(application, token, proof)
+        if not second:
+            return self._alone(application, token, proof)
+        brought = self._token(second, connection, by_dpop=by_dpop[1])
+        return self._with_person(application, brought, proof)
 
-    def _by_key(self, key: str) -> Application:
-        prefix, _, _ = key.removeprefix(KEY_PREFIX).partition("_")
-        found = self._catalog.find_application_by_key(prefix[:64])
+    def _zones_of(self, connection: Connection | None) -> frozenset[str]:
+        return self._zones.of(connection.address) if connection else frozenset()
+
+    def _with_key(self, first: str, credentials: Credentials) -> Subject:
+        """An application's key, or an agent's: then the agent is who sends the request, whoever else acts behind it."""
+        connection, second = credentials.connection, credentials.untrusted_user_authorization
+        key = self._by_key(first)
+        application, proof = self._live(key.application), Proof(zones=self._zones_of(connection))
+        if second:
+            by_dpop = connection is not None and connection.by_dpop[1]
+            token = self._token(second, connection, by_dpop=by_dpop)
+            subject = self._with_person(application, token, proof)
+        else:
+            subject = self._alone(application, None, proof)
+        agents = subject.agents
+        if key.agent is not None and agents[:1] != (key.agent,):
+            agents = (key.agent, *agents)
+            self._require_few(agents)
+        ends = subject.not_after if key.not_after is None else min(subject.not_after, key.not_after)
+        return dataclasses.replace(subject, agents=agents, not_after=ends)
+
+    def _by_key(self, key: str) -> ApplicationKey:
+        found = self._catalog.find_application_by_key(key_id_in(key))
         digest = hashlib.sha256(key.encode(errors="replace")).digest()
-        if not hmac.compare_digest(found[0] if found else _NO_DIGEST, digest) or found is None:
+        if not hmac.compare_digest(found.sha256 if found else _NO_DIGEST, digest) or found is None:
             raise UnauthenticatedError
-        return self._live(found[1])
+        if found.not_after is not None and found.not_after <= self._clock.now():
+            raise UnauthenticatedError
+        return found
 
     def _application(self, token: _Token) -> Application:
         found = self._catalog.find_application(token.tenant, token.client_id)
@@ -137,16 +178,15 @@ class JWTIdentityVerifier:
             raise UnauthenticatedError
         return application
 
-    def _with_person(self, application: Application, untrusted: str) -> Subject:
-        token = self._token(untrusted)
+    def _with_person(self, application: Application, token: _Token, proof: Proof) -> Subject:
         if token.tenant != application.tenant:
             raise UnauthenticatedError
         same = token.client_id == application.client_id
         if not same and (application.client_id, token.client_id) not in self._allowed_pairs:
             raise UnauthenticatedError(code="auth.application_mismatch")
-        return self._person(application, token)
+        return self._person(application, token, proof)
 
-    def _alone(self, application: Application, token: _Token | None) -> Subject:
+    def _alone(self, application: Application, token: _Token | None, proof: Proof) -> Subject:
         ends = [application.expires_at or self._clock.now() + 86_400]
         if token is not None:
             ends.append(int(token.claims["exp"]))
@@ -155,9 +195,12 @@ class JWTIdentityVerifier:
             principal=application.principal,
             application=application,
             not_after=min(ends),
+            proof=proof,
         )
 
-    def _person(self, application: Application, token: _Token) -> Subject:
+    def _person(self, application: Application, token: _Token, proof: Proof) -> Subject:
+        """`proof` is what the way they came proves: whoever stole a person's token could not use it where it, or the
+        application's own beside it, is bound."""
         claims, issuer = token.claims, token.issuer
         name = claims.get(issuer.subject_claim)
         if not isinstance(name, str) or not name:
@@ -168,19 +211,37 @@ class JWTIdentityVerifier:
         ends = [int(claims["exp"])]
         if application.expires_at is not None:
             ends.append(application.expires_at)
-        acr, auth_time, purpose = (claims.get(k) for k in ("acr", "auth_time", "purpose"))
+        acr, purpose = claims.get(issuer.says.acr), claims.get("purpose")
+        bound = proof.sender_bound or token.sender_bound
         return Subject(
             tenant=token.tenant,
             principal=principal,
             application=application,
-            agents=_agents(claims, token.tenant),
+            agents=self._agents(claims, token.tenant),
             not_after=min(ends),
             acr=acr if isinstance(acr, str) else None,
-            auth_time=auth_time if type(auth_time) is int else None,
+            auth_time=issuer.says.auth_time_in(claims, self._clock.now() + _LEEWAY_SECONDS),
+            proof=issuer.says.proof_in(claims, zones=proof.zones, sender_bound=bound),
             purpose=purpose if isinstance(purpose, str) else None,
         )
 
-    def _token(self, untrusted: str) -> _Token:
+    def _agents(self, claims: Mapping[str, Any], tenant: str) -> tuple[str, ...]:
+        """The `act` chain as principals, the one that sent the request first."""
+        agents: list[str] = []
+        actor = claims.get("act")
+        while actor is not None:
+            if not isinstance(actor, dict) or not isinstance(actor.get("sub"), str):
+                raise UnauthenticatedError
+            agents.append(require_principal(f"agent:{tenant}/{actor['sub']}"))
+            self._require_few(agents)
+            actor = actor.get("act")
+        return tuple(agents)
+
+    def _require_few(self, agents: Sequence[str]) -> None:
+        if len(agents) > self._max_agents:
+            raise UnauthenticatedError
+
+    def _token(self, untrusted: str, connection: Connection | None, *, by_dpop: bool) -> _Token:
         header, unverified = _parts(untrusted)
         issuer_name = unverified.get("iss")
         issuer = self._issuers.get(issuer_name) if isinstance(issuer_name, str) else None
@@ -192,7 +253,8 @@ class JWTIdentityVerifier:
         if key is None or header.get("alg") != key[1]:
             raise UnauthenticatedError
         claims = self._claims(untrusted, issuer, key)
-        return _Token(issuer, issuer.tenant_of(claims), claims)
+        bound = proven_binding(claims, untrusted, connection, self._proofs, by_dpop=by_dpop)
+        return _Token(issuer, issuer.tenant_of(claims), claims, bound)
 
     def _claims(
         self, untrusted: str, issuer: TrustedIssuer, key: tuple[Any, str]
@@ -249,19 +311,3 @@ def _parts(untrusted: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise UnauthenticatedError
     return header, claims
-
-
-def _agents(claims: Mapping[str, Any], tenant: str) -> tuple[str, ...]:
-    """The `act` chain as principals, the one that sent the request first."""
-    agents: list[str] = []
-    actor = claims.get("act")
-    while actor is not None:
-        if (
-            not isinstance(actor, dict)
-            or not isinstance(actor.get("sub"), str)
-            or len(agents) >= _MAX_AGENTS
-        ):
-            raise UnauthenticatedError
-        agents.append(require_principal(f"agent:{tenant}/{actor['sub']}"))
-        actor = actor.get("act")
-    return tuple(agents)

@@ -24,6 +24,7 @@ _ALGORITHM_OF: Final = {
     ("OKP", "Ed25519"): "EdDSA",
     ("RSA", None): "RS256",
 }
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _MAX_BYTES: Final = 256 * 1024
 _FRESH_SECONDS: Final = 300
 _COOLDOWN_SECONDS: Final = 30
@@ -36,6 +37,11 @@ def new_api_key() -> tuple[str, str, bytes]:
     prefix = secrets.token_hex(4)
     text = f"{KEY_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
     return text, prefix, hashlib.sha256(text.encode()).digest()
+
+
+def key_id_in(untrusted_key: str) -> str:
+    """The lookup prefix of an API key: the part that is no secret."""
+    return untrusted_key.removeprefix(KEY_PREFIX).partition("_")[0][:64]
 
 
 class KeySource(Protocol):
@@ -118,6 +124,13 @@ def parse_jwks(data: bytes) -> dict[str | None, tuple[Any, str]]:
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ValueError("not a key set")
     return {item.get("kid"): key for item in items if (key := _signature_key(item)) is not None}
+
+
+def public_key_of(jwk: dict[str, Any]) -> tuple[Any, str] | None:
+    """The key of a JWK and its one algorithm; None for one that is private, symmetric, weak or malformed."""
+    if _PRIVATE & jwk.keys() or jwk.get("kty") == "oct":
+        return None
+    return _signature_key(jwk)
 
 
 def _signature_key(item: dict[str, Any]) -> tuple[Any, str] | None:

@@ -11,7 +11,9 @@ from fastapi import FastAPI
 
 from ragward.api import (
     problems,
+    routes_access_requests,
     routes_admin,
+    routes_agent_events,
     routes_audit,
     routes_authzen,
     routes_dify,
@@ -20,6 +22,7 @@ from ragward.api import (
     routes_health,
     routes_holds,
     routes_honey,
+    routes_identities,
     routes_jobs,
     routes_keys,
     routes_lineage,
@@ -31,6 +34,7 @@ from ragward.api import (
     routes_reviews,
     routes_scim,
     routes_screening,
+    routes_task_grants,
 )
 from ragward.api.context import ApiParts
 from ragward.api.job_events import Streams
@@ -99,7 +103,11 @@ def _application(lifespan: Any) -> FastAPI:
         routes_jobs,
         routes_reviews,
         routes_policy,
+        routes_access_requests,
         routes_admin,
+        routes_identities,
+        routes_task_grants,
+        routes_agent_events,
         routes_audit,
         routes_keys,
         routes_holds,

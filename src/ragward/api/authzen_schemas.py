@@ -179,7 +179,8 @@ class DecisionContext(BaseModel):
     """What comes with a decision."""
 
     obligations: list[dict[str, Any]] | None = Field(
-        None, description="Each with an `id`: `budget`, `redact`, `audit`, `recheck_epoch`."
+        None,
+        description="Each with an `id`: `budget`, `redact`, `audit`, `recheck_epoch`, `step-up`.",
     )
     epoch_token: str | None = None
     reason_admin: ReasonModel | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 from fastapi.security import HTTPBearer
 
+from ragward.api.connection import connection_of
 from ragward.api.job_events import Streams
 from ragward.api.jobs import JobRunner
 from ragward.api.maintenance import Maintenance
@@ -21,6 +22,7 @@ _declared = HTTPBearer(
     description="An application's API key or token; or, for public clients, a person's token.",
 )
 USER_HEADER = "x-ragward-user-authorization"
+TASK_HEADER = "ragward-task-grant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +44,14 @@ def _parts(request: Request) -> ApiParts:
 
 
 def _credentials(request: Request, _scheme: Annotated[object, Depends(_declared)]) -> Credentials:
+    first, first_by_dpop = _token(request, "authorization")
+    second, second_by_dpop = _token(request, USER_HEADER)
+    settings = _parts(request).ragward.settings
     return Credentials(
-        untrusted_authorization=_bearer(request, "authorization"),
-        untrusted_user_authorization=_bearer(request, USER_HEADER),
+        untrusted_authorization=first,
+        untrusted_user_authorization=second,
+        untrusted_task_grant=_once(request, TASK_HEADER),
+        connection=connection_of(request, settings, (first_by_dpop, second_by_dpop)),
     )
 
 
@@ -53,14 +60,22 @@ def credentials_of_request(request: Request) -> Credentials:
     return _credentials(request, None)
 
 
-def _bearer(request: Request, header: str) -> str | None:
+def _once(request: Request, header: str) -> str | None:
+    values = request.headers.getlist(header)
+    if len(values) > 1:
+        raise UnauthenticatedError
+    return values[0] if values else None
+
+
+def _token(request: Request, header: str) -> tuple[str | None, bool]:
+    """(token, whether it came under the scheme DPoP)."""
     values = request.headers.getlist(header)
     if not values:
-        return None
+        return None, False
     scheme, _, token = values[0].partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer" or not token:
+    if len(values) > 1 or scheme.lower() not in ("bearer", "dpop") or not token:
         raise UnauthenticatedError
-    return token
+    return token, scheme.lower() == "dpop"
 
 
 Parts = Annotated[ApiParts, Depends(_parts)]

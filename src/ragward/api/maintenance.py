@@ -1,4 +1,4 @@
-"""What a server does by itself now and then: finish relabellings, rotations and shreddings that waited for a key or a
+"""What a server does by itself now and then: write down which identities were used, finish relabellings, rotations and shreddings that waited for a key or a
 restart, and verify the model's files again."""
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Maintenance:
             rounds += 1
             if rounds % _MODEL_EVERY == 0:
                 self._ragward.model_files.verify()  # `/readyz` says so if they do not
-            for work in (self._relabellings, self._rotations, self._shreddings):
+            for work in (self._relabellings, self._rotations, self._shreddings, self._uses):
                 try:
                     work()
                 except RagwardError as error:
@@ -59,6 +59,9 @@ class Maintenance:
     def _rotations(self) -> None:
         if self._ragward.rotations_waiting():
             _log.info("keys rewrapped", count=self._ragward.rotation.resume())
+
+    def _uses(self) -> None:
+        self._ragward.identity.flush()
 
     def _shreddings(self) -> None:
         if done := self._ragward.shredding.resume():

@@ -16,7 +16,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
-from ragward.domain.errors import CODES, InvalidRequestError, LimitExceededError, RagwardError
+from ragward.domain.errors import (
+    CODES,
+    InvalidRequestError,
+    LimitExceededError,
+    RagwardError,
+    StepUpRequiredError,
+)
 
 SCIM_PREFIX: Final = "/scim/v2"
 SCIM_MEDIA_TYPE: Final = "application/scim+json"
@@ -31,6 +37,7 @@ _BY_PREFIX: Final = {
     "policy": 422,
     "review": 422,
     "hold": 409,
+    "elevation": 409,
     "manifest": 422,
     "source": 422,
     "pseudonym": 422,
@@ -47,6 +54,8 @@ _BY_CODE: Final = {
     "access.epoch_not_reached": 409,
     "access.not_found": 404,
     "directory.immutable": 409,
+    "elevation.not_requestable": 422,
+    "elevation.second_person": 403,
     "hold.second_person": 403,
     "directory.version": 412,
     "request.too_large": 413,
@@ -56,6 +65,7 @@ _BY_CODE: Final = {
     "job.not_repeatable": 409,
     "key.state": 409,
     "catalog.exists": 409,
+    "limit.task_budget": 403,
     "limit.time": 503,
     "policy.conflict": 409,
     "policy.second_person": 403,
@@ -104,6 +114,7 @@ def problem(
     status: int | None = None,
     retry_after: int | None = None,
     errors: list[dict[str, str]] | None = None,
+    step_up: StepUpRequiredError | None = None,
 ) -> JSONResponse:
     """The answer to one error: a problem document, or where SCIM is spoken its error message."""
     status = status or status_of(code)
@@ -121,7 +132,13 @@ def problem(
     }
     if errors:
         body["errors"] = errors
-    headers = _headers(status, retry_after)
+    if step_up is not None:
+        body["step_up"] = {
+            "acr_values": list(step_up.acr_values),
+            "max_age": step_up.max_age,
+            "lacks": list(step_up.lacks),
+        }
+    headers = _headers(status, retry_after, code, step_up)
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -178,12 +195,31 @@ def _is_scim(scope: Scope) -> bool:
     return path == SCIM_PREFIX or path.startswith(f"{SCIM_PREFIX}/")
 
 
-def _headers(status: int, retry_after: int | None) -> dict[str, str]:
+def _headers(
+    status: int,
+    retry_after: int | None,
+    code: str = "",
+    step_up: StepUpRequiredError | None = None,
+) -> dict[str, str]:
     if status == 401:
-        return {"WWW-Authenticate": 'Bearer realm="ragward"'}
+        return {"WWW-Authenticate": _challenge(code, step_up)}
     if status in (429, 503):
         return {"Retry-After": str(retry_after or 1)}
     return {}
+
+
+def _challenge(code: str, step_up: StepUpRequiredError | None) -> str:
+    """RFC 6750; RFC 9470 for a step-up; RFC 9449 for a token that is bound to a key."""
+    if code == "auth.unbound":
+        return 'DPoP realm="ragward", error="invalid_dpop_proof", algs="ES256 EdDSA RS256"'
+    parts = ['Bearer realm="ragward"']
+    if step_up is not None:
+        parts.append('error="insufficient_user_authentication"')
+        if step_up.acr_values:
+            parts.append(f'acr_values="{" ".join(step_up.acr_values)}"')
+        if step_up.max_age is not None:
+            parts.append(f'max_age="{step_up.max_age}"')
+    return ", ".join(parts)
 
 
 def install(app: FastAPI) -> None:
@@ -192,7 +228,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RagwardError)
     def ours(request: Request, error: RagwardError) -> JSONResponse:
         retry = error.retry_after_seconds if isinstance(error, LimitExceededError) else None
-        return problem(request.scope, error.code, error.detail, retry_after=retry)
+        wanted = error if isinstance(error, StepUpRequiredError) else None
+        return problem(request.scope, error.code, error.detail, retry_after=retry, step_up=wanted)
 
     @app.exception_handler(ScimError)
     def scim(request: Request, error: ScimError) -> JSONResponse:  # noqa: ARG001 - the signature is Starlette's
@@ -253,6 +290,15 @@ PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
             },
         },
         "error": {"type": "object"},
+        "step_up": {
+            "type": "object",
+            "description": "With auth.step_up: what would do (RFC 9470).",
+            "properties": {
+                "acr_values": {"type": "array", "items": {"type": "string"}},
+                "max_age": {"type": ["integer", "null"]},
+                "lacks": {"type": "array", "items": {"type": "string"}},
+            },
+        },
     },
 }
 

@@ -1,4 +1,4 @@
-"""Applications, the log."""
+"""Applications."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ragward.api.schemas import (
     ApplicationRequest,
 )
 from ragward.domain.access import ALL_CORPORA, Application
+from ragward.domain.identities import Custody
 from ragward.domain.labels import Classification, require_name
 
 router = APIRouter(prefix="/v1", tags=["administration"])
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/v1", tags=["administration"])
 def register_application(
     body: ApplicationRequest, parts: Parts, subject: Asker, response: Response
 ) -> ApplicationModel:
-    """An AI application and what may pass through it."""
+    """An AI application, what may pass through it, who answers for it and until when."""
     for corpus in body.corpora:
         if corpus != ALL_CORPORA:
             require_name(corpus, "corpus")
@@ -35,8 +36,12 @@ def register_application(
         public_client=body.public_client,
         expires_at=body.expires_at,
     )
-    key = parts.ragward.stewardship.register_application(
-        subject, application, with_key=body.with_key, replace_keys=body.replace_keys
+    key = parts.ragward.identities.register_application(
+        subject,
+        application,
+        Custody(owner=body.owner, purpose=body.purpose),
+        with_key=body.with_key,
+        replace_keys=body.replace_keys,
     )
     stamp(response, parts, subject)
     return ApplicationModel(principal=application.principal, api_key=key)

@@ -22,7 +22,7 @@ from ragward.api.hosts import allowed_hosts, require_own_name
 from ragward.api.problems import is_json, problem, responses
 from ragward.assistants.tools import Asker, LocalAsker
 from ragward.bootstrap import Ragward
-from ragward.domain.errors import InvalidRequestError, UnauthenticatedError
+from ragward.domain.errors import InvalidRequestError, StepUpRequiredError, UnauthenticatedError
 from ragward.domain.passages import Answer
 from ragward.settings import Settings
 
@@ -41,11 +41,11 @@ class ChallengingRoute(APIRoute):
             try:
                 return await handle(request)
             except UnauthenticatedError as error:
-                refused = problem(request.scope, error.code, error.detail)
+                step_up = error if isinstance(error, StepUpRequiredError) else None
+                refused = problem(request.scope, error.code, error.detail, step_up=step_up)
                 place = f"{_base(request)}{WELL_KNOWN}{PATH}"
-                refused.headers["WWW-Authenticate"] = (
-                    f'Bearer realm="ragward", error="invalid_token", resource_metadata="{place}"'
-                )
+                challenge = refused.headers["WWW-Authenticate"]
+                refused.headers["WWW-Authenticate"] = f'{challenge}, resource_metadata="{place}"'
                 return refused
 
         return handler

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1", tags=["retrieval"])
 _MAX_ATTRIBUTES = 16
 
 
-@router.post("/retrieve", operation_id="retrieve", responses=responses(400, 409))
+@router.post("/retrieve", operation_id="retrieve", responses=responses(400, 403, 409))
 def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> RetrieveResponse:
     """What this asker may know of it, only as much as the question needs, with a receipt."""
     request = RetrievalRequest(
@@ -46,7 +46,7 @@ def retrieve(body: RetrieveRequest, parts: Parts, credential: Credential) -> Ret
 @router.post(
     "/vector_stores/{corpus}/search",
     operation_id="search_vector_store",
-    responses=responses(400, 404),
+    responses=responses(400, 403, 404),
 )
 def search(
     corpus: Annotated[str, Path(min_length=1, max_length=63)],

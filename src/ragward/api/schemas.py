@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ragward.domain.assurance import StepUp
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.explanation import Term
 from ragward.domain.handling import Mode
@@ -157,6 +158,25 @@ class PassageModel(BaseModel):
         )
 
 
+class StepUpModel(BaseModel):
+    """What is missing (RFC 9470): acr values that would do, the oldest authentication in seconds, and what exactly."""
+
+    acr_values: list[str]
+    max_age: int | None
+    lacks: list[str] = Field(
+        description="Of: age, assurance, device, hours, sender-bound, task, zone."
+    )
+
+    @classmethod
+    def of(cls, wanted: StepUp) -> StepUpModel:
+        """From the domain's."""
+        return cls(
+            acr_values=list(wanted.acr_values),
+            max_age=wanted.max_age,
+            lacks=sorted(wanted.lacks),
+        )
+
+
 class ReceiptModel(BaseModel):
     """Evidence of an answer."""
 
@@ -179,6 +199,9 @@ class RetrieveResponse(BaseModel):
     query_flags: list[str]
     delimiter: str = Field(description="Random in every answer: no document can hold it.")
     notice: str = Field(description="For the model's instructions: what the marks mean.")
+    step_up: StepUpModel | None = Field(
+        None, description="There is more that this asker may read, with better proof of who asks."
+    )
 
     @classmethod
     def of(cls, answer: Answer) -> RetrieveResponse:
@@ -198,6 +221,7 @@ class RetrieveResponse(BaseModel):
             query_flags=list(answer.query_flags),
             delimiter=answer.delimiter,
             notice=NOTICE,
+            step_up=StepUpModel.of(answer.step_up) if answer.step_up else None,
         )
 
 
@@ -424,9 +448,13 @@ class ApplicationRequest(Strict):
     corpora: list[str] = Field(max_length=100)
     ceiling: Level
     public_client: bool = False
-    expires_at: Seconds | None = None
+    owner: Principal
+    purpose: Text
+    expires_at: Seconds
     with_key: bool = True
-    replace_keys: bool = Field(False, description="Earlier keys end with this call.")
+    replace_keys: bool = Field(
+        False, description="Earlier keys end with this call, not a day later."
+    )
 
 
 class ApplicationModel(BaseModel):

@@ -6,13 +6,17 @@ from typing import Annotated
 
 import typer
 
+from ragward.cli import elevating
 from ragward.cli.options import As, AsJSON, Tenant, TokenFile
 
-access_app = typer.Typer(no_args_is_help=True, help="Ask the decision point: evaluate, search.")
+access_app = typer.Typer(
+    no_args_is_help=True, help="Ask the decision point; have a role for a time."
+)
 search_app = typer.Typer(
     no_args_is_help=True, help="Who, on what, or what: subject, resource, action."
 )
 access_app.add_typer(search_app, name="search")
+elevating.add_to(access_app)
 
 Who = Annotated[str, typer.Argument(help="TYPE:ID with type user, app or agent, as user:ann.")]
 What = Annotated[str, typer.Argument(help="As corpus:retrieve or reveal:PERSON.")]

@@ -21,7 +21,7 @@ from ragward.domain.errors import (
     ConfigurationError,
     RagwardError,
 )
-from ragward.domain.handling import plainer_than_usual
+from ragward.domain.handling import demands_less, plainer_than_usual
 from ragward.domain.passages import RetrievalRequest
 from ragward.opening import (
     development_token,
@@ -51,8 +51,11 @@ class Caller:
         raise ConfigurationError("say who asks: --as NAME, --token-file FILE or RAGWARD_TOKEN")
 
     def credentials(self, settings: Settings) -> Credentials:
-        """For the flows."""
-        return Credentials(untrusted_authorization=self.token(settings))
+        """For the flows; an agent's task grant comes from RAGWARD_TASK_GRANT."""
+        return Credentials(
+            untrusted_authorization=self.token(settings),
+            untrusted_task_grant=os.environ.get("RAGWARD_TASK_GRANT"),
+        )
 
 
 def load_settings(file: Path | None) -> Settings:
@@ -88,9 +91,29 @@ def upgrade(settings: Settings, *, as_json: bool) -> None:
     render.result({"upgraded": True}, "the catalog is up to date", as_json=as_json)
 
 
-def token(settings: Settings, caller: Caller, *, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenProof:
+    """What a development token says of how somebody authenticated, and what it is bound to."""
+
+    acr: str | None
+    device: str | None
+    auth_age: int
+    key_thumbprint: str | None
+
+
+def token(settings: Settings, caller: Caller, proof: TokenProof, *, as_json: bool) -> None:
     """`ragward token`."""
-    text = caller.token(settings)
+    tenants = settings.development_tenants
+    text = development_token(
+        settings,
+        caller.person or "",
+        tenant=caller.tenant or (tenants[0] if tenants else ""),
+        agent=caller.agent,
+        acr=proof.acr,
+        device=proof.device,
+        auth_age_seconds=proof.auth_age,
+        key_thumbprint=proof.key_thumbprint,
+    )
     render.result({"token": text}, text, as_json=as_json)
 
 
@@ -111,7 +134,8 @@ def query(
 ) -> None:
     """`ragward query`."""
     if server is not None:
-        with RagwardClient(server, caller.token(settings)) as client:
+        task = os.environ.get("RAGWARD_TASK_GRANT")
+        with RagwardClient(server, caller.token(settings), task_grant=task) as client:
             answer = client.retrieve(request)
     else:
         with Ragward.open(settings) as ragward:
@@ -157,6 +181,10 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
             plainer = [level.name for level in plainer_than_usual(ragward.handling)]
             named = f"in plain because handling.toml says so: {', '.join(plainer)}"
             findings.append(("vectors", True, named if plainer else "sealed above INTERNAL"))
+            weaker = "RESTRICTED with less than usual: handling.toml says so"
+            findings.append(
+                ("proof", True, weaker if demands_less(ragward.handling) else "as usual or more")
+            )
             old = overdue(ragward)
             findings.append(("keys due", not old, "; ".join(old) or "none"))
             findings.append(("tenants apart", *ragward.catalog.separation()))

@@ -88,7 +88,7 @@ def sample_installation(keep: Path | None = None) -> Iterator[tuple[Ragward, lis
                 )
             for company in companies:
                 applications = installation.read_applications(company.root / "directory.json")
-                installation.register_applications(ragward, applications)
+                installation.register_applications(ragward, applications, owner=company.steward)
             yield ragward, companies
     finally:
         if keep is None:

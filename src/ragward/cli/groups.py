@@ -12,16 +12,18 @@ from ragward.cli.audit_group import audit_app
 from ragward.cli.classifying import classifier_app, classify
 from ragward.cli.holding import hold_app, retention_app
 from ragward.cli.honey import honey_app
+from ragward.cli.identities import identities_app
 from ragward.cli.jobs_group import ingest, job_app, sync_acl
 from ragward.cli.keys_group import keys_app, shred_app
 from ragward.cli.lineage import lineage
 from ragward.cli.model import model_app
-from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
+from ragward.cli.options import As, AsJSON, Days, Owner, Purpose, Reason, Tenant, TokenFile
 from ragward.cli.personal import pii_app, pseudonym_app
 from ragward.cli.policy_group import policy_app
 from ragward.cli.reviewing import review_app
 from ragward.cli.screening import rescreen
 from ragward.cli.sources import source_app
+from ragward.cli.task_grants import task_grant_app
 
 index_app = typer.Typer(no_args_is_help=True, help="The vector index.")
 bench_app = typer.Typer(no_args_is_help=True, help="What authorization and protection cost.")
@@ -45,6 +47,8 @@ def add_to(app: typer.Typer) -> None:
         ("policy", policy_app),
         ("access", access_app),
         ("application", application_app),
+        ("identities", identities_app),
+        ("task-grant", task_grant_app),
         ("directory", directory_app),
         ("tenant", tenant_app),
         ("keys", keys_app),
@@ -193,7 +197,10 @@ def application_add(
     ceiling: Annotated[str, typer.Option(help="Highest classification that may pass through it.")],
     corpus: Annotated[list[str], typer.Option(help="Corpora that may pass; '*' for all.")],
     public: Annotated[bool, typer.Option(help="It cannot keep a secret: no key is made.")] = False,
-    replace_keys: Annotated[bool, typer.Option(help="Earlier keys end now.")] = False,
+    replace_keys: Annotated[bool, typer.Option(help="Earlier keys end now, not in a day.")] = False,
+    purpose: Purpose = "registered on the command line",
+    days: Days = 365,
+    owner: Owner = None,
     tenant: Tenant = None,
     person: As = None,
     token_file: TokenFile = None,
@@ -210,6 +217,9 @@ def application_add(
         corpora=corpus,
         public=public,
         replace_keys=replace_keys,
+        purpose=purpose,
+        days=days,
+        owner=owner,
     )
     settings = commands.load_settings(context.obj)
     stewarding.add_application(settings, application, caller, as_json=as_json)

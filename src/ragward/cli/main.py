@@ -284,13 +284,26 @@ def token(
     name: Annotated[str, typer.Argument(help="The person.")],
     agent: Annotated[str | None, typer.Option(help="An agent acting for them.")] = None,
     tenant: Annotated[str | None, typer.Option()] = None,
+    acr: Annotated[
+        str, typer.Option(help="How they authenticated: phr, mfa; empty is nothing.")
+    ] = "phr",
+    device: Annotated[
+        str, typer.Option(help="compliant, managed; empty is unknown.")
+    ] = "compliant",
+    auth_age: Annotated[int, typer.Option(min=0, help="Seconds since they authenticated.")] = 0,
+    key_thumbprint: Annotated[
+        str | None, typer.Option(help="Bind it to the DPoP key with this RFC 7638 thumbprint.")
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Print a token of the development issuer."""
+    """Print a token of the development issuer, of somebody who proved who they are as well as one can."""
     from ragward.cli import commands
 
     caller = commands.Caller(person=name, tenant=tenant, agent=agent)
-    commands.token(commands.load_settings(context.obj), caller, as_json=as_json)
+    proof = commands.TokenProof(
+        acr=acr or None, device=device or None, auth_age=auth_age, key_thumbprint=key_thumbprint
+    )
+    commands.token(commands.load_settings(context.obj), caller, proof, as_json=as_json)
 
 
 @app.command()

@@ -31,3 +31,8 @@ OlderThan = Annotated[
     ),
 ]
 After = Annotated[str, typer.Option(help="Go on after this, the last of the page before.")]
+Owner = Annotated[
+    str | None, typer.Option(help="Who answers for it: user:TENANT/NAME; by default you.")
+]
+Purpose = Annotated[str, typer.Option(help="What it is for.")]
+Days = Annotated[int, typer.Option(min=1, max=1098, help="When it ends, in days.")]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ragward.domain.assurance import StepUp
 from ragward.domain.audit import AuditEntry
 from ragward.domain.corpus import DocumentRecord
 from ragward.domain.marking import NOTICE
@@ -68,6 +69,18 @@ def answer_json(answer: Answer) -> dict[str, Any]:
             "audit_hash": answer.receipt.audit_hash,
             "epoch_token": answer.receipt.epoch_token,
         },
+        "step_up": step_up_json(answer.step_up),
+    }
+
+
+def step_up_json(wanted: StepUp | None) -> dict[str, Any] | None:
+    """What proof is missing, as the API says it."""
+    if wanted is None:
+        return None
+    return {
+        "acr_values": list(wanted.acr_values),
+        "max_age": wanted.max_age,
+        "lacks": sorted(wanted.lacks),
     }
 
 
@@ -119,6 +132,17 @@ def answer(given: Answer) -> None:
         f"left out: near-duplicates {given.near_duplicates_removed}, not answering {given.not_answering_removed}",
         style="dim",
     )
+    if more := missing_proof(given.step_up):
+        out.print(more, style="yellow", soft_wrap=True)
+
+
+def missing_proof(wanted: StepUp | None) -> str:
+    """What would show more, for people; nothing where nothing would."""
+    if wanted is None:
+        return ""
+    acr = f" (acr {' or '.join(wanted.acr_values)})" if wanted.acr_values else ""
+    age = f", not older than {wanted.max_age} s" if wanted.max_age is not None else ""
+    return f"there is more that you may read with better proof of who you are{acr}{age}: missing {', '.join(sorted(wanted.lacks))}"
 
 
 def documents(

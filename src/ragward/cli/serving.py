@@ -83,7 +83,11 @@ def _run_uvicorn(ragward: Ragward, listener: socket.socket) -> None:
     hold_to_allowed_hosts(ragward.settings)
     logs.configure(ragward.settings.log_format)
     config = uvicorn.Config(
-        create_app(ragward), log_config=None, access_log=False, server_header=False
+        create_app(ragward),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # it would believe X-Forwarded-For of any process of this machine
     )
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

@@ -13,6 +13,7 @@ from ragward.cli.commands import Caller, document_id, opened
 from ragward.domain.access import Application
 from ragward.domain.corpus import DocumentState
 from ragward.domain.errors import InvalidRequestError
+from ragward.domain.identities import DAY, Custody
 from ragward.domain.labels import Classification, LabelChange
 from ragward.settings import Settings
 
@@ -27,6 +28,9 @@ class NewApplication:
     corpora: Sequence[str]
     public: bool
     replace_keys: bool
+    purpose: str
+    days: int
+    owner: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +136,14 @@ def add_application(
             corpora=frozenset(new.corpora),
             ceiling=Classification.parse(new.ceiling),
             public_client=new.public,
+            expires_at=ragward.clock.now() + new.days * DAY,
         )
-        key = ragward.stewardship.register_application(
-            subject, application, with_key=not new.public, replace_keys=new.replace_keys
+        key = ragward.identities.register_application(
+            subject,
+            application,
+            Custody(owner=new.owner or subject.principal, purpose=new.purpose),
+            with_key=not new.public,
+            replace_keys=new.replace_keys,
         )
     shown = f"its API key, shown this once: {key}" if key else "it has no key"
     result = {"principal": new.principal, "api_key": key}

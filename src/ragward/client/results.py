@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ragward.domain.assurance import Lack, StepUp
 from ragward.domain.jobs import ItemOutcome, ItemResult
 from ragward.domain.labels import Classification
 from ragward.domain.marking import Trust
@@ -76,7 +77,15 @@ def answer_of(body: Mapping[str, Any]) -> Answer:
         not_answering_removed=body["not_answering_removed"],
         query_flags=tuple(body["query_flags"]),
         stage_seconds={},
+        step_up=_step_up(body.get("step_up")),
     )
+
+
+def _step_up(body: Mapping[str, Any] | None) -> StepUp | None:
+    if body is None:
+        return None
+    lacks = frozenset(map(Lack, body["lacks"]))
+    return StepUp(acr_values=tuple(body["acr_values"]), max_age=body["max_age"], lacks=lacks)
 
 
 def _cut(body: Mapping[str, Any]) -> Cut:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from ragward.domain.disclosure import VERBS, Treatment
 from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.proof import NOTHING_PROVEN, Connection, Proof
 from ragward.domain.task_grants import TaskGrant
 
 
 class Action(StrEnum):
     """What a subject may be permitted to do; `resource:verb`, sorted. `reveal:<TYPE>` rows add one per personal-data type."""
 
+    ACCESS_APPROVE = "access:approve"
+    ACCESS_EMERGENCY = "access:emergency"
     ACCESS_EVALUATE = "access:evaluate"
     ACCESS_EXPLAIN = "access:explain"
+    ACCESS_REQUEST = "access:request"
     APPLICATION_WRITE = "application:write"
     AUDIT_READ = "audit:read"
     CORPUS_RETRIEVE = "corpus:retrieve"
@@ -78,10 +82,14 @@ class Application:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a request carries, unverified. `authorization` identifies the application, `user_authorization` the person."""
+    """What a request carries, unverified. `authorization` identifies the application, `user_authorization` the person.
+    Without a `connection` it came from this very process."""
 
     untrusted_authorization: str | None = field(default=None, repr=False)
     untrusted_user_authorization: str | None = field(default=None, repr=False)
+    untrusted_task_grant: str | None = field(default=None, repr=False)
+    """The secret of a task grant, which comes beside the others."""
+    connection: Connection | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +107,8 @@ class Subject:
     not_after: int
     acr: str | None = None
     auth_time: int | None = None
+    """When they authenticated; never later than when that was verified."""
+    proof: Proof = NOTHING_PROVEN
     purpose: str | None = None
     task: TaskGrant | None = None
     """The task grant the request came under; it narrows like everything else here."""
@@ -163,6 +173,15 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """Labels that the subject may read but for proof that is missing: their classifications by corpus; and the corpora in which
+    something is left."""
+
+    levels: Mapping[str, frozenset[Classification]]
+    open_corpora: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
     """Yes, for the labels of its grants; no label is in two of them.
 
@@ -175,6 +194,7 @@ class Permit:
     grants: tuple[Grant, ...]
     policy_digest: str
     reason: str
+    withheld: Withheld | None = None
 
     def __bool__(self) -> bool:
         return True
@@ -210,6 +230,7 @@ class Deny:
 
     epoch: int
     reason: str
+    withheld: Withheld | None = None
 
     def __bool__(self) -> bool:
         return False

@@ -21,6 +21,7 @@ class EventType(StrEnum):
     ACCESS_EVALUATED = "access.evaluated"
     ACCESS_EXPLAINED = "access.explained"
     ADMIN_ACT = "admin.act"
+    AGENT_ACTED = "agent.acted"
     CLASSIFIER_TRAINED = "classifier.trained"
     CONTENT_SHREDDED = "content.shredded"
     DIRECTORY_GROUP_CHANGED = "directory.group_changed"
@@ -38,6 +39,7 @@ class EventType(StrEnum):
     DOCUMENT_RESCANNED = "document.rescanned"
     DOCUMENT_RESCREENED = "document.rescreened"
     DOCUMENT_RETURNED = "document.returned"
+    ELEVATION_CHANGED = "elevation.changed"
     GENERATION_CHANGED = "generation.changed"
     HOLD_CHANGED = "hold.changed"
     HONEY_TOUCHED = "honey.touched"
@@ -67,6 +69,8 @@ class EventType(StrEnum):
     REVIEW_DECIDED = "review.decided"
     REVIEW_REQUESTED = "review.requested"
     SUBJECT_SEARCHED = "subject.searched"
+    TASK_GRANT_MINTED = "task_grant.minted"
+    TASK_GRANT_REVOKED = "task_grant.revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,10 @@ CODES: Final[dict[str, str]] = {
     "auth.invalid": "The credential did not verify.",
     "auth.expired": "The credential has expired.",
     "auth.application_mismatch": "The user's token was not issued to this application.",
+    "auth.step_up": "More proof of who asks, or a more recent one, is needed for this.",
+    "auth.task_grant": "The task grant is unknown, over, revoked, or of somebody else's; or there has to be one.",
     "auth.subject_disabled": "The subject has been deactivated in the directory.",
+    "auth.unbound": "The token is bound to its sender, and the proof of that is missing or does not fit.",
     # authorization
     "access.denied": "The operation is not permitted to this subject.",
     "access.origin": "The request's Host or Origin is none by which this is reached.",
@@ -72,6 +75,11 @@ CODES: Final[dict[str, str]] = {
     "hold.active": "A legal hold keeps it.",
     "hold.second_person": "A second person has to lift this hold, in person.",
     "hold.state": "The hold is lifted already.",
+    # access for a time
+    "elevation.not_requestable": "The role cannot be asked for, or not for so long.",
+    "elevation.second_person": "Somebody else, who may, has to decide on this, in person.",
+    "elevation.state": "The request is not in a state for this.",
+    "elevation.unreviewed": "An emergency of this person waits for its review.",
     # directory
     "directory.immutable": "The attribute cannot be changed once it is set.",
     "directory.version": "It was changed since the version the request names.",
@@ -79,6 +87,7 @@ CODES: Final[dict[str, str]] = {
     # limits
     "limit.rate": "Too many requests.",
     "limit.concurrency": "Too many requests at the same time.",
+    "limit.task_budget": "The task grant's token budget does not cover this answer.",
     "limit.time": "The request took longer than allowed.",
     # integrity
     "integrity.envelope": "Stored content did not verify.",
@@ -89,6 +98,7 @@ CODES: Final[dict[str, str]] = {
     "integrity.keyring": "The keyring file is damaged.",
     "integrity.key_destroyed": "The key was destroyed; what was under it cannot be opened again.",
     # availability
+    "unavailable.alert": "Nobody could be alerted, so there is no emergency access.",
     "unavailable.catalog": "The catalog cannot be read or written.",
     "unavailable.egress": "This process may not connect to that host.",
     "unavailable.index": "The vector index cannot be reached.",
@@ -130,6 +140,25 @@ class RequestRefusedError(RagwardError):
 
 class UnauthenticatedError(RequestRefusedError):
     default_code = "auth.invalid"
+
+
+class StepUpRequiredError(UnauthenticatedError):
+    """Who asks is known, but not well enough, or not recently enough (RFC 9470)."""
+
+    default_code = "auth.step_up"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        code: str | None = None,
+        acr_values: tuple[str, ...] = (),
+        max_age: int | None = None,
+        lacks: tuple[str, ...] = (),
+    ) -> None:
+        missing = f"missing: {', '.join(lacks)}" if lacks else ""
+        super().__init__(detail or missing, code=code)
+        self.acr_values, self.max_age, self.lacks = acr_values, max_age, lacks
 
 
 class DeniedError(RequestRefusedError):
@@ -186,6 +215,11 @@ _KINDS: Final[dict[str, type[RagwardError]]] = {
 }
 _BY_CODE: Final[dict[str, type[RagwardError]]] = {
     "access.denied": DeniedError,
+    "auth.step_up": StepUpRequiredError,
+    "elevation.not_requestable": InvalidRequestError,
+    "elevation.second_person": DeniedError,
+    "elevation.state": ConflictError,
+    "elevation.unreviewed": ConflictError,
     "access.epoch_not_reached": ConflictError,
     "access.not_found": NotFoundError,
     "catalog.exists": ConflictError,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from ragward.domain.assurance import Demands, StepUp
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.explanation import Explanation
 from ragward.domain.handling import HandlingProfile
@@ -149,7 +150,31 @@ def handling_obligations(
     demanded.append(Obligation(id="audit", values={"mode": mode}))
     if profile.recheck_epoch:
         demanded.append(Obligation(id="recheck_epoch"))
+    if profile.demanded != Demands():
+        demanded.append(_proof_obligation(profile.demanded))
     return tuple(demanded)
+
+
+def step_up_obligation(wanted: StepUp) -> Obligation:
+    """What the asker has to prove for a yes (RFC 9470's words, as AuthZEN's obligations profile sends them)."""
+    values = {
+        "acr_values": list(wanted.acr_values),
+        "max_age": wanted.max_age,
+        "lacks": sorted(wanted.lacks),
+    }
+    return Obligation(id="step-up", values=values)
+
+
+def _proof_obligation(demands: Demands) -> Obligation:
+    """What whoever enforces has to see proven: here nobody has shown a credential of the subject's."""
+    values = {
+        "assurance": demands.assurance.word,
+        "max_age": demands.max_auth_age_seconds,
+        "device": demands.device.word,
+        "zones": sorted(demands.zones),
+        "sender_bound": demands.sender_bound,
+    }
+    return Obligation(id="step-up", values=values)
 
 
 def digest_of(*parts: object) -> str:

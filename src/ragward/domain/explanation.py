@@ -19,6 +19,7 @@ from ragward.domain.labels import AccessLabel, Classification, tenant_of
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot, Reach
 from ragward.domain.policy_change import PolicyEdit
 from ragward.domain.policy_csv import line_of
+from ragward.domain.task_grants import TaskGrant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class AskedAbout:
     principal: str
     application: Application | None = None
     agents: tuple[str, ...] = ()
+    task: TaskGrant | None = None
 
     @property
     def tenant(self) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ragward.domain.assurance import Assuring, Demands
 from ragward.domain.disclosure import Stale
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.labels import Classification
 from ragward.domain.marking import TRUSTED_MORE, Trust
+from ragward.domain.proof import Assurance, Device
 
 
 class VectorProtection(StrEnum):
@@ -35,6 +37,10 @@ class Mode(StrEnum):
 
 
 _MODES = tuple(Mode)
+#: What RESTRICTED demands unless handling.toml says otherwise.
+RESTRICTED_DEMANDS = Demands(
+    assurance=Assurance.MFA, max_auth_age_seconds=3600, device=Device.COMPLIANT
+)
 
 
 class WhenGone(StrEnum):
@@ -55,6 +61,7 @@ class HandlingProfile:
     `vectors`: how its vectors lie in the index; without a line, sealed from `SEALED_FROM` on.
     `minimize`: what is left of a passage where the request does not say; `minimize_at_least`: whatever it says.
     `trust_at_least`: what is trusted less is not answered; as it stands everything is.
+    `demands`: what readers must have proven; without a line, of RESTRICTED `RESTRICTED_DEMANDS`, else nothing.
     `when_gone`: whether it is answered from while its source no longer has it; without a line, it is not.
     `budget_by_purpose`: the budget where the answer is for that purpose, never more than `budget_tokens`.
     """
@@ -72,6 +79,7 @@ class HandlingProfile:
     budget_by_purpose: Mapping[str, int] = field(default_factory=dict)
     trust_at_least: Trust = Trust.SUSPECT
     when_gone: WhenGone = WhenGone.WITHHELD
+    demands: Demands | None = None
 
     def __post_init__(self) -> None:
         if self.vectors not in (None, *VectorProtection):
@@ -107,6 +115,14 @@ class HandlingProfile:
         if self.classification is Classification.RESTRICTED and self.when_gone is WhenGone.ANSWERED:
             raise ConfigurationError("RESTRICTED is withheld once its source no longer has it")
 
+    @property
+    def demanded(self) -> Demands:
+        """What readers must have proven."""
+        if self.demands is not None:
+            return self.demands
+        is_restricted = self.classification is Classification.RESTRICTED
+        return RESTRICTED_DEMANDS if is_restricted else Demands()
+
     def is_trusted(self, trust: Trust) -> bool:
         """Whether text that is trusted this far may be answered."""
         return TRUSTED_MORE.index(trust) >= TRUSTED_MORE.index(self.trust_at_least)
@@ -140,6 +156,24 @@ def require_complete(handling: Handling) -> Handling:
     if missing:
         raise ConfigurationError(f"handling.toml lacks {', '.join(missing)}")
     return handling
+
+
+def assuring(handling: Handling, acts: Mapping[str, Demands]) -> Assuring:
+    """All demands together, without classifications that demand nothing."""
+    levels = {level: profile.demanded for level, profile in handling.items()}
+    levels = {level: demands for level, demands in levels.items() if demands != Demands()}
+    return Assuring(levels=levels, acts=acts)
+
+
+def demands_less(handling: Handling) -> bool:
+    """Whether RESTRICTED is read with less proof than usual because a line says so: `ragward doctor` names it."""
+    demands = handling[Classification.RESTRICTED].demanded
+    age = demands.max_auth_age_seconds
+    return (
+        demands.assurance < RESTRICTED_DEMANDS.assurance
+        or demands.device < RESTRICTED_DEMANDS.device
+        or age is None
+    )
 
 
 def sealed_levels(handling: Handling) -> frozenset[Classification]:

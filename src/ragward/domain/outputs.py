@@ -90,16 +90,21 @@ class ReceiptedAnswer:
     purpose: str
 
 
-def receipted_answer(entry: AuditEntry | None, subject: Subject) -> ReceiptedAnswer:
-    """The answer of a receipt that this very subject got: same person, application and agents. Raises `access.not_found`."""
-    event = {} if entry is None else json.loads(entry.data)
-    actor = {
+def named(subject: Subject) -> dict[str, object]:
+    """A subject as the log names it: person, application, agents, and the task grant they came under."""
+    actor: dict[str, object] = {
         "principal": subject.principal,
         "application": subject.application.principal,
         "agents": list(subject.agents),
     }
+    return actor if subject.task is None else actor | {"task": subject.task.grant_id}
+
+
+def receipted_answer(entry: AuditEntry | None, subject: Subject) -> ReceiptedAnswer:
+    """The answer of a receipt that this very subject got: same person, application, agents and task. Raises `access.not_found`."""
+    event = {} if entry is None else json.loads(entry.data)
     of_answers = (EventType.RETRIEVAL_ANSWERED.value, EventType.RETRIEVAL_DENIED.value)
-    is_theirs = event.get("tenant") == subject.tenant and event.get("actor") == actor
+    is_theirs = event.get("tenant") == subject.tenant and event.get("actor") == named(subject)
     if event.get("type") not in of_answers or not is_theirs:
         raise NotFoundError
     passages = [

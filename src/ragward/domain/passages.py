@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ragward.domain.assurance import StepUp
 from ragward.domain.corpus import AttributeValue, StoredChunk
 from ragward.domain.findings import Span
 from ragward.domain.handling import Mode
@@ -150,6 +151,8 @@ class Answer:
     stage_seconds: Mapping[str, float]
     not_answering_removed: int = 0
     """Passages of which no sentence was near enough to the question."""
+    step_up: StepUp | None = None
+    """What proof is missing for content that the policy permits the asker."""
 
     @property
     def delimiter(self) -> str:

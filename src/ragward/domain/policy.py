@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ragward.domain.errors import InvalidRequestError
@@ -104,15 +104,67 @@ class Membership:
             raise _invalid(f"a compartment cannot be a member: {self.member!r}")
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class TimedMembership:
+    """A membership that begins and ends by the clock (Unix seconds, the end excluded). Of an `emergency` one the role must
+    be harmless whenever it is looked at: see `is_harmless`."""
+
+    member: str
+    group: str
+    not_before: int
+    not_after: int
+    emergency: bool = False
+
+    def validate(self) -> None:
+        """Raises `policy.invalid` or `principal.invalid`: a person becomes what a role is, and nothing else."""
+        Membership(self.member, self.group).validate()
+        if not self.member.startswith("user:") or not self.group.startswith("role:"):
+            raise _invalid("for a time a person is a member of a role")
+
+
 @dataclass(frozen=True, slots=True)
 class PolicySnapshot:
-    """A tenant's whole policy at one epoch; `version` is the epoch at which these rows were written, 0 if never."""
+    """A tenant's whole policy at one epoch; `version` is the epoch at which these rows were written, 0 if never. `timed`
+    memberships are no part of a version: which hold depends on when one asks."""
 
     tenant: str
     epoch: int
     rows: tuple[PolicyRow, ...]
     memberships: tuple[Membership, ...]
     version: int = 0
+    timed: tuple[TimedMembership, ...] = ()
+
+    def at(self, now: int) -> PolicySnapshot:
+        """The policy as it is at `now`, of rows and memberships alone: what Casbin is asked with.
+
+        A timed membership with which it would not be valid, or whose role is not what it may be, gives nothing."""
+        current = [
+            Membership(each.member, each.group)
+            for each in self.timed
+            if each.not_before <= now < each.not_after and self._gives(each)
+        ]
+        if not current:
+            return replace(self, timed=()) if self.timed else self
+        memberships = tuple(sorted({*self.memberships, *current}))
+        return replace(self, memberships=memberships, timed=())
+
+    def span(self, now: int) -> tuple[int, int]:
+        """From when until when `at` is what it is at `now`."""
+        bounds = {bound for each in self.timed for bound in (each.not_before, each.not_after)}
+        return (
+            max((bound for bound in bounds if bound <= now), default=-(2**53)),
+            min((bound for bound in bounds if bound > now), default=2**53),
+        )
+
+    def _gives(self, timed: TimedMembership) -> bool:
+        try:
+            timed.validate()
+            _require_shallow((*self.memberships, Membership(timed.member, timed.group)))
+        except InvalidRequestError:
+            return False
+        if tenant_of(timed.member) != self.tenant:
+            return False
+        return not timed.emergency or is_harmless(timed.group, self.rows, self.memberships)
 
     def digest(self) -> str:
         """SHA-256 (hex) over the sorted rows and memberships: the policy version named in decisions and the log."""
@@ -133,6 +185,29 @@ class PolicySnapshot:
             if tenant_of(membership.member) != self.tenant:
                 raise _invalid(f"{membership.member!r} is not of tenant {self.tenant!r}")
         _require_shallow(self.memberships)
+
+
+#: What an emergency does not give: rights over policy, keys, the log, and over who gets access.
+NEVER_IN_AN_EMERGENCY: Final = (
+    "access",
+    "application",
+    "audit",
+    "directory",
+    "key",
+    "policy",
+    "pseudonym",
+)
+
+
+def is_harmless(role: str, rows: Iterable[PolicyRow], memberships: Iterable[Membership]) -> bool:
+    """Whether a role, through everything it belongs to, has no allow row for `NEVER_IN_AN_EMERGENCY`."""
+    reached = Reach(memberships).of(role)
+    kinds = {
+        row.action.partition(":")[0]
+        for row in rows
+        if row.effect == "allow" and row.subject in reached
+    }
+    return kinds.isdisjoint(NEVER_IN_AN_EMERGENCY)
 
 
 class Reach:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ragward.domain.analysis import Analysed
@@ -39,9 +39,11 @@ class ReadDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSource(SourceDocument):
-    """A document that was read elsewhere; its `data` is empty."""
+    """A document that was read ahead; its `data` is empty. `again` loads it, for where it was not analysed, being known, and yet
+    has to be stored."""
 
     read: ReadDocument
+    again: Callable[[], SourceDocument] = field(repr=False, compare=False)
 
 
 def content_sha256(source: SourceDocument) -> bytes:

@@ -29,6 +29,7 @@ from ragward.domain.evaluation import (
     Verdict,
     digest_of,
     handling_obligations,
+    step_up_obligation,
 )
 from ragward.domain.labels import administrative
 from ragward.domain.tokens import PageToken, bearer_of
@@ -204,7 +205,9 @@ class Evaluation:
         )
         if principal is None or not asking.permits(principal, action, found):
             reason = asking.explained(principal, action, found)
-            return Verdict(decision=False, reason=reason)
+            wanted = asking.step_up(principal, action, found)
+            demanded = (step_up_obligation(wanted),) if wanted is not None else ()
+            return Verdict(decision=False, reason=reason, obligations=demanded)
         token = self._ports.epoch_tokens.issue(caller.tenant, asking.epoch)
         if not isinstance(found, Target) or not is_about_content(action):
             return Verdict(decision=True, epoch_token=token)

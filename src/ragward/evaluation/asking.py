@@ -16,6 +16,7 @@ from ragward.domain.access import (
     Subject,
 )
 from ragward.domain.admission import knowing_actions
+from ragward.domain.assurance import StepUp
 from ragward.domain.corpus import DocumentState, View
 from ragward.domain.errors import DeniedError, NotFoundError
 from ragward.domain.evaluation import SUBJECT_TYPES, ResourceName, ResourceType, SubjectName
@@ -203,7 +204,23 @@ class Asking:
 
     def _may_know(self, label: AccessLabel, by: tuple[Action, ...] = KNOWING_ACTIONS) -> bool:
         """`access:evaluate` is the right to know what exists; others know of what they may read, relabel or delete."""
-        return self.unrestricted or any(self.caller_may(action, label) for action in by)
+        return self.unrestricted or any(
+            self.caller_may(action, label) or self._with_proof(action, label) for action in by
+        )
+
+    def _with_proof(self, action: str, label: AccessLabel) -> bool:
+        """What one may know with better proof is no secret: that it is missing is said."""
+        return self.ports.pdp.step_up(self.caller, action, label, self.context) is not None
+
+    def step_up(
+        self, principal: str | None, action: str, found: Target | Corpus | None
+    ) -> StepUp | None:
+        """What the caller, asking about itself, would need to prove for a yes."""
+        if principal != self.caller.principal or not isinstance(found, Target):
+            return None
+        if action not in self.ports.actions or found.state not in _states(action):
+            return None
+        return self.ports.pdp.step_up(self.caller, action, found.label, self.context)
 
     def _stewarded(self, label_ids: Collection[int]) -> frozenset[int]:
         """Those of the labels under which the caller may know of what waits for a steward."""

@@ -47,6 +47,7 @@ from ragward.ports.content import (
     TextExtractor,
     TrainedClassifier,
 )
+from ragward.ports.elevation import Alarm, ElevationStore
 from ragward.ports.generations import (
     GenerationalIndex,
     GenerationStore,
@@ -54,6 +55,7 @@ from ragward.ports.generations import (
     LiveModels,
 )
 from ragward.ports.holds import HoldStore
+from ragward.ports.identities import IdentityStore
 from ragward.ports.index import ChunkIndex, ChunkSearch, ScopeDirectory
 from ragward.ports.keys import Cipher, Keyring
 from ragward.ports.lineage import LineageStore
@@ -65,8 +67,10 @@ from ragward.ports.policy import (
     PolicyHistory,
     PolicyStore,
 )
+from ragward.ports.task_grants import TaskGrantStore
 
 __all__ = [
+    "Alarm",
     "Analyser",
     "ApplicationStore",
     "ApplicationsAndDirectory",
@@ -80,12 +84,14 @@ __all__ = [
     "Clock",
     "DirectoryStore",
     "DocumentStore",
+    "ElevationStore",
     "Embedder",
     "EpochTokens",
     "Finder",
     "GenerationStore",
     "GenerationalIndex",
     "HoldStore",
+    "IdentityStore",
     "IdentityVerifier",
     "JobStore",
     "KeyLedger",
@@ -108,6 +114,7 @@ __all__ = [
     "ScopeDirectory",
     "Screener",
     "SignatureVerifier",
+    "TaskGrantStore",
     "TextExtractor",
     "TrainedClassifier",
     "VectorStore",

@@ -12,6 +12,7 @@ from ragward.domain.access import (
     IdSet,
     Subject,
 )
+from ragward.domain.assurance import StepUp
 from ragward.domain.audit import AuditEntry, AuditEvent, AuditVerification
 from ragward.domain.checkpoints import InclusionProof, LogKey
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
@@ -46,18 +47,25 @@ class PolicyDecisionPoint(Protocol):
     """Decides under the tenant's policy. A failure inside it is a Deny or an error, never a Permit."""
 
     def decide_labels(self, subject: Subject, context: Context) -> Decision:
-        """The labels `subject` may read now, with what is revealed under each. Raises `unavailable.catalog`."""
+        """The labels `subject` may read now, with what is revealed under each; without those it has not proven enough for,
+        which are told apart as `withheld`. Raises `unavailable.catalog`."""
 
     def decide(self, subject: Subject, action: str, label: AccessLabel, context: Context) -> bool:
-        """Whether `subject` may do `action` (an `Action`, or `reveal:<TYPE>`) on things under `label`."""
+        """Whether `subject` may do `action` (an `Action`, or `reveal:<TYPE>`) on things under `label`, and has proven enough."""
+
+    def step_up(
+        self, subject: Subject, action: str, label: AccessLabel, context: Context
+    ) -> StepUp | None:
+        """What proof is missing where `decide` would say yes with it; None where it would not, or does already."""
 
     def decide_for(
         self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
     ) -> bool:
-        """Whether `principal` by itself, through no application or agent, may do `action` under `label`."""
+        """Whether `principal` by itself, through no application or agent, may do `action` under `label`: what it has proven
+        is not known here."""
 
     def decide_about(self, about: AskedAbout, context: Context) -> Decision:
-        """What `decide_labels` would answer them; for stewards."""
+        """What `decide_labels` would answer them with every proof that is demanded; for stewards."""
 
     def labels_for(self, subject: Subject, action: str, context: Context) -> IdSet:
         """The ids of the labels under which `subject` may do an administrative action: `decide`, for all of them."""

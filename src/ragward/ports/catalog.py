@@ -28,8 +28,10 @@ from ragward.domain.pseudonyms import VaultedPseudonym
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.shredding import ShredReceipt, Traces
+from ragward.ports.elevation import ElevationStore
 from ragward.ports.generations import GenerationStore
 from ragward.ports.holds import HoldStore
+from ragward.ports.identities import IdentityStore
 from ragward.ports.lineage import LineageStore
 from ragward.ports.policy import (
     ApplicationStore,
@@ -38,6 +40,7 @@ from ragward.ports.policy import (
     PolicyHistory,
     PolicyStore,
 )
+from ragward.ports.task_grants import TaskGrantStore
 
 
 class DocumentStore(Protocol):
@@ -294,8 +297,11 @@ class Catalog(
     ReviewStore,
     PseudonymStore,
     HoldStore,
+    TaskGrantStore,
+    IdentityStore,
     LineageStore,
     GenerationStore,
+    ElevationStore,
     Protocol,
 ):
     """The system of record."""

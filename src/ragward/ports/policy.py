@@ -19,6 +19,7 @@ from ragward.domain.directory import (
     GroupProfile,
     UserProfile,
 )
+from ragward.domain.identities import ApplicationKey, Custody
 from ragward.domain.labels import AccessLabel
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyProposal, PolicyVersion
@@ -113,8 +114,8 @@ class ApplicationStore(Protocol):
     def find_application(self, tenant: str, client_id: str) -> Application | None:
         """The application a token was issued to, if registered."""
 
-    def find_application_by_key(self, prefix: str) -> tuple[bytes, Application] | None:
-        """(SHA-256 of the key, application) for a key's lookup prefix."""
+    def find_application_by_key(self, prefix: str) -> ApplicationKey | None:
+        """The key with this lookup prefix, unless it, its agent or its application has expired."""
 
     def save_application(
         self,
@@ -123,8 +124,13 @@ class ApplicationStore(Protocol):
         key_prefix: str | None,
         key_sha256: bytes | None,
         replace_keys: bool = False,
+        custody: Custody | None = None,
+        key_expires_at: int | None = None,
+        earlier_keys_end_at: int | None = None,
     ) -> None:
-        """Creates or replaces an application; a key is added beside earlier ones, or takes their place."""
+        """Creates or replaces an application; a key is added beside earlier ones, which may end then, or takes their place.
+
+        Without a `custody` the stored one stays."""
 
     def applications(self, tenant: str) -> Sequence[Application]:
         """All applications of a tenant."""

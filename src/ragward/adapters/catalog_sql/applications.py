@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, or_, select, update
 
 from ragward.adapters.catalog_sql.connection import insert_or_ignore, is_storable
-from ragward.adapters.catalog_sql.schema import application_keys, applications
+from ragward.adapters.catalog_sql.identities import end_keys
+from ragward.adapters.catalog_sql.schema import agents, application_keys, applications
 from ragward.adapters.catalog_sql.tenants import move_epoch
 from ragward.domain.access import Application
 from ragward.domain.errors import IntegrityError, InvalidRequestError
+from ragward.domain.identities import ApplicationKey, Custody, NewKey
 from ragward.domain.labels import Classification, require_name, require_principal, tenant_of
 
 
@@ -29,22 +31,38 @@ def find_application(
     return None if row is None else _application(row)
 
 
-def find_application_by_key(
-    connection: Connection, prefix: str, now: int
-) -> tuple[bytes, Application] | None:
-    """(SHA-256 of the key, application), unless it is unknown or has expired."""
+def find_application_by_key(connection: Connection, prefix: str, now: int) -> ApplicationKey | None:
+    """The key, unless it is unknown, or it, its agent or its application has expired."""
     if not is_storable(prefix):
         return None
     row = connection.execute(
-        select(applications, application_keys.c.sha256)
+        select(
+            applications,
+            application_keys.c.sha256,
+            application_keys.c.agent,
+            application_keys.c.expires_at.label("key_ends"),
+            agents.c.expires_at.label("agent_ends"),
+        )
         .join(
             application_keys,
             (application_keys.c.tenant == applications.c.tenant)
             & (application_keys.c.client_id == applications.c.client_id),
         )
+        .outerjoin(
+            agents,
+            (agents.c.tenant == application_keys.c.tenant)
+            & (agents.c.principal == application_keys.c.agent),
+        )
         .where(application_keys.c.prefix == prefix, _live(now))
     ).one_or_none()
-    return None if row is None else (row.sha256, _application(row))
+    if row is None or (row.agent is not None and row.agent_ends is None):
+        return None
+    ends = min((end for end in (row.key_ends, row.agent_ends) if end is not None), default=None)
+    if ends is not None and ends <= now:
+        return None
+    return ApplicationKey(
+        sha256=row.sha256, application=_application(row), agent=row.agent, not_after=ends
+    )
 
 
 def read_applications(connection: Connection, tenant: str) -> list[Application]:
@@ -60,8 +78,9 @@ def read_applications(connection: Connection, tenant: str) -> list[Application]:
 def save_application(
     connection: Connection,
     application: Application,
-    key_prefix: str | None,
-    key_sha256: bytes | None,
+    key: NewKey | None,
+    custody: Custody | None,
+    earlier_keys_end_at: int | None,
     now: int,
 ) -> None:
     """Creates or replaces, and adds a key; a prefix that is taken is a conflict. The tenant is locked; moves the epoch,
@@ -74,7 +93,11 @@ def save_application(
         "public_client": application.public_client,
         "expires_at": application.expires_at,
     }
-    connection.execute(insert_or_ignore(connection, applications).values(**identity, **values))
+    if custody is not None:
+        values |= {"owner": custody.owner, "purpose": custody.purpose}
+    connection.execute(
+        insert_or_ignore(connection, applications).values(created_at=now, **identity, **values)
+    )
     connection.execute(
         update(applications)
         .where(
@@ -83,10 +106,16 @@ def save_application(
         )
         .values(**values)
     )
-    if key_prefix is not None:
+    if key is not None:
+        if earlier_keys_end_at is not None:
+            end_keys(connection, _own_keys(application), earlier_keys_end_at)
         connection.execute(
             insert(application_keys).values(
-                prefix=key_prefix, sha256=key_sha256, created_at=now, **identity
+                prefix=key.key_id,
+                sha256=key.sha256,
+                created_at=now,
+                expires_at=key.expires_at,
+                **identity,
             )
         )
     move_epoch(connection, application.tenant)
@@ -94,11 +123,15 @@ def save_application(
 
 def remove_keys(connection: Connection, application: Application) -> None:
     """Its keys are worth nothing from here on."""
-    connection.execute(
-        delete(application_keys).where(
-            application_keys.c.tenant == application.tenant,
-            application_keys.c.client_id == application.client_id,
-        )
+    connection.execute(delete(application_keys).where(_own_keys(application)))
+
+
+def _own_keys(application: Application) -> ColumnElement[bool]:
+    """Not those of agents that act through it."""
+    return and_(
+        application_keys.c.tenant == application.tenant,
+        application_keys.c.client_id == application.client_id,
+        application_keys.c.agent.is_(None),
     )
 
 

@@ -37,12 +37,15 @@ from ragward.adapters.catalog_sql.connection import (
     sqlite_file,
 )
 from ragward.adapters.catalog_sql.directory import SQLDirectory
+from ragward.adapters.catalog_sql.elevations import SQLElevations
 from ragward.adapters.catalog_sql.filters import parse_filter
 from ragward.adapters.catalog_sql.generations import SQLGenerations
 from ragward.adapters.catalog_sql.holds import SQLHolds
+from ragward.adapters.catalog_sql.identities import SQLIdentities
 from ragward.adapters.catalog_sql.lineage import SQLLineage
 from ragward.adapters.catalog_sql.policy_store import SQLPolicyStore
 from ragward.adapters.catalog_sql.schema import meta
+from ragward.adapters.catalog_sql.task_grants import SQLTaskGrants
 from ragward.adapters.catalog_sql.tenants import lock_tenant
 from ragward.domain.access import Application
 from ragward.domain.corpus import (
@@ -63,6 +66,7 @@ from ragward.domain.corpus import (
 from ragward.domain.errors import ConfigurationError, ConflictError
 from ragward.domain.fingerprints import FingerprintMatch
 from ragward.domain.generations import FIRST
+from ragward.domain.identities import ApplicationKey, Custody, NewKey
 from ragward.domain.jobs import ItemResult, JobRecord, JobState, SourceRequest
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.presence import GoneMark
@@ -76,7 +80,16 @@ def _system_time() -> int:
     return int(time.time())
 
 
-class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerations):
+class SQLCatalog(
+    SQLPolicyStore,
+    SQLDirectory,
+    SQLHolds,
+    SQLTaskGrants,
+    SQLIdentities,
+    SQLElevations,
+    SQLLineage,
+    SQLGenerations,
+):
     """`ragward.ports.Catalog` on SQLite or PostgreSQL. Threads may share it; a forked process must open its own.
 
     Every method raises `unavailable.catalog` when the database cannot be read or written.
@@ -152,8 +165,7 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerati
         with self._database.read(tenant) as connection:
             return applications.find_application(connection, tenant, client_id, self._now())
 
-    def find_application_by_key(self, prefix: str) -> tuple[bytes, Application] | None:
-        """None also for an application that has expired."""
+    def find_application_by_key(self, prefix: str) -> ApplicationKey | None:
         with self._database.read_across_tenants() as connection:
             return applications.find_application_by_key(connection, prefix, self._now())
 
@@ -164,14 +176,20 @@ class SQLCatalog(SQLPolicyStore, SQLDirectory, SQLHolds, SQLLineage, SQLGenerati
         key_prefix: str | None,
         key_sha256: bytes | None,
         replace_keys: bool = False,
+        custody: Custody | None = None,
+        key_expires_at: int | None = None,
+        earlier_keys_end_at: int | None = None,
     ) -> None:
         applications.require_acceptable(application, key_prefix, key_sha256)
+        key = None
+        if key_prefix is not None and key_sha256 is not None:
+            key = NewKey(key_id=key_prefix, sha256=key_sha256, expires_at=key_expires_at)
         with self._database.write(application.tenant) as connection:
             lock_tenant(connection, application.tenant)
             if replace_keys:
                 applications.remove_keys(connection, application)
             applications.save_application(
-                connection, application, key_prefix, key_sha256, self._now()
+                connection, application, key, custody, earlier_keys_end_at, self._now()
             )
 
     def applications(self, tenant: str) -> Sequence[Application]:

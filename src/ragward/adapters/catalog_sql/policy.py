@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from ragward.adapters.catalog_sql import policy_history
+from ragward.adapters.catalog_sql.elevations import read_timed
 from ragward.adapters.catalog_sql.schema import casbin_rule
 from ragward.adapters.catalog_sql.tenants import move_policy_epoch, read_epoch
 from ragward.domain.errors import ConflictError, InvalidRequestError
@@ -54,6 +55,7 @@ def read_policy(connection: Connection, tenant: str) -> PolicySnapshot:
         tuple(sorted(rows)),
         tuple(sorted(memberships)),
         policy_history.latest_version(connection, tenant),
+        read_timed(connection, tenant),
     )
 
 

@@ -106,6 +106,9 @@ applications: Final = Table(
     Column("ceiling", Integer, nullable=False),
     Column("public_client", Boolean, nullable=False),
     Column("expires_at", BigInteger),
+    Column("owner", _TEXT),
+    Column("purpose", _TEXT),
+    Column("created_at", BigInteger),
 )
 
 application_keys: Final = Table(
@@ -116,9 +119,61 @@ application_keys: Final = Table(
     Column("client_id", _TEXT, nullable=False),
     Column("sha256", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("agent", _TEXT),
     ForeignKeyConstraint(
         ["tenant", "client_id"], ["applications.tenant", "applications.client_id"]
     ),
+)
+
+agents: Final = Table(
+    "agents",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("principal", _TEXT, primary_key=True),
+    Column("client_id", _TEXT, nullable=False),
+    Column("owner", _TEXT, nullable=False),
+    Column("purpose", _TEXT, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["tenant", "client_id"], ["applications.tenant", "applications.client_id"]
+    ),
+)
+
+# `name` is a principal, or `key:` and a key's prefix; `used_at` is to the hour.
+identity_uses: Final = Table(
+    "identity_uses",
+    metadata,
+    Column("tenant", _TEXT, primary_key=True),
+    Column("name", _TEXT, primary_key=True),
+    Column("used_at", BigInteger, nullable=False),
+)
+
+# `secret_sha256` covers the secret and every term.
+task_grants: Final = Table(
+    "task_grants",
+    metadata,
+    Column("grant_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("secret_sha256", LargeBinary, nullable=False),
+    Column("minted_by", _TEXT, nullable=False),
+    Column("agent", _TEXT, nullable=False),
+    Column("application", _TEXT, nullable=False),
+    Column("purpose", _TEXT, nullable=False),
+    Column("reason", _TEXT, nullable=False),
+    Column("corpora", _TEXT, nullable=False),
+    Column("ceiling", Integer, nullable=False),
+    Column("actions", _TEXT, nullable=False),
+    Column("budget_tokens", BigInteger, nullable=False),
+    Column("spent_tokens", BigInteger, nullable=False),
+    Column("stepped_up", Boolean, nullable=False),
+    Column("minted_at", BigInteger, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Column("revoked_by", _TEXT),
+    Index("task_grants_tenant", "tenant", "minted_at"),
 )
 
 # A deleted person's row stays, without a name, while it has an external id: their principal is disabled.
@@ -446,4 +501,29 @@ held_documents: Final = Table(
     Column("document_id", _TEXT, primary_key=True),
     Column("tenant", _TEXT, nullable=False),
     Index("held_documents_document", "tenant", "document_id"),
+)
+
+# Memberships for a time, and what was asked for: what is given is in `not_before` and `not_after`.
+elevations: Final = Table(
+    "elevations",
+    metadata,
+    Column("elevation_id", _TEXT, primary_key=True),
+    Column("tenant", _TEXT, nullable=False),
+    Column("member", _TEXT, nullable=False),
+    Column("role", _TEXT, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("reason", _TEXT, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("emergency", Boolean, nullable=False),
+    Column("decided_by", _TEXT),
+    Column("decided_at", BigInteger),
+    Column("decision_reason", _TEXT, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+    Column("revoked_by", _TEXT),
+    Column("revoked_at", BigInteger),
+    Column("reviewed_by", _TEXT),
+    Column("reviewed_at", BigInteger),
+    Column("review_note", _TEXT, nullable=False),
+    Index("elevations_tenant", "tenant", "requested_at"),
 )

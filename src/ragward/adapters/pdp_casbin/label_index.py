@@ -84,6 +84,10 @@ class LabelIndex:
         """Signatures classified no higher than the ceiling."""
         return union(self._levels[: ceiling + 1])
 
+    def classified(self, levels: Iterable[Classification]) -> BitMap:
+        """Labels of these classifications."""
+        return self.labels_of(union(self._levels[level] for level in levels))
+
     def uncleared(self, reached: frozenset[str]) -> BitMap:
         """Signatures with a compartment that is not among `reached`."""
         return union(

@@ -42,14 +42,17 @@ from ragward.domain.access import (
     Permit,
     Subject,
     TenantHead,
+    Withheld,
     entitling_action,
 )
+from ragward.domain.assurance import Assuring, StepUp
 from ragward.domain.disclosure import VERBS, Treatment
-from ragward.domain.errors import InvalidRequestError, UnavailableError
+from ragward.domain.errors import InvalidRequestError, NotFoundError, UnavailableError
 from ragward.domain.explanation import AskedAbout, Explanation, Reader
-from ragward.domain.labels import AccessLabel, Classification
+from ragward.domain.labels import AccessLabel, Classification, administrative
 from ragward.domain.policy import PolicySnapshot
-from ragward.ports import LabelStore, PolicyStore
+from ragward.domain.task_grants import TaskGrant
+from ragward.ports import LabelStore, PolicyStore, TaskGrantStore
 
 _MAX_TENANTS: Final = 256
 _MAX_PERMITS_PER_TENANT: Final = 4096
@@ -57,7 +60,7 @@ _READERS_AT_ONCE: Final = 256
 _Shown = tuple[Treatment, str]
 
 
-class PolicyAndLabels(PolicyStore, LabelStore, Protocol):
+class PolicyAndLabels(PolicyStore, LabelStore, TaskGrantStore, Protocol):
     """What decisions are made from."""
 
 
@@ -97,15 +100,24 @@ class _Tenant:
         self.lock = threading.RLock()
         self.index = LabelIndex(tenant)
         self.epoch = -1
+        self.snapshot: PolicySnapshot
+        self.span = (0, 0)
+        """From when until when `rules` are those of the snapshot."""
         self.rules: RuleIndex
         self.policy: Policy
         self.permits: OrderedDict[tuple[object, ...], _Remembered] = OrderedDict()
+        self.tasks: OrderedDict[TaskGrant, bool] = OrderedDict()
+
+    def next_boundary(self, now: int) -> int:
+        """The first instant after `now` at which a label or a membership begins or ceases to be valid."""
+        return min(self.span[1], self.index.validity.next_boundary(now))
 
 
 class CasbinPolicyDecisionPoint:
     """`ports.PolicyDecisionPoint` under a Casbin model. Thread-safe.
 
-    `entity_types` are the personal-data types that can be revealed, `most_for` the most that a purpose may be shown. A model made of the shipped terms is decided for all
+    `entity_types` are the personal-data types that can be revealed, `most_for` the most that a purpose may be shown, `assuring`
+    what must be proven; without it, nothing. A model made of the shipped terms is decided for all
     labels at once; any other by `enforce`, label by label, up to a limit.
     """
 
@@ -116,12 +128,14 @@ class CasbinPolicyDecisionPoint:
         model_text: str,
         entity_types: frozenset[str],
         most_for: Callable[[str], Treatment] = lambda _purpose: Treatment.SHOWN,
+        assuring: Assuring | None = None,
     ) -> None:
         self._store = store
         self._model_text = model_text
         self._matcher = compile_matcher(load_model(model_text))
         self._entity_types = sorted(entity_types)
         self._most_for = most_for
+        self._assuring = assuring or Assuring()
         self._tenants: OrderedDict[str, _Tenant] = OrderedDict()
         self._last_tried: tuple[_Tried, ...] = ()
         self._lock = threading.Lock()
@@ -131,23 +145,41 @@ class CasbinPolicyDecisionPoint:
         head = self._store.head(subject.tenant)
         known = self._tenant(subject.tenant)
         with known.lock:
-            head = self._catch_up(known, subject.tenant, head)
-            return self._remembered(known, subject, context).as_of(head, subject.not_after)
+            head = self._catch_up(known, subject.tenant, head, context.now)
+            standing = self._assuring.standing(subject, context.now)
+            ends = min(subject.not_after, standing.until)
+            return self._remembered(known, subject, context, standing.unmet).as_of(head, ends)
 
     def decide(self, subject: Subject, action: str, label: AccessLabel, context: Context) -> bool:
         """Whether `subject`, through its application and agents, may do `action` on things under `label`."""
+        if self._assuring.step_up(subject, action, label, context.now) is not None:
+            return False
+        return self._permits(subject, action, label, context)
+
+    def step_up(
+        self, subject: Subject, action: str, label: AccessLabel, context: Context
+    ) -> StepUp | None:
+        """What proof is missing, of a subject whom the policy permits it."""
+        wanted = self._assuring.step_up(subject, action, label, context.now)
+        if wanted is None or not self._permits(subject, action, label, context):
+            return None
+        return wanted
+
+    def _permits(self, subject: Subject, action: str, label: AccessLabel, context: Context) -> bool:
         if label.tenant != subject.tenant:
             return False
-        known = self._current(subject.tenant)
+        known = self._current(subject.tenant, context.now)
         with known.lock:
             ctx = contexts(action, context)
-            return permits(known.policy, known.rules, asking(subject), action, label, ctx)
+            return self._task_holds(known, subject.task) and permits(
+                known.policy, known.rules, asking(subject), action, label, ctx
+            )
 
     def decide_for(
         self, tenant: str, principal: str, action: str, label: AccessLabel, context: Context
     ) -> bool:
         """Whether a principal by itself may do `action` under `label`; an agent as the delegate it always is."""
-        known = self._current(tenant)
+        known = self._current(tenant, context.now)
         own, acting = contexts(action, context)
         ctx = acting if principal.startswith("agent:") else own
         with known.lock:
@@ -158,21 +190,22 @@ class CasbinPolicyDecisionPoint:
         known = self._tenant(about.tenant)
         head = self._store.head(about.tenant)
         with known.lock:
-            head = self._catch_up(known, about.tenant, head)
+            head = self._catch_up(known, about.tenant, head, context.now)
             decision = self._decided(known, about, contexts_about(about, context), context.purpose)
             made = _Remembered(
-                decision,
-                known.index.last_id,
-                context.now,
-                known.index.validity.next_boundary(context.now),
+                decision, known.index.last_id, context.now, known.next_boundary(context.now)
             )
             return made.as_of(head, FAR_FUTURE)
 
-    def labels_for(self, subject: Subject, action: str, context: Context) -> FrozenBitMap:  # noqa: ARG002 - rows have no clock
-        """Labels under which the subject may do an administrative action, which is the business of rows alone."""
-        known = self._current(subject.tenant)
+    def labels_for(self, subject: Subject, action: str, context: Context) -> FrozenBitMap:
+        """Labels under which the subject may do an administrative action, which is the business of rows and the task alone."""
+        if self._assuring.step_up(subject, action, administrative(subject.tenant), context.now):
+            return FrozenBitMap()
+        known = self._current(subject.tenant, context.now)
         with known.lock:
-            signatures = admitted(known.index, asking(subject))
+            if not self._task_holds(known, subject.task):
+                return FrozenBitMap()
+            signatures = admitted(known.index, asking(subject), action, context.now)
             for principal in (subject.principal, *subject.agents):
                 signatures &= known.policy.signatures(principal, action, known.index)
             return FrozenBitMap(known.index.labels_of(signatures))
@@ -188,7 +221,7 @@ class CasbinPolicyDecisionPoint:
         self, snapshot: PolicySnapshot, about: AskedAbout, context: Context
     ) -> frozenset[int]:
         """Labels that somebody could read if `snapshot` were the policy."""
-        known = self._current(snapshot.tenant)
+        known = self._current(snapshot.tenant, context.now)
         tried = self._tried(snapshot)
         with known.lock:
             ctx = contexts_about(about, context)
@@ -202,7 +235,9 @@ class CasbinPolicyDecisionPoint:
         policy: PolicySnapshot | None = None,
     ) -> Explanation:
         """The model's terms one by one, beside the decision."""
-        known = self._current(about.tenant) if policy is None else self._tenant(about.tenant)
+        known = self._tenant(about.tenant)
+        if policy is None:
+            known = self._current(about.tenant, context.now)
         tried = None if policy is None else self._tried(policy)
         own, acting = contexts_about(about, context)
         with known.lock:
@@ -221,7 +256,7 @@ class CasbinPolicyDecisionPoint:
         self, tenant: str, label: AccessLabel, context: Context, *, after: str = ""
     ) -> Iterator[Reader]:
         """Everybody the policy names who may read by themselves, with the way each has to it; by name, from after one on."""
-        known = self._current(tenant)
+        known = self._current(tenant, context.now)
         with known.lock:  # one policy for the whole list
             policy, rules = known.policy, known.rules
         names = [name for name in rules.asking() if name > after]
@@ -274,30 +309,39 @@ class CasbinPolicyDecisionPoint:
                 self._tenants.popitem(last=False)
             return known
 
-    def _current(self, tenant: str) -> _Tenant:
+    def _current(self, tenant: str, now: int) -> _Tenant:
         """The tenant's state, as of now."""
         known = self._tenant(tenant)
         head = self._store.head(tenant)
         with known.lock:
-            self._catch_up(known, tenant, head)
+            self._catch_up(known, tenant, head, now)
         return known
 
-    def _catch_up(self, known: _Tenant, tenant: str, head: TenantHead) -> TenantHead:
-        """Takes in what was written since: new labels extend, a new policy replaces. Returns the head to answer for."""
+    def _catch_up(self, known: _Tenant, tenant: str, head: TenantHead, now: int) -> TenantHead:
+        """Takes in what was written since, and memberships that began or ended: new labels extend, a new policy replaces.
+        Returns the head to answer for."""
         if head.epoch < known.epoch or head.last_label_id < known.index.last_id:
             # Another thread was quicker; or, if it still looks so, an older catalog was put in this one's place.
             head = self._store.head(tenant)
             if head.epoch < known.epoch or head.last_label_id < known.index.last_id:
                 known.index, known.epoch = LabelIndex(tenant), -1
         if head.policy_epoch > known.epoch or known.epoch < 0:
-            snapshot = self._read(tenant)
-            rules = RuleIndex(snapshot)
-            known.policy = self._policy(rules)
-            known.rules, known.epoch = rules, snapshot.epoch
-            known.permits.clear()
+            known.snapshot = self._read(tenant)
+            self._put_in_force(known, now)
+            known.epoch = known.snapshot.epoch
+            known.tasks.clear()
+        elif not known.span[0] <= now < known.span[1]:
+            self._put_in_force(known, now)
         if head.last_label_id > known.index.last_id:
             known.index.add(self._store.labels(tenant, after=known.index.last_id))
         return head
+
+    def _put_in_force(self, known: _Tenant, now: int) -> None:
+        """The policy with the memberships for a time that hold now, for as long as those are the ones."""
+        rules = RuleIndex(known.snapshot.at(now), digest=known.snapshot.digest())
+        known.policy = self._policy(rules)
+        known.rules, known.span = rules, known.snapshot.span(now)
+        known.permits.clear()
 
     def _read(self, tenant: str) -> PolicySnapshot:
         """The stored policy, validated again: what was edited in the database since it was written is refused here."""
@@ -316,14 +360,22 @@ class CasbinPolicyDecisionPoint:
         except InvalidRequestError as error:
             raise UnavailableError(code="unavailable.policy") from error
 
-    def _remembered(self, known: _Tenant, subject: Subject, context: Context) -> _Remembered:
+    def _remembered(
+        self,
+        known: _Tenant,
+        subject: Subject,
+        context: Context,
+        unmet: frozenset[Classification],
+    ) -> _Remembered:
         if not known.rules.knows(
             subject.principal
         ):  # strangers get no place in the memory of others
             denied = Deny(epoch=known.epoch, reason="no rule or membership names the subject")
             return _Remembered(denied, known.index.last_id, context.now, FAR_FUTURE)
         # The key holds every attribute of the subject that the model or this adapter reads.
-        key = (subject.principal, subject.agents, subject.application, context.purpose)
+        # What it has proven is in it as what that is not enough for, judged anew on every request.
+        task = subject.task
+        key = (subject.principal, subject.agents, subject.application, task, context.purpose, unmet)
         found = known.permits.get(key)
         if (
             found is not None
@@ -332,43 +384,71 @@ class CasbinPolicyDecisionPoint:
         ):
             known.permits.move_to_end(key)
             return found
+        ends = known.next_boundary(context.now)
+        decision: Decision = Deny(epoch=known.epoch, reason="the task grant does not hold")
+        if self._task_holds(known, task):
+            ctx = contexts(Action.CORPUS_RETRIEVE, context)
+            decision = self._decided(known, asking(subject), ctx, context.purpose, unmet)
         made = _Remembered(
-            decision=self._decided(
-                known,
-                asking(subject),
-                contexts(Action.CORPUS_RETRIEVE, context),
-                context.purpose,
-            ),
+            decision=decision,
             last_label_id=known.index.last_id,
             decided_at=context.now,
-            not_after=known.index.validity.next_boundary(context.now),
+            not_after=ends if task is None else min(ends, task.next_boundary(context.now)),
         )
         known.permits[key] = made
         while len(known.permits) > _MAX_PERMITS_PER_TENANT:
             known.permits.popitem(last=False)
         return made
 
+    def _task_holds(self, known: _Tenant, task: TaskGrant | None) -> bool:
+        """Whether the grant is kept as it is brought and not revoked; asked once under each policy epoch, which a
+        revocation moves."""
+        if task is None:
+            return True
+        if task not in known.tasks:
+            try:
+                record = self._store.task_grant(task.tenant, task.grant_id)
+                holds = record.grant == task and record.revoked_at is None
+            except NotFoundError:
+                holds = False
+            known.tasks[task] = holds
+            while len(known.tasks) > _MAX_PERMITS_PER_TENANT:
+                known.tasks.popitem(last=False)
+        return known.tasks[task]
+
     # Deciding. ------------------------------------------------------------------------------------------------------
 
     def _decided(
-        self, known: _Tenant, about: AskedAbout, ctx: tuple[Ctx, Ctx], purpose: str
+        self,
+        known: _Tenant,
+        about: AskedAbout,
+        ctx: tuple[Ctx, Ctx],
+        purpose: str,
+        unmet: frozenset[Classification] = frozenset(),
     ) -> Decision:
-        """user ∩ application ∩ every agent."""
+        """user ∩ application ∩ every agent ∩ task grant ∩ what was proven."""
         labels = readable(known.policy, known.rules, known.index, about, ctx)
+        withheld = None
+        if unmet and (lacking := labels & known.index.classified(unmet)):
+            labels = labels - lacking
+            withheld = _withheld(known.index, labels, lacking)
         if not labels:
-            return Deny(epoch=known.epoch, reason="no label is permitted")
+            reason = "no label is permitted" + (" on what was proven" if withheld else "")
+            return Deny(epoch=known.epoch, reason=reason, withheld=withheld)
         return Permit(
             head=TenantHead(epoch=known.epoch),
             not_after=0,
-            grants=self._grants(known, about, labels, purpose),
+            grants=self._grants(known, about, labels, purpose, ctx[0].now),
             policy_digest=known.rules.digest,
             reason=f"{len(labels)} of {len(known.index.labels)} labels",
+            withheld=withheld,
         )
 
     def _grants(
-        self, known: _Tenant, about: AskedAbout, labels: BitMap, purpose: str
+        self, known: _Tenant, about: AskedAbout, labels: BitMap, purpose: str, now: int
     ) -> tuple[Grant, ...]:
-        """The labels parted by what is shown of personal data under them, which rows decide by signature."""
+        """The labels parted by what is shown of personal data under them, which rows decide by signature. A task grant
+        that does not lend an action shows nothing by it."""
         parts: list[tuple[frozenset[_Shown], BitMap]] = [
             (frozenset(), known.index.all_signatures())
         ]
@@ -381,6 +461,8 @@ class CasbinPolicyDecisionPoint:
                 continue
             for entity_type in self._entity_types:
                 action = entitling_action(treatment, entity_type, purpose)
+                if about.task is not None and not about.task.lends(action, now):
+                    continue
                 shown = self._permitting(known, principals, action)
                 parts = list(_split(parts, (treatment, entity_type), shown))
         parts.sort(key=lambda part: len(part[1]))  # the largest is what the others leave over
@@ -398,6 +480,17 @@ class CasbinPolicyDecisionPoint:
         for principal in principals:
             found &= known.policy.signatures(principal, action, known.index)
         return found
+
+
+def _withheld(index: LabelIndex, left: BitMap, lacking: BitMap) -> Withheld:
+    levels: dict[str, set[Classification]] = {}
+    for label_id in lacking:
+        label = index.labels[label_id]
+        levels.setdefault(label.corpus, set()).add(label.classification)
+    return Withheld(
+        levels={corpus: frozenset(found) for corpus, found in levels.items()},
+        open_corpora=frozenset(index.labels[label_id].corpus for label_id in left),
+    )
 
 
 def _grant(labels: BitMap, shown: frozenset[_Shown]) -> Grant:

@@ -10,11 +10,12 @@ from ragward.domain.policy_change import ASKING_KINDS
 
 
 class RuleIndex:
-    """One policy version, indexed. Safe to share between threads."""
+    """One policy version, indexed. Safe to share between threads. `digest` names the version where memberships for a time are
+    added to it."""
 
-    def __init__(self, snapshot: PolicySnapshot) -> None:
+    def __init__(self, snapshot: PolicySnapshot, *, digest: str | None = None) -> None:
         self.snapshot = snapshot
-        self.digest = snapshot.digest()
+        self.digest = digest or snapshot.digest()
         self._reach = Reach(snapshot.memberships)
         self._rows: dict[str, list[PolicyRow]] = {}
         self._names: set[str] = set()

@@ -1,4 +1,4 @@
-"""What a decision is made of: user ∩ application ∩ every agent, on one label and on all of them."""
+"""What a decision is made of: user ∩ application ∩ every agent ∩ task grant, on one label and on all of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class Policy(Protocol):
 
 def asking(subject: Subject) -> AskedAbout:
     return AskedAbout(
-        principal=subject.principal, application=subject.application, agents=subject.agents
+        principal=subject.principal,
+        application=subject.application,
+        agents=subject.agents,
+        task=subject.task,
     )
 
 
@@ -38,7 +41,7 @@ def readable(
 ) -> BitMap:
     """Labels that somebody may retrieve under: `permits`, for all of them."""
     own, acting = ctx
-    within = admitted(index, about)
+    within = admitted(index, about, Action.CORPUS_RETRIEVE, own.now)
     labels = policy.readable(about.principal, index, within, own)
     for agent in about.agents:
         labels &= policy.readable(agent, index, within, acting)
@@ -55,9 +58,11 @@ def permits(
     label: AccessLabel,
     ctx: tuple[Ctx, Ctx],
 ) -> bool:
-    """One decision: user ∩ application ∩ every agent. An application needs no row or grant of its own, but a denial of
-    it, or of what it belongs to, counts."""
+    """One decision: user ∩ application ∩ every agent ∩ task grant. An application needs no row or grant of its own, but a
+    denial of it, or of what it belongs to, counts."""
     own, acting = ctx
+    if about.task is not None and not about.task.admits(label, action, own.now):
+        return False
     application = about.application
     if application is not None:
         if not application.admits(label):
@@ -80,10 +85,15 @@ def may_read(
     )
 
 
-def admitted(index: LabelIndex, about: AskedAbout) -> BitMap:
-    """Signatures whose content may come so far at all: what an application alone and `Application.admits` leave of them."""
-    application = about.application
+def admitted(index: LabelIndex, about: AskedAbout, action: str, now: int) -> BitMap:
+    """Signatures whose content may come so far at all: what an application alone, `Application.admits` and
+    `TaskGrant.admits` leave of them."""
+    application, task = about.application, about.task
     within = index.all_signatures() if about.tenant == index.tenant else BitMap()
+    if task is not None:
+        if task.tenant != index.tenant or not task.lends(action, now):
+            return BitMap()
+        within &= index.up_to(task.ceiling) & index.in_corpora(task.corpora)
     if about.is_application_alone:
         within &= index.up_to(Classification.PUBLIC)
     if application is None:
