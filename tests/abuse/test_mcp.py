@@ -140,6 +140,8 @@ def test_an_agent_reaches_no_further_than_both_of_them(world):
     assert found(world, acting) == set()
     assert call(world, acting, "fetch", {"id": ids["secret"]})[0]
     bot = token(ragward, "ben", agent="bot")
+    refused = post(world, bot, **{"Ragward-Task-Grant": "nonsense"})
+    assert (refused.status_code, refused.json()["code"]) == (401, "auth.task_grant")
     assert found(world, bot) == {"open", "secret"}
     last = json.loads(ragward.audit.entries(limit=100_000)[-1].data)
     assert "agent:acme/bot" in json.dumps(last["actor"])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from ragward.client.retrievers import Answering, credentials_of
+from ragward.client.retrievers import Answering
 from ragward.client.sync import RagwardClient
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import NotFoundError
@@ -84,11 +84,6 @@ class RemoteAsker:
     def title(self, document_id: str) -> str:
         """A document's title. Raises `access.not_found`."""
         return self.client.document(document_id, user_token=self.token).title
-
-
-def local_asker(ragward: Installation, token: str) -> LocalAsker:
-    """For whoever holds this token. Raises `auth.missing`."""
-    return LocalAsker(ragward, credentials_of(None, token))
 
 
 def search(asker: Asker, query: str, base: str) -> dict[str, Any]:
