@@ -20,7 +20,8 @@ demo: setup  ## ingest two sample companies, ask as five people, check the answe
 test: setup softhsm  ## all tests; minutes
 	$(BIN)/python -m pytest -m "not prove" -n 3 --dist loadfile --no-loadscope-reorder
 
-prove: setup softhsm  ## the full kill, fuzz and generation counts
+prove: setup softhsm  ## the full kill, fuzz and generation counts; every framework there is an adapter for
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks]"
 	RAGWARD_PROVE=1 $(BIN)/python -m pytest --timeout 3600
 
 serve: setup  ## the demo company behind the REST API on loopback

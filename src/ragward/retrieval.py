@@ -62,6 +62,7 @@ from ragward.domain.passages import (
 )
 from ragward.evidence import Recorder
 from ragward.honey import notice
+from ragward.narrowing import in_reading_order, narrowed
 from ragward.ports import (
     Catalog,
     ChunkIndex,
@@ -79,7 +80,6 @@ from ragward.receipting import Receipting
 from ragward.searching import Question, Search, VectorSearch, Within
 from ragward.task_budgets import TaskBudgets
 
-MAX_FILTERED_CHUNKS: Final = 10_000
 _SLACK: Final = 10
 _REFILL_GROWTH: Final = 4
 _MAX_SEEN: Final = 20_000
@@ -297,8 +297,14 @@ class Retrieval:
                 return None
             rankings.append(found)
         if len(rankings) == 1:
-            return rankings[0]
-        return self._joined(request, question, rankings, tally)
+            chunks = rankings[0]
+        else:
+            chunks = self._joined(request, question, rankings, tally)
+        if request.document_id is None:
+            return chunks
+        best = in_reading_order(request, chunks)
+        tally.trace.end_missing(_points(chunks), _points(best), Fate.PER_DOCUMENT)
+        return best
 
     def _joined(
         self,
@@ -370,16 +376,9 @@ class Retrieval:
     def _filtered(
         self, subject: Subject, request: RetrievalRequest, permit: Permit | Deny
     ) -> Collection[str] | None:
-        """The points that the request's filter leaves, None without one. What may not be read is not even counted; a
-        malformed filter is refused whatever was decided."""
-        if request.filters is None:
-            return None
-        return self._ports.catalog.points_with_attributes(
-            subject.tenant,
-            request.filters,
-            admits=permit.admits if isinstance(permit, Permit) else lambda _label_id: False,
-            limit=MAX_FILTERED_CHUNKS,
-        )
+        """The points that the request leaves, None for all."""
+        ports = self._ports
+        return narrowed(ports.catalog, ports.recorder, subject, request, permit)
 
     def _question(
         self,

@@ -241,6 +241,14 @@ class Settings(BaseSettings):
         "",
         description="The https URL, without a path, at which others reach the API; needed for `/.well-known/authzen-configuration`.",
     )
+    mcp_hosts: tuple[str, ...] = Field(
+        (),
+        description="Further HOST or HOST:PORT by which `/mcp` may be reached, beside loopback and that of public_url (docs/mcp.md).",
+    )
+    mcp_issuers: tuple[str, ...] = Field(
+        (),
+        description="Issuers that `/.well-known/oauth-protected-resource` names; left out, the trusted issuer where there is only one.",
+    )
     trusted_proxies: tuple[str, ...] = Field(
         (),
         description="CIDRs of proxies whose X-Forwarded-For and Client-Cert (RFC 9440) are believed; of nobody else.",
@@ -482,6 +490,12 @@ class Settings(BaseSettings):
         """Authority, certificate and key of the cluster, where all are given."""
         ca, cert, key = self.dask_tls_ca, self.dask_tls_cert, self.dask_tls_key
         return (ca, cert, key) if ca and cert and key else None
+
+    @property
+    def base_url(self) -> str:
+        """Where addresses of what the API serves begin."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
 
     @property
     def audit_log(self) -> Path:

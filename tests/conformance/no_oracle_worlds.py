@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from starlette.testclient import TestClient
 
-from ragward import retrieval
+from ragward import narrowing
 from ragward.api.app import create_app
 from ragward.domain.access import Application, Subject
 from ragward.domain.corpus import SourceDocument
@@ -366,8 +366,8 @@ class Base:
 @contextmanager
 def both(base, directory, change, *, seed, index=None, graph=False):
     """(world A, world B, facts): two copies of the base, after `change`."""
-    before = retrieval.MAX_FILTERED_CHUNKS
-    retrieval.MAX_FILTERED_CHUNKS = FILTERED_CHUNKS
+    before = narrowing.MAX_FILTERED_CHUNKS
+    narrowing.MAX_FILTERED_CHUNKS = FILTERED_CHUNKS
     try:
         with ExitStack() as stack:
             sides = []
@@ -396,4 +396,4 @@ def both(base, directory, change, *, seed, index=None, graph=False):
                 ]
             yield *worlds, facts
     finally:
-        retrieval.MAX_FILTERED_CHUNKS = before
+        narrowing.MAX_FILTERED_CHUNKS = before

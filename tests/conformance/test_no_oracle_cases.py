@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from ragward import retrieval
+from ragward import narrowing
 from ragward.adapters.audit_sqlite import SQLiteAuditLog
 from ragward.auditing import verified
 from ragward.domain.corpus import DocumentState
@@ -175,7 +175,7 @@ def test_what_the_index_still_holds_does_not_shorten_an_answer(ragward, way):
 
 
 def test_a_filter_counts_nothing_that_may_not_be_read(ragward, monkeypatch):
-    monkeypatch.setattr(retrieval, "MAX_FILTERED_CHUNKS", 3)
+    monkeypatch.setattr(narrowing, "MAX_FILTERED_CHUNKS", 3)
     for i in range(6):
         put(ragward, f"a{i}.txt", "voltage", label(), attributes={"project": "merger"})
     mail = "Write to ed@example.com about the voltage."  # has a second view

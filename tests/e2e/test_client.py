@@ -23,6 +23,7 @@ from ragward.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from ragward.domain.jobs import Gone
 from ragward.domain.labels import Classification
 from ragward.domain.outputs import Outcome, OutputToInspect
 from ragward.domain.passages import RetrievalRequest, SearchMode
@@ -114,6 +115,63 @@ def test_jobs(served, client):
     assert [error.code for error in job.errors] == ["manifest.invalid"]
     with pytest.raises(ConflictError):
         client.cancel_job(job.job_id)
+
+
+def ended(client, job):
+    for _ in range(400):
+        job = client.job(job.job_id)
+        if job.state not in ("not_started", "in_progress"):
+            return job
+        time.sleep(0.02)
+    raise AssertionError(job.state)
+
+
+def test_a_job_is_run_again_and_access_alone_is_read(served, client):
+    inbox = served.ragward.settings.ingest_roots["acme/inbox"]
+    (inbox / "again").mkdir()
+    (inbox / "again" / "a.txt").write_text("Firmware and licence.")
+    asked = {"root": "inbox", "folder": "again", "corpus": "hr"}
+    first = ended(client, client.start_job(**asked, granted=["user:acme/ann"]))
+    assert first.counts["ingested"] == 1
+    again = ended(client, client.retry_job(first.job_id, gone=Gone.KEEP))
+    assert (again.job_id != first.job_id, again.counts["unchanged"]) == (True, 1)
+    wider = client.start_job(
+        **asked, granted=["group:acme/staff"], access_only=True, gone=Gone.KEEP
+    )
+    assert ended(client, wider).state == "success"
+    with pytest.raises(NotFoundError):
+        client.retry_job("nothing")
+
+
+def test_a_public_client_sends_the_persons_token_and_nothing_without_one(served):
+    with RagwardClient(served.url) as public:
+        assert public.retrieve(REQUEST, user_token=served.token("ann")).passages
+        for nobody in (None, ""):
+            with pytest.raises(UnauthenticatedError) as caught:
+                public.retrieve(REQUEST, user_token=nobody)
+            assert caught.value.code == "auth.missing"
+    with pytest.raises(UnauthenticatedError):
+        RagwardClient(served.url, "")
+    with RagwardClient(served.url, served.key) as client, pytest.raises(UnauthenticatedError):
+        client.retrieve(REQUEST, user_token="")
+
+
+def test_a_task_grant_comes_beside_the_credentials():
+    transport, asked = answering(refusal(422, "query.empty"))
+    with RagwardClient("http://x", "k", task_grant="rwt_1", transport=transport) as client:
+        with pytest.raises(InvalidRequestError):
+            client.retrieve("x", user_token="t")
+    names = ("authorization", "x-ragward-user-authorization", "ragward-task-grant")
+    assert [asked[0].headers[name] for name in names] == ["Bearer k", "Bearer t", "rwt_1"]
+
+
+@pytest.mark.parametrize("told", ["11", "3600", "inf", "nan"])
+def test_a_wait_that_is_too_long_is_the_callers(told):
+    transport, asked = answering(refusal(429, "limit.rate", **{"Retry-After": told}))
+    with RagwardClient("http://x", "k", transport=transport) as client:
+        with pytest.raises(LimitExceededError):
+            client.retrieve("x")
+    assert len(asked) == 1
 
 
 def test_errors_are_the_same_types(served, client):

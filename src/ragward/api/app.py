@@ -17,6 +17,7 @@ from ragward.api import (
     routes_agent_events,
     routes_audit,
     routes_authzen,
+    routes_dify,
     routes_documents,
     routes_explain,
     routes_health,
@@ -26,6 +27,7 @@ from ragward.api import (
     routes_jobs,
     routes_keys,
     routes_lineage,
+    routes_mcp,
     routes_outputs,
     routes_personal,
     routes_policy,
@@ -55,15 +57,17 @@ def create_app(ragward: Ragward) -> FastAPI:
         ragward.retrieval.warm_up()
         jobs = JobRunner(ragward)
         maintenance = Maintenance(ragward)
-        app.state.parts = ApiParts(
-            ragward=ragward,
-            jobs=jobs,
-            streams=Streams(ragward.settings.concurrent_requests),
-            metrics=metrics,
-            maintenance=maintenance,
-        )
         try:
-            yield
+            async with routes_mcp.sessionless(ragward, metrics.observe_answer) as mcp:
+                app.state.parts = ApiParts(
+                    ragward=ragward,
+                    jobs=jobs,
+                    streams=Streams(ragward.settings.concurrent_requests),
+                    metrics=metrics,
+                    maintenance=maintenance,
+                    mcp=mcp,
+                )
+                yield
         finally:
             maintenance.close()
             jobs.close()
@@ -97,6 +101,8 @@ def _application(lifespan: Any) -> FastAPI:
     problems.install(app)
     for routes in (
         routes_retrieval,
+        routes_mcp,
+        routes_dify,
         routes_outputs,
         routes_documents,
         routes_jobs,

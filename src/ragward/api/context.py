@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.security import HTTPBearer
@@ -34,6 +34,8 @@ class ApiParts:
     streams: Streams
     metrics: Metrics
     maintenance: Maintenance
+    mcp: Any
+    """what answers `/mcp` (`routes_mcp.sessionless`)"""
 
 
 def _parts(request: Request) -> ApiParts:
@@ -51,6 +53,11 @@ def _credentials(request: Request, _scheme: Annotated[object, Depends(_declared)
         untrusted_task_grant=_once(request, TASK_HEADER),
         connection=connection_of(request, settings, (first_by_dpop, second_by_dpop)),
     )
+
+
+def credentials_of_request(request: Request) -> Credentials:
+    """What a request carries, unverified. Raises `auth.invalid` for headers that are malformed or there twice."""
+    return _credentials(request, None)
 
 
 def _once(request: Request, header: str) -> str | None:

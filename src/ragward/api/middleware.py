@@ -136,7 +136,7 @@ class _Reply:
 
     async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status, self.started = message["status"], True
+            self.status, self.started = int(message["status"]), True
             request_id = (b"x-request-id", self.request_id.encode())
             message["headers"] = [*message.get("headers", ()), *_HEADERS, request_id]
         await self._send(message)

@@ -53,6 +53,7 @@ _BY_PREFIX: Final = {
 }
 _BY_CODE: Final = {
     "access.denied": 403,
+    "access.origin": 403,
     "access.epoch_not_reached": 409,
     "access.not_found": 404,
     "directory.immutable": 409,
@@ -155,7 +156,7 @@ class BadRequestRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
-            if self.body_field and not _is_json(request):
+            if self.body_field and not is_json(request):
                 detail = "the body's media type is application/json"
                 return problem(request.scope, "request.invalid", detail, status=400)
             try:
@@ -173,7 +174,8 @@ class BadRequestRoute(APIRoute):
         return handler
 
 
-def _is_json(request: Request) -> bool:
+def is_json(request: Request) -> bool:
+    """Whether a request says that its body is JSON."""
     media_type, _, _ = request.headers.get("content-type", "").partition(";")
     return media_type.strip().lower() == "application/json"
 

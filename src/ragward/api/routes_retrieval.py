@@ -32,6 +32,7 @@ def retrieve(
     request = RetrievalRequest(
         query=body.query,
         corpora=tuple(body.corpora),
+        document_id=body.document_id,
         limit=body.limit,
         max_passages_per_document=body.max_passages_per_document,
         filters=body.filters,

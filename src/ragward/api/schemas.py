@@ -64,6 +64,11 @@ class RetrieveRequest(Strict):
 
     query: Query
     corpora: list[Name] = Field(default=[], max_length=50)
+    document_id: str | None = Field(
+        None,
+        pattern=r"^[!-~]{1,100}$",
+        description="Only of this document, its best passages in the order they have there. Nothing, absent or not readable.",
+    )
     limit: Whole = Field(10, ge=1, le=50)
     max_passages_per_document: Whole = Field(3, ge=1, le=50)
     filters: dict[str, Any] | None = Field(

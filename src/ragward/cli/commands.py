@@ -38,9 +38,9 @@ class Caller:
     agent: str | None = None
     token_file: Path | None = None
 
-    def token(self, settings: Settings) -> str:
+    def token(self, settings: Settings | None) -> str:
         """The bearer token. Raises `auth.missing`, `config.invalid`."""
-        if self.person is not None:
+        if self.person is not None and settings is not None:
             tenants = settings.development_tenants
             tenant = self.tenant or (tenants[0] if tenants else "")
             return development_token(settings, self.person, tenant=tenant, agent=self.agent)

@@ -258,6 +258,27 @@ def my_access(
 
 
 @app.command()
+def mcp(
+    context: typer.Context,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Ask the API at this URL instead of opening the installation."),
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option(help="With --as: an agent acting for the person.")
+    ] = None,
+    tenant: Tenant = None,
+    person: As = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Serve the tools search and fetch to one person's assistant over standard input and output (MCP)."""
+    from ragward.cli import assisting, commands
+
+    caller = commands.Caller(person=person, tenant=tenant, agent=agent, token_file=token_file)
+    assisting.mcp(context.obj, caller, server)
+
+
+@app.command()
 def token(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The person.")],

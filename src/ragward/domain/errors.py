@@ -34,6 +34,7 @@ CODES: Final[dict[str, str]] = {
     "auth.unbound": "The token is bound to its sender, and the proof of that is missing or does not fit.",
     # authorization
     "access.denied": "The operation is not permitted to this subject.",
+    "access.origin": "The request's Host or Origin is none by which this is reached.",
     "access.epoch_not_reached": "The catalog has not come to the epoch that was asked for; try again.",
     "access.not_found": "It does not exist, or is not readable by this subject.",
     # requests

@@ -114,6 +114,8 @@ class RetrievalRequest:
 
     query: str = field(repr=False)
     corpora: tuple[str, ...] = ()
+    document_id: str | None = None
+    """Only of this document, its best passages in the order they have there."""
     limit: int = 10
     max_passages_per_document: int = 3
     filters: Mapping[str, object] | None = None

@@ -17,9 +17,10 @@ from ragward.domain.explanation import (
 from ragward.domain.funnel import ChunkTold, Fate, StageTold, stages_told
 from ragward.domain.passages import Candidate, RetrievalRequest
 from ragward.explanation.asked import Named, StewardQuestion
+from ragward.narrowing import MAX_FILTERED_CHUNKS
 from ragward.ports import ChunkIndex
 from ragward.protection import point_id_of
-from ragward.retrieval import MAX_FILTERED_CHUNKS, Rehearsal, Retrieval
+from ragward.retrieval import Rehearsal, Retrieval
 
 MAX_RANK: Final = 1000
 """How far a chunk that was not near enough is looked for."""
