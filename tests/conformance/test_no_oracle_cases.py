@@ -307,9 +307,9 @@ def test_a_receipt_proves_that_its_answer_is_in_the_log_and_does_not_say_where(n
             assert worker.auditing.entry(STEWARD, kept[0][0]).leaf_hash.hex() == kept[0][1]
             assert worker.audit.find("no such event") is None
         key, last = ragward.keyring.mac_key("audit-chain"), ragward.audit.find(kept[2][0])
-        ragward.audit._db.execute("DELETE FROM entries WHERE position >= ?", (last.index,))
-        ragward.audit._db.execute("UPDATE head SET note = ?", (before,))
-        ragward.audit._db.commit()
+        ragward.audit._store._db.execute("DELETE FROM entries WHERE position >= ?", (last.index,))
+        ragward.audit._store._db.execute("UPDATE head SET note = ?", (before,))
+        ragward.audit._store._db.commit()
     log = SQLiteAuditLog.open_reader(settings.data_dir / "audit.db", key)
     assert verified(log).consistent  # what was cut off is not missed
     assert verified(log, receipt=kept[1]).consistent

@@ -1,4 +1,4 @@
-"""The audit log in a SQLite file of its own: an append-only Merkle tree with one writer.
+"""The audit log: an append-only Merkle tree with one writer, over tables in SQLite or PostgreSQL.
 
 What must be on disk before an answer leaves is committed at once, together with whatever else waits at that moment. All other
 events go to the process's spool first (`audit_spool`); the writer fetches them, and those of other processes, five times a second.
@@ -6,15 +6,12 @@ events go to the process's spool first (`audit_spool`); the writer fetches them,
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -70,14 +67,46 @@ class _Waiting:
     error: RagwardError | None = None
 
 
-class SQLiteAuditLog:
-    """`ports.AuditLog`. Thread-safe. The writer holds a lock on the file for its life; readers need none."""
+class Store(Protocol):
+    """Where the rows are. Not thread-safe; the log has a lock."""
+
+    @property
+    def tables(self) -> AuditTables:
+        """The rows."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What the library raises."""
+
+    def open(self, *, writable: bool) -> None:
+        """Connects; a writer holds the log alone from here on. Raises `config.index_owned`, `errors`."""
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """What is written within is on disk at its end, or not at all."""
+
+    def is_lost(self) -> bool:
+        """Whether the connection is gone and the writer's hold with it: what was committed last is not known then."""
+
+    def close(self) -> None:
+        """Lets go of everything."""
+
+
+class MerkleAuditLog:
+    """`ports.AuditLog`. Thread-safe. The writer holds the log for its life; readers need nothing of it."""
 
     def __init__(
-        self, path: Path, secret: bytes, *, writable: bool, origin: str, anchors: Sequence[Anchor]
+        self,
+        store: Store,
+        spools: Path,
+        secret: bytes,
+        *,
+        writable: bool,
+        origin: str,
+        anchors: Sequence[Anchor],
     ) -> None:
+        self._store, self._writable = store, writable
         self._signer = CheckpointSigner(secret, origin)
-        self._spools, self._anchors = path.with_suffix(".spool"), anchors
+        self._spools, self._anchors = spools, anchors
         self._lock, self._queue_lock = threading.RLock(), threading.Lock()
         self._queue: list[_Waiting] = []
         self._has_leader = False
@@ -87,29 +116,12 @@ class SQLiteAuditLog:
         self._stopping = threading.Event()
         self._is_failing = False
         self._published, self._published_at = 0, 0.0
-        self._holder: int | None = _hold(path) if writable else None
         try:
-            self._open(path, secret, writable=writable)
-        except sqlite3.Error as error:
-            self._release()
-            raise UnavailableError(code="unavailable.audit") from error
+            with self._readable():
+                self._open(secret)
         except RagwardError:
-            self._db.close()
-            self._release()
+            store.close()
             raise
-
-    @classmethod
-    def open(
-        cls, path: Path, secret: bytes, *, origin: str = ORIGIN, anchors: Sequence[Anchor] = ()
-    ) -> SQLiteAuditLog:
-        """The one writer; `origin` names the log in what it signs. Raises `config.index_owned`, `config.newer_version`,
-        `integrity.audit`, `unavailable.audit`."""
-        return cls(path, secret, writable=True, origin=origin, anchors=anchors)
-
-    @classmethod
-    def open_reader(cls, path: Path, secret: bytes, *, origin: str = ORIGIN) -> SQLiteAuditLog:
-        """For reading and verifying beside a writer."""
-        return cls(path, secret, writable=False, origin=origin, anchors=())
 
     @property
     def key(self) -> LogKey:
@@ -120,7 +132,7 @@ class SQLiteAuditLog:
         """Records an event and returns its leaf hash; with `durable` it is in the tree and on disk when this returns, otherwise
         it outlives this process. Raises `unavailable.audit`."""
         data = encoded(event)
-        if self._holder is None:
+        if not self._writable:
             raise UnavailableError("a reader does not write", code="unavailable.audit")
         if durable:
             self._commit(data)
@@ -187,7 +199,7 @@ class SQLiteAuditLog:
     def follow(self) -> None:
         """Fetches from now on what this and other processes spool. For the writer; closing ends it."""
         with self._lock:
-            if self._follower is None and self._holder is not None:
+            if self._follower is None and self._writable:
                 name = "ragward-audit"
                 self._follower = threading.Thread(target=self._fetch, name=name, daemon=True)
                 self._follower.start()
@@ -198,33 +210,28 @@ class SQLiteAuditLog:
         if self._follower is not None:
             self._follower.join()
         with self._lock:
-            if self._holder is not None:
+            if self._writable:
                 if self._spool is not None:
                     self._spool.close()
                 with suppress(RagwardError):  # it stays spooled: the next writer fetches it
                     self._sequence()
                     self._publish()
-            self._db.close()
-            self._release()
+            self._store.close()
 
     # How. -----------------------------------------------------------------------------------------------------------
 
-    def _open(self, path: Path, secret: bytes, *, writable: bool) -> None:
-        target = f"file:{path}" + ("" if writable else "?mode=ro")
-        self._db = sqlite3.connect(target, uri=True, check_same_thread=False, timeout=10)
-        self._tables = AuditTables(self._db)
-        if not writable:
+    def _open(self, secret: bytes) -> None:
+        self._store.open(writable=self._writable)
+        self._tables = self._store.tables
+        if not self._writable:
             self._tables.prepare(secret, writable=False)
             return
-        path.chmod(0o600)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
         moved = self._tables.prepare(secret, writable=True)
         if moved is not None or self._tables.head() is None:
             self._tree = Frontier.of(self._tables.size(), self._tables.subtree)
             if moved is None and self._tree.size:
                 raise IntegrityError(code="integrity.audit")
-            with self._db:
+            with self._store.transaction():
                 self._tables.set_head(self._signer.sign(self._tree.size, self._tree.root()))
         self._require_intact()
         self._sequence()
@@ -251,22 +258,22 @@ class SQLiteAuditLog:
     @contextmanager
     def _reading(self) -> Iterator[AuditTables]:
         with self._lock:
-            if self._holder is not None:
+            if self._writable:
                 self._sequence()
-            with _readable():
+            with self._readable():
                 yield self._tables
 
     def _rows(self, size: int) -> Iterator[tuple[int, bytes | None, bytes]]:
         """What lies below `size`, a page at a time: recording goes on between."""
         for start in range(0, size, _PAGE):
-            with self._lock, _readable():
+            with self._lock, self._readable():
                 page = self._tables.entries(start, _PAGE)
             for entry in page:
                 if entry.index < min(size, start + _PAGE):
                     yield entry.index, entry.leaf_hash, entry.data
 
     def _tile(self, height: int, index: int) -> bytes | None:
-        with self._lock, _readable():
+        with self._lock, self._readable():
             return self._tables.tile(height, index)
 
     def _own_spool(self) -> Spool:
@@ -310,6 +317,7 @@ class SQLiteAuditLog:
             batch, self._queue = self._queue, []
         failure: RagwardError | None = UnavailableError(code="unavailable.audit")
         try:
+            self._take_up()
             reads = self._spooled()
             events = [event for read in reads for event in read.events]
             events += [self._gap(read) for read in reads if read.is_gap]
@@ -317,7 +325,7 @@ class SQLiteAuditLog:
             if events or reads:
                 self._append(events, reads)
             failure = None
-        except (sqlite3.Error, OSError) as error:
+        except (*self._store.errors, OSError) as error:
             raise UnavailableError(code="unavailable.audit") from error
         finally:  # whatever went wrong, nobody who waits takes it for done
             self._is_failing = failure is not None
@@ -325,9 +333,21 @@ class SQLiteAuditLog:
                 waiting.error, waiting.done = failure, True
                 waiting.awake.set()
 
+    def _take_up(self) -> None:
+        """After a lost connection: holds the log again, and goes on from where it really is. Raises `unavailable.audit` where
+        another process holds it by now, `integrity.audit`."""
+        if not self._store.is_lost():
+            return
+        try:
+            self._store.open(writable=True)
+        except ConfigurationError as error:
+            raise UnavailableError("another process writes it", code="unavailable.audit") from error
+        self._tables = self._store.tables
+        self._require_intact()
+
     def _append(self, events: Sequence[bytes], reads: Sequence[Read]) -> None:
         tree = self._tree.copy()
-        with self._db:
+        with self._store.transaction():
             self._tables.append(tree, events)
             for read in reads:
                 self._tables.set_spool_place(read.name, read.offset, read.worker, read.next_number)
@@ -354,7 +374,7 @@ class SQLiteAuditLog:
         if finished:
             left = {worker_of(path) for path in spool_files(self._spools)}  # as it is by now
             gone = {worker_of(path) for path in finished} - left
-            with self._db:
+            with self._store.transaction():
                 self._tables.forget_spools([path.name for path in finished], sorted(gone))
         return reads
 
@@ -397,38 +417,15 @@ class SQLiteAuditLog:
                 _LOGGER.warning("a checkpoint of the audit log was not kept: %s", error)
         self._published, self._published_at = size, time.monotonic()
 
-    def _release(self) -> None:
-        if self._holder is not None:
-            os.close(self._holder)
-            self._holder = None
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise UnavailableError(code="unavailable.audit") from error
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except self._store.errors as error:
+            raise UnavailableError(code="unavailable.audit") from error
 
 
 def _required(note: str | None) -> str:
     if note is None:
         raise IntegrityError(code="integrity.audit")
     return note
-
-
-def _hold(path: Path) -> int:
-    """An exclusive lock that dies with this process. Raises `config.index_owned`."""
-    lock = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-        os.close(descriptor)
-        raise ConfigurationError(
-            f"process {holder} writes this audit log; ask it, or stop it", code="config.index_owned"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return descriptor
