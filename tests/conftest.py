@@ -31,6 +31,18 @@ settings.register_profile(  # for tests/conformance/mutants.py: whether it fails
 settings.load_profile("test")
 
 
+#: What keyrings are made with; `test_keyring_file` holds it.
+SHIPPED_KDF = dict(keyring_file._KDF)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stretched_cheaply():
+    """New keyrings get the cheapest passphrase stretching that is opened: commands of other processes open them, too."""
+    keyring_file._KDF.update(memory_kib=19 * 1024, iterations=1, lanes=1)
+    yield
+    keyring_file._KDF.update(SHIPPED_KDF)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _stretched_once():
     """The passphrase of one keyring is stretched once, not at each opening: 0.15 s of a core, thousands of times."""
