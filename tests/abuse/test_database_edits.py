@@ -366,7 +366,8 @@ def test_an_edit_is_noticed_by_a_process_that_has_everything_in_memory(fresh):
 def test_a_key_put_into_the_database_opens_nothing(fresh):
     edited(
         fresh.settings,
-        f"INSERT INTO application_keys VALUES ('{PREFIX}', 'acme', 'ragward-cli', x'{DIGEST.hex()}', 1)",
+        "INSERT INTO application_keys (prefix, tenant, client_id, sha256, created_at)"
+        f" VALUES ('{PREFIX}', 'acme', 'ragward-cli', x'{DIGEST.hex()}', 1)",
     )
     with anew(fresh) as ragward:
         with pytest.raises(RagwardError) as refused:

@@ -90,7 +90,7 @@ def test_f02_no_identity_is_no_answer(ragward):
 def test_f02_no_operation_answers_without_credentials(ragward):
     """One endpoint that forgot to ask who calls was enough; here all of the OpenAPI document are tried, new ones too."""
     tried = 0
-    with TestClient(create_app(ragward)) as client:
+    with TestClient(create_app(ragward), base_url="http://127.0.0.1") as client:
         for path, operations in openapi_document()["paths"].items():
             for method in operations.keys() - {"parameters"}:
                 url = path.replace("{", "").replace("}", "")
