@@ -70,6 +70,10 @@ OPEN_TO_ALL = {"/livez", "/readyz", "/version", "/.well-known/authzen-configurat
 OPEN_TO_ALL |= {
     f"/scim/v2/{name}" for name in ("ServiceProviderConfig", "ResourceTypes", "Schemas")
 }
+OPEN_TO_ALL |= {
+    "/.well-known/oauth-protected-resource",
+    "/.well-known/oauth-protected-resource/mcp",
+}
 OPEN_TO_ALL |= {"/scim/v2/ResourceTypes/{name}", "/scim/v2/Schemas/{urn}"}
 
 
