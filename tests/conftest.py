@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from ragward.adapters import keyring_file
+from ragward.adapters.catalog_sql import migration
+from ragward.adapters.catalog_sql.connection import create_sqlite_file, parse_url, sqlite_file
 
 pytest_plugins = ["tests.contract.key_providers"]
 
+ROOT = Path(__file__).resolve().parents[1]
 PROVE = os.environ.get("RAGWARD_PROVE") == "1"
 
 settings.register_profile(
@@ -58,6 +64,29 @@ def _stretched_once():
     keyring_file._stretched = remembered
     yield
     keyring_file._stretched = stretched
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _migrated_once(tmp_path_factory):
+    """A new SQLite catalog is a copy of one that was migrated: a quarter of a second of a core, hundreds of times.
+    Upgrades, and catalogs on PostgreSQL, are migrated as ever."""
+    migrate, made = migration.migrate, tmp_path_factory.mktemp("migrated") / "catalog.db"
+    whole = ROOT / "migrations"
+
+    def copied(database_url, migrations_dir):
+        path = sqlite_file(parse_url(database_url))
+        if path is None or path.exists() or migrations_dir.resolve() != whole:
+            return migrate(database_url, migrations_dir)
+        if not made.exists():
+            migrate(f"sqlite:///{made}", migrations_dir)
+        create_sqlite_file(path)
+        with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(path)) as target:
+            source.backup(target)
+        return None
+
+    migration.migrate = copied
+    yield
+    migration.migrate = migrate
 
 
 @pytest.fixture(autouse=True, scope="session")
