@@ -117,6 +117,7 @@ def dumped(settings):
     return lines
 
 
+@pytest.mark.prove
 def test_no_copy_has_a_hundred_sentences_or_the_vectors_of_a_hundred_chunks_above_internal(
     home, tmp_path, temporary
 ):

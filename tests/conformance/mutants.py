@@ -369,7 +369,6 @@ MUTANTS = [
         'found -= union(index.signatures_of(row) for row in rows if row.effect == "deny")',
         "pass",
         SHAPES,
-        sample=True,
     ),
     Mutant(
         "deny-rows-ignored-one-by-one",

@@ -125,6 +125,7 @@ def worker(home, database):
     )
 
 
+@pytest.mark.prove
 def test_nothing_revoked_is_answered_by_any_worker(tmp_path, database):
     settings = settings_in(tmp_path).model_copy(update={"database_url": database})
     initialise(
