@@ -501,7 +501,8 @@ def test_an_edit_is_noticed_by_a_process_that_has_everything_in_memory(fresh):
 def test_a_key_put_into_the_database_opens_nothing(fresh):
     edited(
         fresh.settings,
-        f"INSERT INTO application_keys (prefix, tenant, client_id, sha256, created_at) VALUES ('{PREFIX}', 'acme', 'ragward-cli', x'{DIGEST.hex()}', 1)",
+        "INSERT INTO application_keys (prefix, tenant, client_id, sha256, created_at)"
+        f" VALUES ('{PREFIX}', 'acme', 'ragward-cli', x'{DIGEST.hex()}', 1)",
     )
     with anew(fresh) as ragward:
         with pytest.raises(RagwardError) as refused:
@@ -600,7 +601,7 @@ def test_a_restriction_that_was_deleted_is_over_and_gives_no_more_than_policy(li
         target="user:acme/ben",
         kind="suspend",
         minutes=60,
-        reason="a test",
+        reason="a test of edits",
         through="",
         ceiling=None,
     )
