@@ -43,6 +43,10 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from rich.console import Console
 from rich.table import Table
+from tests import company
+from tests.fakes.limiter_memory import FakeLimiter
+from tests.fakes.watch import FakeWatch
+from tests.installation import opened, settings_in
 
 from ragward.adapters.dpop import thumbprint_of
 from ragward.adapters.identity_tasks import TaskGrantVerifier
@@ -75,10 +79,6 @@ from ragward.opening import (
 from ragward.receipting import MadeReceipt, Receipting, Released
 from ragward.retrieval import Retrieval
 from ragward.settings import Settings
-from tests import company
-from tests.fakes.limiter_memory import FakeLimiter
-from tests.fakes.watch import FakeWatch
-from tests.installation import opened, settings_in
 
 AGENT: Final = "agent:acme/bot"
 CORPUS: Final = "eng"
@@ -114,11 +114,11 @@ class NoReceipts(Receipting):
 
     def issue(
         self,
-        subject: Subject,  # noqa: ARG002
-        receipt_id: str,  # noqa: ARG002
-        epoch_token: str,  # noqa: ARG002
+        subject: Subject,
+        receipt_id: str,
+        epoch_token: str,
         passages: Sequence[Passage],
-        released: Released,  # noqa: ARG002
+        released: Released,
     ) -> MadeReceipt:
         """Nothing on record."""
         digests = [passage_digest(b"", p.rank, p.chunk_id, p.text) for p in passages]

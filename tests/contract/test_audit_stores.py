@@ -274,7 +274,7 @@ KILLED = (
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("mode", ["durable", "spooled"])
+@pytest.mark.parametrize("mode", ["durable", pytest.param("spooled", marks=pytest.mark.prove)])
 def test_a_killed_writer_leaves_nothing_acknowledged_behind(server, mode):
     """The server lets go of a dead process's lock by itself."""
     chance, acknowledged = random.Random(3), 0

@@ -316,6 +316,7 @@ class MerkleAuditLog:
         with self._queue_lock:
             batch, self._queue = self._queue, []
         failure: RagwardError | None = UnavailableError(code="unavailable.audit")
+        expected: tuple[type[Exception], ...] = (*self._store.errors, OSError)
         try:
             self._take_up()
             reads = self._spooled()
@@ -325,7 +326,7 @@ class MerkleAuditLog:
             if events or reads:
                 self._append(events, reads)
             failure = None
-        except (*self._store.errors, OSError) as error:
+        except expected as error:
             raise UnavailableError(code="unavailable.audit") from error
         finally:  # whatever went wrong, nobody who waits takes it for done
             self._is_failing = failure is not None

@@ -32,7 +32,7 @@ _CREATE: Final = (
     f'CREATE TABLE {SCHEMA}.spools (name text PRIMARY KEY, "offset" bigint NOT NULL)',
     f"CREATE TABLE {SCHEMA}.workers (name text PRIMARY KEY, next_number bigint NOT NULL)",
     f"CREATE TABLE {SCHEMA}.version (number integer PRIMARY KEY)",
-    f"INSERT INTO {SCHEMA}.version VALUES ({SCHEMA_VERSION})",
+    f"INSERT INTO {SCHEMA}.version VALUES ({SCHEMA_VERSION})",  # noqa: S608 - constants
 )
 _INSERT_ENTRIES: Final = (
     "INSERT INTO entries SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::bytea[], %s::text[])"

@@ -149,6 +149,8 @@ class AuditTables:
 
     def find(self, event_id: str) -> AuditEntry | None:
         """By its event's id."""
+        if not event_id.isprintable():  # surrogates among them, which no column takes
+            return None
         row = self._db.execute(
             f"SELECT position, leaf, event FROM entries WHERE {_EVENT_ID} = ? ORDER BY position LIMIT 1",  # noqa: S608 - a constant of this module
             (event_id,),
