@@ -12,8 +12,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
@@ -30,8 +29,7 @@ _KEYS = 4096
 _MAX_NAMES = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """Whether one more was within the quota, how many are left, and in how many seconds there are more."""
 
     within: bool

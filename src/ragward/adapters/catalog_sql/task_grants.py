@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -16,6 +17,7 @@ from ragward.domain.errors import IntegrityError, NotFoundError
 from ragward.domain.labels import Classification
 from ragward.domain.task_grants import TaskGrant, TaskGrantRecord
 
+_MAX_READ: Final = 1024
 _IN_FORCE: Final = task_grants.c.revoked_at.is_(None)
 _ONE: Final = Prepared(
     select(task_grants).where(
@@ -61,7 +63,7 @@ class SQLTaskGrants:
         row = _ONE.row(self._database, tenant, id=grant_id)
         if row is None:
             raise NotFoundError
-        return _record(row)
+        return _read_before(tuple(row), tuple(row.values()))
 
     def task_grants(
         self, tenant: str, *, minted_by: str | None = None, limit: int
@@ -105,6 +107,12 @@ class SQLTaskGrants:
                 .values(spent_tokens=spent)
             )
             return done.rowcount == 1
+
+
+@functools.lru_cache(maxsize=_MAX_READ)
+def _read_before(names: tuple[str, ...], values: tuple[Any, ...]) -> TaskGrantRecord:
+    """The record of a row: of an equal row the same object."""
+    return _record(dict(zip(names, values, strict=True)))
 
 
 def _record(row: Mapping[Any, Any]) -> TaskGrantRecord:
