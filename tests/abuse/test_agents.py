@@ -215,6 +215,7 @@ def test_a_grant_without_a_person_is_nothing(world):
 def test_a_secret_is_not_guessed(world, guess):
     grant, secret = world.mint()
     other, _ = world.mint()
+    assert world.ask(world.credentials("ann", BOT, grant=secret))  # it is remembered from here on
     tried = {
         "other": secret.replace(grant.grant_id, other.grant_id),
         "truncated": secret[:-1],
@@ -225,6 +226,7 @@ def test_a_secret_is_not_guessed(world, guess):
         "quote": "rgt_' OR '1'='1_x",
     }[guess]
     refused(lambda: world.ask(world.credentials("ann", BOT, grant=tried)))
+    assert world.ask(world.credentials("ann", BOT, grant=secret))
 
 
 # Longer, wider, again. -------------------------------------------------------------------------------------------------
@@ -320,6 +322,7 @@ def test_a_grant_that_was_edited_in_the_database_is_worth_nothing(world, edit):
 
 def test_a_revocation_is_not_undone_in_the_database(world):
     grant, secret = world.mint()
+    assert world.ask(world.credentials("ann", BOT, grant=secret))
     world.ragward.task_grants.revoke(world.subject("ann"), grant.grant_id)
     edited(
         world,

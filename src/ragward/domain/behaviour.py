@@ -92,7 +92,7 @@ class Seen(NamedTuple):
 
     def through(self, partner: str) -> Seen:
         """The same, with who acted."""
-        return self._replace(partner=partner)
+        return Seen(*self[:-1], partner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,28 @@ def test_an_error_of_the_database_shows_no_parameters(url, catalog):
     assert "a secret value" not in told(refused.value)
 
 
+def test_reads_past_sqlalchemy_go_on_after_errors_and_hold_nothing(url, catalog):
+    database = Database(parse_url(url))
+    for _ in range(3):
+        assert database.run_sqlite("SELECT ?, ?", [1, "a"]) == [(1, "a")]
+        with pytest.raises(UnavailableError):
+            database.run_sqlite("SELECT a secret FROM nothing", [])
+        for wrong in (2**70, "\ud800"):
+            with pytest.raises(InvalidRequestError):
+                database.run_sqlite("SELECT ?", [wrong])
+    with ThreadPoolExecutor(30) as threads:
+        found = threads.map(lambda n: database.run_sqlite("SELECT ?", [n]), range(300))
+        assert list(found) == [[(n,)] for n in range(300)]
+    assert 0 < len(database._idle) <= 20
+    catalog.set_meta("key", "one")
+    assert database.run_sqlite("SELECT value FROM meta WHERE key = 'key'", []) == [("one",)]
+    catalog.set_meta("key", "two")
+    assert database.run_sqlite("SELECT value FROM meta WHERE key = 'key'", []) == [("two",)]
+    database.scrub(())  # which waits for readers
+    database.close()
+    assert not database._idle
+
+
 def test_a_number_no_database_holds_is_the_caller_s_mistake(catalog):
     with pytest.raises(InvalidRequestError):
         catalog.save_application(application(expires_at=2**70), key_prefix=None, key_sha256=None)

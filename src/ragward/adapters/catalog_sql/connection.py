@@ -37,6 +37,7 @@ NO_TENANT: Final = ""
 IN_LIMIT: Final = 500
 """Values per IN list: older SQLite builds take at most 999 variables in a statement."""
 
+_NOT_STORED: Final = "a value cannot be stored in the catalog"
 _MAX_IDLE: Final = 20
 _CHECKPOINTS: Final = 3  # each waits `busy_timeout` for readers
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
@@ -103,28 +104,30 @@ class Database:
 
     def run_sqlite(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """The rows of one reading statement, which is its own snapshot, past SQLAlchemy. Raises `unavailable.catalog`."""
-        with _translated():
-            reader = self._reader_of_sqlite()
-            try:
-                rows = reader.execute(statement, values).fetchall()
-            except sqlite3.Error as error:
-                reader.close()
-                raise UnavailableError from error
-            except BaseException:
-                reader.close()
-                raise
-            if len(self._idle) < _MAX_IDLE:
-                self._idle.append(reader)
-            else:
-                reader.close()
-            return rows
+        reader = self._reader_of_sqlite()
+        try:
+            rows = reader.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            reader.close()
+            raise UnavailableError from error
+        except BaseException as error:
+            reader.close()
+            if isinstance(error, OverflowError | UnicodeEncodeError):
+                raise InvalidRequestError(_NOT_STORED) from error
+            raise
+        if len(self._idle) < _MAX_IDLE:
+            self._idle.append(reader)
+        else:
+            reader.close()
+        return rows
 
     def _reader_of_sqlite(self) -> sqlite3.Connection:
         """One that nobody else uses: lending from SQLAlchemy's pool costs as much as reading a row."""
         try:
             return self._idle.pop()
         except IndexError:
-            pooled = self._engine.raw_connection()
+            with _translated():
+                pooled = self._engine.raw_connection()
             reader = pooled.driver_connection
             pooled.detach()
             assert isinstance(reader, sqlite3.Connection)
@@ -239,6 +242,6 @@ def _translated() -> Iterator[None]:
     except IntegrityError as error:
         raise ConflictError from error
     except (DataError, OverflowError, UnicodeEncodeError) as error:
-        raise InvalidRequestError("a value cannot be stored in the catalog") from error
+        raise InvalidRequestError(_NOT_STORED) from error
     except SQLAlchemyError as error:
         raise UnavailableError from error
