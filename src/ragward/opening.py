@@ -328,16 +328,19 @@ def model_dir(settings: Settings) -> Path:
 
 def open_embedder(settings: Settings) -> Embedder:
     """The embedding model. Raises `config.*`, `integrity.model`."""
-    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.embedder_onnx import OnnxEmbedder
     from ragward.adapters.model_manifest import ModelManifest
 
-    return SentenceTransformersEmbedder.load(
+    return OnnxEmbedder.load(
         model_dir(settings), ModelManifest.shipped(), threads=settings.embedding_threads
     )
 
 
 def open_search_embedders(settings: Settings) -> list[Embedder]:
-    """The models of further generations. Raises `config.*`, `integrity.model`."""
+    """The models of further generations: on ONNX Runtime where it is known to answer the same, else by their own library.
+    Raises `config.*`, `integrity.model`."""
+    from ragward.adapters.bert_graph import is_bert
+    from ragward.adapters.embedder_onnx import OnnxEmbedder
     from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
     from ragward.adapters.model_manifest import ModelManifest
 
@@ -346,8 +349,9 @@ def open_search_embedders(settings: Settings) -> list[Embedder]:
         manifest = ModelManifest.load(item.manifest)
         if manifest.digest() != item.sha256.lower():
             raise IntegrityError("a manifest is not the one pinned", code="integrity.model")
-        threads = settings.embedding_threads
-        found.append(SentenceTransformersEmbedder.load(item.model_dir, manifest, threads=threads))
+        same = bool(manifest.reference) and is_bert(item.model_dir)
+        kind = OnnxEmbedder if same else SentenceTransformersEmbedder
+        found.append(kind.load(item.model_dir, manifest, threads=settings.embedding_threads))
     return found
 
 
@@ -547,7 +551,7 @@ def development_token(
 
 def open_finder(settings: Settings, embedder: Embedder, rules: DisclosureRules) -> Finder:
     """Presidio, with names from the embedding model or from the engine of the settings."""
-    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.embedder_onnx import OnnxEmbedder
     from ragward.adapters.finder_presidio import NameReader, PresidioFinder
     from ragward.adapters.names import NamesDetector
     from ragward.adapters.names_presidio import PresidioNames
@@ -555,8 +559,9 @@ def open_finder(settings: Settings, embedder: Embedder, rules: DisclosureRules) 
     names: NameReader | None = None
     if settings.names_engine is not None:
         names = PresidioNames(settings.names_engine)
-    elif isinstance(embedder, SentenceTransformersEmbedder):  # another has no layers to read
-        names = NamesDetector(embedder, model_dir(settings), strict=rules.strict)
+    elif isinstance(embedder, OnnxEmbedder):  # another has no layers to read
+        threads = settings.embedding_threads
+        names = NamesDetector(embedder, model_dir(settings), strict=rules.strict, threads=threads)
     return PresidioFinder.load(names, rules.detected())
 
 
