@@ -238,12 +238,15 @@ def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = N
     from ragward.adapters.anchors import anchor_of
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
 
-    log = SQLiteAuditLog.open(
-        settings.audit_log,
-        keyring.mac_key("audit-chain"),
-        origin=settings.audit_origin,
-        anchors=[anchor_of(uri) for uri in settings.audit_anchor_uris],
-    )
+    key, origin = keyring.mac_key("audit-chain"), settings.audit_origin
+    anchors = [anchor_of(uri) for uri in settings.audit_anchor_uris]
+    if url := settings.audit_database_url:
+        from ragward.adapters.audit_postgres import PostgresAuditLog
+
+        spools = settings.audit_spools
+        there = PostgresAuditLog.open(url, spools, key, origin=origin, anchors=anchors)
+        return closing(there, stack)
+    log = SQLiteAuditLog.open(settings.audit_log, key, origin=origin, anchors=anchors)
     return closing(log, stack)
 
 
@@ -253,7 +256,12 @@ def open_audit_reader(settings: Settings, keyring: Keyring, *, of_broker: bool =
 
     path = settings.broker_log if of_broker else settings.audit_log
     origin = settings.broker_origin if of_broker else settings.audit_origin
-    return SQLiteAuditLog.open_reader(path, keyring.mac_key("audit-chain"), origin=origin)
+    key = keyring.mac_key("audit-chain")
+    if (url := settings.audit_database_url) and not of_broker:
+        from ragward.adapters.audit_postgres import PostgresAuditLog
+
+        return PostgresAuditLog.open_reader(url, settings.audit_spools, key, origin=origin)
+    return SQLiteAuditLog.open_reader(path, key, origin=origin)
 
 
 def signature_verifier() -> Verify:

@@ -187,6 +187,10 @@ class Settings(BaseSettings):
     )
     dask_tls_key: Path | None = Field(None, description="Its private key.")
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
+    audit_database_url: str = Field(
+        "",
+        description="PostgreSQL database of the audit log (docs/audit.md); empty means SQLite in data_dir.",
+    )
     qdrant_url: str = Field(
         "", description="Qdrant server; empty means the embedded engine in data_dir."
     )
@@ -548,7 +552,8 @@ class Settings(BaseSettings):
 
 def outgoing_hosts(settings: Settings) -> frozenset[str]:
     """The hosts that these settings make a serving process connect to."""
-    urls: list[str | None] = [settings.database_url, settings.qdrant_url]
+    urls: list[str | None] = [settings.database_url, settings.audit_database_url]
+    urls.append(settings.qdrant_url)
     urls += [settings.limits_uri] if settings.limits_uri.startswith("redis") else []
     sinks = (*settings.audit_anchor_uris, *settings.audit_export, *settings.alerts)
     urls += [uri for uri in sinks if not uri.startswith("file:")]
