@@ -156,3 +156,145 @@ def test_the_python_of_the_readme_imports_and_compiles():
         compile(block, "README.md", "exec")
         imports = [line for line in block.splitlines() if line.startswith(("from ", "import "))]
         exec("\n".join(imports), {})
+
+
+# Nothing is undocumented: settings, error codes, endpoints, actions, events. ----------------------------------------
+
+
+def rows_of(page, heading=""):
+    """First cell (a code in backquotes) -> second cell, of every table below a heading."""
+    text = (ROOT / page).read_text()
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0] if heading else text
+    return dict(re.findall(r"^\| `([^`]+)` \| ([^|]+?) \|", section, re.MULTILINE))
+
+
+def test_every_setting_is_documented():
+    from ragward import settings
+
+    shown = rows_of("docs/reference.md", "Settings")
+    kinds = [
+        kind
+        for kind in vars(settings).values()
+        if isinstance(kind, type) and kind.__module__ == settings.__name__
+    ]
+    fields = {name: f for k in kinds for name, f in getattr(k, "model_fields", {}).items()}
+    assert len(kinds) >= 4
+    assert set(shown) == set(fields)
+    for name, field in fields.items():
+        assert len(field.description or "") >= 12, name
+
+
+def test_every_error_code_is_documented():
+    shown = rows_of("docs/reference.md", "Errors")
+    assert set(shown) == set(CODES)
+    assert all(len(text) >= 12 for text in CODES.values())
+
+
+def test_every_endpoint_is_documented():
+    document = json.loads((ROOT / "schemas/openapi.json").read_text())
+    operations = {
+        f"{method.upper()} {path}": operation
+        for path, found in document["paths"].items()
+        for method, operation in found.items()
+    }
+    assert set(rows_of("docs/reference.md", "REST")) == set(operations)
+    for name, operation in operations.items():
+        assert len(operation.get("description", "")) >= 12, name
+
+
+def test_every_action_is_documented():
+    from ragward.domain.access import Action
+
+    assert set(rows_of("docs/policy.md", "Actions")) == {action.value for action in Action}
+
+
+def test_every_event_is_documented():
+    from ragward.domain.audit import EventType
+
+    shown = rows_of("docs/events.md")
+    assert set(shown) == {kind.value for kind in EventType}
+    assert len(set(shown.values())) == len(shown), "said twice of different events"
+
+
+def test_the_tables_are_read_at_all(tmp_path):
+    """What reads them finds nothing in a page without the heading: then the tests above fail."""
+    assert rows_of("docs/policy.md", "Nothing") == {}
+    assert rows_of("README.md") == {}
+
+
+# The site. ----------------------------------------------------------------------------------------------------------
+
+
+def navigation():
+    """Every page of mkdocs.yml, in order."""
+    import yaml
+
+    def pages(item):
+        if isinstance(item, str):
+            return [item]
+        if isinstance(item, dict):
+            item = list(item.values())
+        return [page for inner in item for page in pages(inner)]
+
+    document = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    return document, pages(document["nav"])
+
+
+def test_every_page_is_in_the_navigation_once():
+    _, listed = navigation()
+    pages = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {p for p in pages if not re.match(r"adr/\d", p)}
+
+
+def test_the_site_asks_nobody_else_for_anything():
+    """No fonts, scripts or styles of others, no analytics; `make site` looks at what was built."""
+    document, _ = navigation()
+    assert document["theme"]["font"] is False
+    assert not {"extra_javascript", "extra_css", "plugins", "extra"} & document.keys()
+    assert "site/" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_what_looks_at_the_built_site_finds_requests(tmp_path):
+    module = check_site()
+    page = tmp_path / "index.html"
+    for asks in (
+        '<script src="https://cdn.example/x.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example/a.css">',
+        '<link rel=preconnect href=https://fonts.example>',
+        '<img src="http://example.org/a.png">',
+    ):
+        page.write_text(f"<html>{asks}</html>")
+        assert module.requests(tmp_path), asks
+    (tmp_path / "a.css").write_text("@import url(https://fonts.example/x);")
+    page.write_text("<html></html>")
+    assert module.requests(tmp_path)
+    (tmp_path / "a.css").unlink()
+    page.write_text('<a href="https://example.org">a link</a><script src="a.js"></script>')
+    assert module.requests(tmp_path) == []
+
+
+def check_site():
+    spec = importlib.util.spec_from_file_location("check_site", ROOT / "docs" / "check_site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.prove
+def test_the_site_is_built_and_asks_nobody(tmp_path):
+    """As `make site` does, in a copy."""
+    import shutil
+    import subprocess
+    import sys
+
+    pytest.importorskip("zensical")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    zensical = Path(sys.executable).with_name("zensical")
+    subprocess.run([str(zensical), "build", "--clean"], cwd=tmp_path, check=True, timeout=120)
+    built = {p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*.html")}
+    _, listed = navigation()
+    for page in listed:
+        assert page.replace("README.md", "index.md").replace(".md", ".html") in built, page
+    assert check_site().requests(tmp_path / "site") == []
