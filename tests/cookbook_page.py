@@ -103,9 +103,7 @@ def load(text: str) -> list[Recipe]:
     """All recipes of a page."""
     heads = list(_HEAD.finditer(text))
     ends = [head.start() for head in heads[1:]] + [len(text)]
-    return [
-        _recipe(head, text[head.end() : end]) for head, end in zip(heads, ends, strict=True)
-    ]
+    return [_recipe(head, text[head.end() : end]) for head, end in zip(heads, ends, strict=True)]
 
 
 def _recipe(head, body):

@@ -89,7 +89,11 @@ class Reader:
                 (self.home / target).write_text(out, encoding="utf-8")
         else:
             done = subprocess.run(
-                ["bash", "-euc", command], cwd=self.home, capture_output=True, text=True, check=False
+                ["bash", "-euc", command],
+                cwd=self.home,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             code, out = done.returncode, done.stdout + done.stderr
         assert code == wanted, f"{line}\nexit {code}\n{out[-1500:]}"

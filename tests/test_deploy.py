@@ -8,12 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 
-from ragward.cli.main import app
 from ragward.domain.keys import KeyRole
 from ragward.settings import Settings
+from tests.command_line import command_exists
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -23,18 +22,6 @@ SERVICES = COMPOSE["services"]
 OURS = ("broker", "ingest", "query", "init", "admin")
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 SETTINGS = sorted((DEPLOY / "settings").glob("*.toml"))
-
-
-def command_exists(words):
-    """Whether the command line has it: groups are followed, arguments and options are not looked at."""
-    command = typer.main.get_command(app)
-    for word in words:
-        if not hasattr(command, "commands"):
-            return True
-        if word not in command.commands:
-            return False
-        command = command.commands[word]
-    return not hasattr(command, "commands")
 
 
 def test_the_check_of_commands_can_fail():
@@ -66,7 +53,8 @@ def test_the_image_is_built_in_stages_and_runs_as_nobody_special():
         assert wanted in last, wanted
     assert "ADD" not in instructions
     assert last.index("USER") > max(i for i, word in enumerate(last) if word in ("RUN", "COPY"))
-    assert 'HEALTHCHECK' in DOCKERFILE and "/readyz" in DOCKERFILE
+    assert "HEALTHCHECK" in DOCKERFILE
+    assert "/readyz" in DOCKERFILE
     assert ".[model," in DOCKERFILE
     assert "-c constraints.txt" in DOCKERFILE
 

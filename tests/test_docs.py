@@ -11,6 +11,7 @@ import jsonschema_rs
 import pytest
 
 from ragward.domain.errors import CODES
+from tests.command_line import misunderstood, typed_lines
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -90,7 +91,7 @@ def test_codes_named_in_the_pages_exist():
     for page in PAGES:
         for code in re.findall(rf"`((?:{kinds})\.[a-z_]+)`", page.read_text()):
             known = code in CODES or code.endswith(
-                (".md", ".py", ".toml", ".csv", ".conf", ".yaml")
+                (".md", ".py", ".toml", ".csv", ".conf", ".yaml", ".sock")
             )
             assert known or _event(code), (page.name, code)
 
@@ -199,7 +200,7 @@ def test_every_endpoint_is_documented():
     }
     assert set(rows_of("docs/reference.md", "REST")) == set(operations)
     for name, operation in operations.items():
-        assert len(operation.get("description", "")) >= 12, name
+        assert len(operation.get("description", "")) >= 10, name
 
 
 def test_every_action_is_documented():
@@ -220,6 +221,28 @@ def test_the_tables_are_read_at_all(tmp_path):
     """What reads them finds nothing in a page without the heading: then the tests above fail."""
     assert rows_of("docs/policy.md", "Nothing") == {}
     assert rows_of("README.md") == {}
+
+
+# What is typed. -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_that_a_page_types_is_understood(page):
+    """Commands, options, arguments; tests/e2e/test_snippets.py runs those of the tutorials."""
+    for line, words in typed_lines(page):
+        if not SYNOPSIS.search(line):
+            assert misunderstood(words) == "", line
+
+
+SYNOPSIS = re.compile(r"\[-|\w\|\w")
+"""`[--option]` and `this|that`: what may be typed, not what is"""
+
+
+def test_what_is_not_understood_is_found():
+    assert misunderstood(["query", "a question", "--as", "bob"]) == ""
+    for words in (["querry", "x"], ["query"], ["query", "x", "--colour", "red"], ["keys"]):
+        assert misunderstood(words), words
+    assert len(typed_lines(ROOT / "docs/tutorial-officer.md")) > 15
 
 
 # The site. ----------------------------------------------------------------------------------------------------------
@@ -261,7 +284,7 @@ def test_what_looks_at_the_built_site_finds_requests(tmp_path):
     for asks in (
         '<script src="https://cdn.example/x.js"></script>',
         '<link rel="stylesheet" href="//fonts.example/a.css">',
-        '<link rel=preconnect href=https://fonts.example>',
+        "<link rel=preconnect href=https://fonts.example>",
         '<img src="http://example.org/a.png">',
     ):
         page.write_text(f"<html>{asks}</html>")
@@ -293,7 +316,9 @@ def test_the_site_is_built_and_asks_nobody(tmp_path):
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     zensical = Path(sys.executable).with_name("zensical")
     subprocess.run([str(zensical), "build", "--clean"], cwd=tmp_path, check=True, timeout=120)
-    built = {p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*.html")}
+    built = {
+        p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*.html")
+    }
     _, listed = navigation()
     for page in listed:
         assert page.replace("README.md", "index.md").replace(".md", ".html") in built, page

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 import time
 
@@ -16,6 +18,7 @@ from ragward import bootstrap, opening
 from ragward.adapters import model_manifest
 from ragward.adapters.catalog_sql.schema import OLDER_REVISIONS
 from ragward.cli import main as cli
+from ragward.cli.doctor import before_opening
 from ragward.cli.doctor_advice import _BY_CODE, advice
 from ragward.domain.errors import CODES
 from ragward.opening import resource
@@ -36,8 +39,9 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def home(whole, tmp_path):
-    """A copy of it, to spoil."""
-    return shutil.copytree(whole, tmp_path / "home")
+    """A copy of it, to spoil. The index's files are mostly holes: 170 MB that are not copied."""
+    subprocess.run(["cp", "-a", "--sparse=always", whole, tmp_path / "home"], check=True)
+    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -46,35 +50,57 @@ def doctor(home, monkeypatch):
     plain = bootstrap.Ragward.open.__func__
     quick = doubles(identity=None, limiter=None, clock=None)
     monkeypatch.setattr(
-        bootstrap.Ragward, "open", classmethod(lambda cls, settings: plain(cls, settings, quick))
+        bootstrap.Ragward,
+        "open",
+        classmethod(lambda cls, s, given=None: plain(cls, s, given or quick)),
     )
 
     def run(more="", **changes):
-        keys = home / "keys"
-        values = {
-            "data_dir": home / "data",
-            "keyring": keys / "keyring.json",
-            "passphrase": f"file:{keys}/passphrase",
-            "development_issuer": home / "issuer",
-        } | changes
-        lines = [f"{name} = {json.dumps(str(v))}\n" for name, v in values.items() if v is not None]
-        file = home / "ragward.toml"
-        file.write_text("".join(lines) + more)
+        file = settings_file(home, more, changes)
         arguments = ["--settings", str(file), "doctor", "--json"]
         monkeypatch.setattr(sys, "argv", ["ragward", *arguments])
         result = CliRunner().invoke(cli.app, arguments)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
-        found = json.loads(result.stdout)
-        assert len({each["check"] for each in found}) == len(found), "a check twice"
-        for each in found:
-            assert each["detail"], each
-            assert each["ok"] == (not each["todo"]), each
-        wrong = {each["check"]: each for each in found if not each["ok"]}
+        wrong = what_is_wrong(json.loads(result.stdout))
         assert result.exit_code == bool(wrong)
-        return {name: (each["detail"], each["todo"]) for name, each in wrong.items()}
+        return wrong
 
     return run
+
+
+@pytest.fixture
+def looked(home):
+    """The same without opening the installation, which is most of what it takes."""
+
+    def run(more="", **changes):
+        settings = opening.Settings.load(settings_file(home, more, changes))
+        return what_is_wrong([dataclasses.asdict(each) for each in before_opening(settings)])
+
+    return run
+
+
+def settings_file(home, more, changes):
+    keys = home / "keys"
+    values = {
+        "data_dir": home / "data",
+        "keyring": keys / "keyring.json",
+        "passphrase": f"file:{keys}/passphrase",
+        "development_issuer": home / "issuer",
+    } | changes
+    lines = [f"{name} = {json.dumps(str(v))}\n" for name, v in values.items() if v is not None]
+    file = home / "ragward.toml"
+    file.write_text("".join(lines) + more)
+    return file
+
+
+def what_is_wrong(found):
+    """Detail and what to do, by check."""
+    assert len({each["check"] for each in found}) == len(found), "a check twice"
+    for each in found:
+        assert each["detail"], each
+        assert each["ok"] == (not each["todo"]), each
+    return {each["check"]: (each["detail"], each["todo"]) for each in found if not each["ok"]}
 
 
 def says(found, check, detail, todo):
@@ -109,18 +135,18 @@ def test_no_settings_file(monkeypatch, tmp_path):
     assert "--settings FILE" in result.stdout
 
 
-def test_a_missing_keyring(doctor, home):
+def test_a_missing_keyring(looked, home):
     (home / "keys" / "keyring.json").unlink()
-    says(doctor(), "keyring private", "missing", "backup")
+    says(looked(), "keyring private", "missing", "backup")
 
 
 @pytest.mark.parametrize(
     ("path", "check", "mode"),
     [("keys/keyring.json", "keyring private", "600"), ("data", "data_dir private", "700")],
 )
-def test_what_others_can_read(doctor, home, path, check, mode):
+def test_what_others_can_read(looked, home, path, check, mode):
     (home / path).chmod(0o755)
-    found = doctor()
+    found = looked()
     says(found, check, "0o755", f"chmod {mode} ")
     assert list(found) == [check]
 
@@ -139,9 +165,9 @@ def test_a_missing_passphrase(doctor, home):
     says(found, "opens", "config.passphrase", "`passphrase` in the settings")
 
 
-def test_a_passphrase_that_others_can_read(doctor, home):
+def test_a_passphrase_that_others_can_read(looked, home):
     (home / "keys" / "passphrase").chmod(0o444)
-    says(doctor(), "passphrase", "owner only", "chmod 400")
+    says(looked(), "passphrase", "owner only", "chmod 400")
 
 
 def test_a_wrong_passphrase(doctor, home):
@@ -150,9 +176,9 @@ def test_a_wrong_passphrase(doctor, home):
     says(doctor(), "opens", "config.passphrase", "the passphrase of this keyring")
 
 
-def test_a_credential_outside_of_a_unit(doctor, monkeypatch):
+def test_a_credential_outside_of_a_unit(looked, monkeypatch):
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    says(doctor(passphrase="credential:ragward"), "passphrase", "cannot be read", "LoadCredential=")
+    says(looked(passphrase="credential:ragward"), "passphrase", "cannot be read", "LoadCredential=")
 
 
 def test_a_damaged_keyring(doctor, home):
@@ -161,21 +187,21 @@ def test_a_damaged_keyring(doctor, home):
     says(doctor(), "opens", "integrity.keyring", "do not `ragward init` again")
 
 
-def test_a_missing_model(doctor, monkeypatch):
+def test_a_missing_model(looked, monkeypatch):
     monkeypatch.setattr(model_manifest, "find_spec", lambda _: None)
-    says(doctor(), "embedding model", "no embedding model", r"pip install 'ragward\[model\]'")
+    says(looked(), "embedding model", "no embedding model", r"pip install 'ragward\[model\]'")
 
 
-def test_a_model_directory_that_is_not_there(doctor, home):
-    says(doctor(model_dir=home / "nowhere"), "embedding model", "no directory", "`model_dir`")
+def test_a_model_directory_that_is_not_there(looked, home):
+    says(looked(model_dir=home / "nowhere"), "embedding model", "no directory", "`model_dir`")
 
 
 @pytest.mark.parametrize("lacking", ["assurance.toml", "elevation.toml", "model.conf"])
-def test_policies_of_ones_own_that_lack_a_file(doctor, home, lacking):
+def test_policies_of_ones_own_that_lack_a_file(looked, home, lacking):
     shutil.copytree(resource("policies"), home / "policies")
-    assert doctor(policies_dir=home / "policies") == {}
+    assert looked(policies_dir=home / "policies") == {}
     (home / "policies" / lacking).unlink()
-    says(doctor(policies_dir=home / "policies"), "policies", f"lacks {lacking}", f"`cp .*{lacking}")
+    says(looked(policies_dir=home / "policies"), "policies", f"lacks {lacking}", f"`cp .*{lacking}")
 
 
 def test_policies_that_cannot_be_read(doctor, home):
@@ -184,45 +210,45 @@ def test_policies_that_cannot_be_read(doctor, home):
     says(doctor(policies_dir=home / "policies"), "opens", "handling.toml", "correct what it names")
 
 
-def test_nobody_can_prove_who_they_are(doctor):
-    says(doctor(development_issuer=None), "token issuers", "nobody", r"\[\[issuers\]\]")
+def test_nobody_can_prove_who_they_are(looked):
+    says(looked(development_issuer=None), "token issuers", "nobody", r"\[\[issuers\]\]")
 
 
 ISSUER = '[[issuers]]\nissuer = "https://id.example"\ntenant = "acme"\njwks = "{}"\n'
 
 
-def test_an_issuer_without_an_audience(doctor):
+def test_an_issuer_without_an_audience(looked):
     issuer = ISSUER.format("https://id.example/jwks")
-    says(doctor(issuer), "token issuers", "audience", "`aud`")
+    says(looked(issuer), "token issuers", "audience", "`aud`")
 
 
-def test_an_issuer_without_keys(doctor, home):
+def test_an_issuer_without_keys(looked, home):
     issuer = ISSUER.format(home / "no-jwks.json")
-    found = doctor(issuer, audience="https://rag.example")
+    found = looked(issuer, audience="https://rag.example")
     says(found, "token issuers", "no-jwks.json", "key set")
 
 
-def test_no_anchor(doctor):
-    says(doctor("audit_anchors = []\n"), "audit anchors", "none", "`audit_anchors`")
+def test_no_anchor(looked):
+    says(looked("audit_anchors = []\n"), "audit anchors", "none", "`audit_anchors`")
 
 
-def test_an_anchor_that_cannot_be_written(doctor, home):
-    found = doctor(f'audit_anchors = ["file:{home}/gone/kept"]\n')
+def test_an_anchor_that_cannot_be_written(looked, home):
+    found = looked(f'audit_anchors = ["file:{home}/gone/kept"]\n')
     says(found, "audit anchors", "cannot write", "mount it")
 
 
 EMERGENCY = '[emergency."role:acme/night"]\nmax_minutes = 30\n'
 
 
-def test_emergencies_without_a_receiver(doctor, home):
+def test_emergencies_without_a_receiver(looked, home):
     shutil.copytree(resource("policies"), home / "policies")
     with (home / "policies" / "elevation.toml").open("a") as file:
         file.write(EMERGENCY)
-    says(doctor(policies_dir=home / "policies"), "alerts", "role:acme/night", "`alerts`")
-    told = doctor(f'alerts = ["file:{home}/gone/alerts"]\n', policies_dir=home / "policies")
+    says(looked(policies_dir=home / "policies"), "alerts", "role:acme/night", "`alerts`")
+    told = looked(f'alerts = ["file:{home}/gone/alerts"]\n', policies_dir=home / "policies")
     says(told, "alerts", "cannot write", "refused")
     alerted = f'alerts = ["file:{home}/alerts"]\n'
-    assert doctor(alerted, policies_dir=home / "policies") == {}
+    assert looked(alerted, policies_dir=home / "policies") == {}
 
 
 # The catalog and what is signed. ------------------------------------------------------------------------------------
@@ -235,31 +261,33 @@ def in_catalog(home, statement, *values):
     assert changed
 
 
-def test_migrations_that_are_behind(doctor, home):
+def test_migrations_that_are_behind(looked, home):
     in_catalog(home, "UPDATE alembic_version SET version_num = ?", min(OLDER_REVISIONS))
-    says(doctor(), "catalog version", "at revision", "`ragward upgrade`")
+    says(looked(), "catalog version", "at revision", "`ragward upgrade`")
 
 
-def test_a_catalog_of_a_newer_version(doctor, home):
+def test_a_catalog_of_a_newer_version(looked, home):
     in_catalog(home, "UPDATE alembic_version SET version_num = '9999'")
-    says(doctor(), "catalog version", "config.newer_version", "version of ragward that wrote")
+    says(looked(), "catalog version", "config.newer_version", "version of ragward that wrote")
 
 
-def test_a_policy_that_nobody_signed(doctor, home):
+def test_a_policy_that_nobody_signed(looked, home):
     in_catalog(home, "DELETE FROM policy_roots")
     shutil.rmtree(home / "data.policy-roots")
-    found = doctor()
+    found = looked()
     says(found, "policy signed", "never: acme", "`ragward policy sign --tenant acme`")
 
 
-def test_a_policy_that_is_not_what_was_signed(doctor, home):
-    in_catalog(home, "UPDATE casbin_rule SET v3 = 'PUBLIC..RESTRICTED' WHERE v3 = 'PUBLIC..INTERNAL'")
-    says(doctor(), "policy signed", "not what was signed", "`ragward policy verify`")
+def test_a_policy_that_is_not_what_was_signed(looked, home):
+    in_catalog(
+        home, "UPDATE casbin_rule SET v3 = 'PUBLIC..RESTRICTED' WHERE v3 = 'PUBLIC..INTERNAL'"
+    )
+    says(looked(), "policy signed", "not what was signed", "`ragward policy verify`")
 
 
-def test_a_policy_that_is_yesterdays(doctor, home):
+def test_a_policy_that_is_yesterdays(looked, home):
     yesterday = (home / "data" / "catalog.db").read_bytes()
-    assert doctor() == {}
+    assert looked() == {}
     settings = opening.Settings.load(home / "ragward.toml")
     with opened(settings, clock=None) as ragward:
         ragward.catalog.change_policy(
@@ -268,18 +296,18 @@ def test_a_policy_that_is_yesterdays(doctor, home):
     for left in (home / "data").glob("catalog.db*"):
         left.unlink()
     (home / "data" / "catalog.db").write_bytes(yesterday)
-    says(doctor(), "policy signed", "older than the newest", "--accept")
+    says(looked(), "policy signed", "it was put back", "--accept")
 
 
-def test_a_missing_public_key(doctor, home):
+def test_a_missing_public_key(looked, home):
     (home / "keys" / "policy-signing.pub").unlink()
-    found = doctor()
+    found = looked()
     says(found, "policy key", "config.policy_key", "policy sign --tenant")
 
 
-def test_a_process_that_may_not_sign_is_well(doctor, home):
+def test_a_process_that_may_not_sign_is_well(looked, home):
     (home / "keys" / "policy-signing.key").unlink()
-    assert doctor() == {}
+    assert looked() == {}
 
 
 # Opened. ------------------------------------------------------------------------------------------------------------
@@ -338,9 +366,9 @@ def test_advice_is_about_codes_that_exist():
     assert set(_BY_CODE) <= set(CODES)
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
-def test_every_code_has_words(code):
-    assert len(advice(code)) > 15
+def test_every_code_has_words():
+    for code in CODES:
+        assert len(advice(code)) > 15, code
 
 
 @pytest.mark.parametrize("kind", ["config.", "integrity.", "unavailable."])

@@ -1,4 +1,8 @@
-"""What README, quickstart and tutorials tell people to type is typed here, in their order. `make prove` does it with the real model."""
+"""What README, quickstart and tutorials tell people to type is typed here, in their order.
+
+The ordinary run types the quickstart; `make prove` all of it, with the real model. That each line is one that the command line
+understands is seen in tests/test_docs.py for every page, each time.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +111,14 @@ def follow(page, reader, **known):
 
 
 @pytest.mark.parametrize(
-    "page", ["docs/quickstart.md", *(f"docs/tutorial-{name}.md" for name in TUTORIALS[:3])]
+    "page",
+    [
+        "docs/quickstart.md",
+        *(
+            pytest.param(f"docs/tutorial-{name}.md", marks=pytest.mark.prove)
+            for name in TUTORIALS[:3]
+        ),
+    ],
 )
 def test_what_is_typed_works(page, sample, monkeypatch):
     home, url = sample
@@ -116,12 +127,14 @@ def test_what_is_typed_works(page, sample, monkeypatch):
     assert len(follow(page, Reader(home, ragward, url))) >= 3
 
 
+@pytest.mark.prove
 def test_an_installation_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAGWARD_SETTINGS", "to be unset")
     assert len(follow("docs/tutorial-platform.md", Reader(tmp_path, ragward))) >= 6
 
 
+@pytest.mark.prove
 def test_the_python_of_the_readme(sample, monkeypatch):
     import openai
 

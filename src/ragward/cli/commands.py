@@ -18,7 +18,6 @@ from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import (
     ConfigurationError,
-    RagwardError,
 )
 from ragward.domain.passages import RetrievalRequest
 from ragward.opening import (

@@ -1,6 +1,6 @@
 """`ragward doctor`: what an installation lacks, and for each what a person does about it.
 
-First what can be looked at without opening it, so that one missing part does not hide the next; then the whole, opened.
+First what can be looked at without opening it, then the whole, opened.
 """
 
 from __future__ import annotations
@@ -59,6 +59,14 @@ def doctor(load: Callable[[], Settings], *, as_json: bool) -> int:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Everything that can be looked at."""
+    found = list(before_opening(settings))
+    yield from found
+    if all(finding.ok for finding in found if finding.check == "policies"):
+        yield from _opened(settings)
+
+
+def before_opening(settings: Settings) -> Iterator[Finding]:
+    """What can be looked at without opening it, so that one missing part does not hide the next."""
     policies = _policies(settings)
     yield from _private(settings)
     yield _passphrase(settings)
@@ -68,12 +76,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _anchors(settings)
     yield _alerts(settings)
     yield _service(settings)
-    yield Finding(check="keys", ok=True, detail=_who_decides(settings))
+    yield Finding(check="who unwraps", ok=True, detail=_who_decides(settings))
     weak = "on: for this machine only" if settings.development_issuer else "off"
     yield Finding(check="development issuer", ok=True, detail=weak)
     if policies.ok:
         yield from _catalog(settings)
-        yield from _opened(settings)
 
 
 # Without opening it. ------------------------------------------------------------------------------------------------
@@ -100,9 +107,7 @@ def _private(settings: Settings) -> Iterator[Finding]:
         else:
             todo = f"`chmod {wanted:o} {path}`; who else could read it, and since when?"
             private = not mode & 0o077
-            yield Finding(
-                check=check, ok=private, detail=oct(mode), todo="" if private else todo
-            )
+            yield Finding(check=check, ok=private, detail=oct(mode), todo="" if private else todo)
 
 
 def _passphrase(settings: Settings) -> Finding:
@@ -170,9 +175,7 @@ def _issuers(settings: Settings) -> Finding:
     lacking = [name for name in files if not os.access(name, os.R_OK)]
     if lacking:
         todo = "put the issuer's key set there, or name its https URL in `jwks`"
-        return Finding(
-            check=check, ok=False, detail=f"cannot read {', '.join(lacking)}", todo=todo
-        )
+        return Finding(check=check, ok=False, detail=f"cannot read {', '.join(lacking)}", todo=todo)
     named = ", ".join(f"{item.issuer} for {item.tenant}" for item in settings.issuers)
     return Finding(check=check, ok=True, detail=named or "the development issuer alone")
 
@@ -194,7 +197,9 @@ def _anchors(settings: Settings) -> Finding:
             check=check, ok=False, detail=f"cannot write {', '.join(lacking)}", todo=todo
         )
     if settings.audit_anchors is None:
-        detail = "a file beside data_dir: keep a copy elsewhere, or name another place in audit_anchors"
+        detail = (
+            "a file beside data_dir: keep a copy elsewhere, or name another place in audit_anchors"
+        )
         return Finding(check=check, ok=True, detail=detail)
     return Finding(check=check, ok=True, detail=", ".join(uris))
 
