@@ -43,7 +43,7 @@ docs: setup  ## regenerate what is generated: the OpenAPI document, the referenc
 
 site: docs  ## the documentation as a site, in site/; nothing on it is loaded from elsewhere
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(BIN)/zensical build --clean && $(BIN)/python docs/check_site.py site
+	$(BIN)/zensical build --clean --strict && $(BIN)/python docs/check_site.py site
 
 pii-model: setup  ## train the name detector again, on generated sentences
 	cd training && ../$(BIN)/python train.py

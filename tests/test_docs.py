@@ -286,6 +286,7 @@ def test_what_looks_at_the_built_site_finds_requests(tmp_path):
         '<link rel="stylesheet" href="//fonts.example/a.css">',
         "<link rel=preconnect href=https://fonts.example>",
         '<img src="http://example.org/a.png">',
+        '<pre class="mermaid">',  # the theme's script fetches what draws it
     ):
         page.write_text(f"<html>{asks}</html>")
         assert module.requests(tmp_path), asks
@@ -297,6 +298,27 @@ def test_what_looks_at_the_built_site_finds_requests(tmp_path):
     assert module.requests(tmp_path) == []
 
 
+def test_what_looks_at_the_built_site_finds_links_that_lead_nowhere(tmp_path):
+    module = check_site()
+    (tmp_path / "docs" / "adr").mkdir(parents=True)
+    (tmp_path / "model.conf").write_text("m")
+    site = tmp_path / "site"
+    (site / "adr").mkdir(parents=True)
+    (site / "left.py").write_text("")
+    (site / "a.html").write_text('<h1 id="top"></h1><a href="adr/b.html#place">b</a>')
+    page = '<a id="place" href="../a.html#top"><a href="../../model.conf"><a href="../../secret">'
+    (site / "adr" / "b.html").write_text(page)
+    module.complete(site, tmp_path)
+    assert 'href="../files/model.conf"' in (site / "adr" / "b.html").read_text()
+    assert (site / "files" / "model.conf").read_text() == "m"
+    assert not list(site.rglob("*.py"))
+    assert module.broken(site) == ["adr/b.html: ../../secret"]
+    for link in ("none.html", "#none", "adr/b.html#none", "../model.conf", "adr"):
+        (site / "c.html").write_text(f'<a href="{link}">')
+        module = check_site()
+        assert f"c.html: {link}" in module.broken(site), link
+
+
 def check_site():
     spec = importlib.util.spec_from_file_location("check_site", ROOT / "docs" / "check_site.py")
     module = importlib.util.module_from_spec(spec)
@@ -306,20 +328,27 @@ def check_site():
 
 @pytest.mark.prove
 def test_the_site_is_built_and_asks_nobody(tmp_path):
-    """As `make site` does, in a copy."""
+    """As `make site` does, in a copy: strictly, so that a link to a page that is not there fails."""
     import shutil
     import subprocess
     import sys
 
     pytest.importorskip("zensical")
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    for part in ("policies", "schemas", "examples"):
+        (tmp_path / part).symlink_to(ROOT / part)
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     zensical = Path(sys.executable).with_name("zensical")
-    subprocess.run([str(zensical), "build", "--clean"], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run(
+        [str(zensical), "build", "--clean", "--strict"], cwd=tmp_path, check=True, timeout=120
+    )
     built = {
         p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*.html")
     }
     _, listed = navigation()
     for page in listed:
         assert page.replace("README.md", "index.md").replace(".md", ".html") in built, page
-    assert check_site().requests(tmp_path / "site") == []
+    module = check_site()
+    module.complete(tmp_path / "site", tmp_path)
+    assert module.broken(tmp_path / "site") == []
+    assert module.requests(tmp_path / "site") == []
