@@ -39,7 +39,7 @@ def reference() -> str:
             [(f"`{c}`", str(status_of(c)), text) for c, text in CODES.items()],
         ),
         "## REST",
-        _table(("operation", "", "says"), _operations(openapi_document())),
+        _table(("operation", "name", "says"), _operations(openapi_document())),
         "## Command line",
         (
             "`ragward [--settings FILE] COMMAND`; every command takes `--json`. "
@@ -86,7 +86,8 @@ def _commands(command: Any, name: str) -> Any:
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+        "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in line) + " |"
+        for line in lines
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
 from pathlib import Path
@@ -34,6 +35,16 @@ def test_links_lead_somewhere(page):
     for target in LINK.findall(page.read_text()):
         if not target.startswith(("http:", "https:", "mailto:")):
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_tables_are_whole(page):
+    """A row that goes on in the next line is a row too many where the page is shown."""
+    lines = page.read_text().splitlines()
+    for line, following in itertools.pairwise(lines):
+        if line.startswith("| "):
+            assert line.endswith("|"), line
+            assert following.startswith("|") or not following.strip(), following
 
 
 def test_every_threat_names_a_test_that_exists():
