@@ -114,6 +114,7 @@ def test_nothing_is_wrong(doctor):
     assert doctor() == {}
 
 
+@pytest.mark.prove
 def test_nothing_is_wrong_after_a_start_with_other_anchors(doctor, home):
     assert doctor(f'audit_anchors = ["file:{home}/kept"]\nalerts = ["file:{home}/alerts"]\n') == {}
 
@@ -204,6 +205,7 @@ def test_policies_of_ones_own_that_lack_a_file(looked, home, lacking):
     says(looked(policies_dir=home / "policies"), "policies", f"lacks {lacking}", f"`cp .*{lacking}")
 
 
+@pytest.mark.prove
 def test_policies_that_cannot_be_read(doctor, home):
     shutil.copytree(resource("policies"), home / "policies")
     (home / "policies" / "handling.toml").write_text("[PUBLIC]\nbright = 1\n")
@@ -313,6 +315,7 @@ def test_a_process_that_may_not_sign_is_well(looked, home):
 # Opened. ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.prove
 def test_another_process_holds_it(doctor, home):
     assert doctor() == {}
     settings = opening.Settings.load(home / "ragward.toml")
@@ -320,6 +323,7 @@ def test_another_process_holds_it(doctor, home):
         says(doctor(), "opens", "config.index_owned", "wait until it ends")
 
 
+@pytest.mark.prove
 def test_a_service_that_runs_is_named(doctor, home):
     assert doctor() == {}
     settings = opening.Settings.load(home / "ragward.toml")
@@ -338,6 +342,7 @@ def test_a_log_that_was_edited(doctor, home):
     says(found, check, "audit|edited", "evidence")
 
 
+@pytest.mark.prove
 def test_a_log_that_lost_its_end(doctor, home):
     """Yesterday's copy beside today's checkpoints."""
     kept = home / "data.checkpoints"
@@ -349,6 +354,7 @@ def test_a_log_that_lost_its_end(doctor, home):
     says(doctor(), "audit log", "not this log's", "evidence")
 
 
+@pytest.mark.prove
 def test_a_clock_that_is_behind(doctor, home):
     assert doctor() == {}
     settings = opening.Settings.load(home / "ragward.toml")

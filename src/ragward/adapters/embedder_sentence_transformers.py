@@ -104,18 +104,13 @@ class SentenceTransformersEmbedder:
 
         logging.disable_progress_bar()  # of loading weights: it would run through our own output
         torch.set_num_threads(self._threads)
-        before = logging.get_verbosity()
-        logging.set_verbosity_error()  # a table of the pooler's weights, which nothing here uses
-        try:
-            return SentenceTransformer(
-                str(self._directory),
-                device="cpu",
-                local_files_only=True,
-                trust_remote_code=False,
-                model_kwargs={"use_safetensors": True},
-            )
-        finally:
-            logging.set_verbosity(before)
+        return SentenceTransformer(
+            str(self._directory),
+            device="cpu",
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
 
 
 def _dimension(directory: Path) -> int:

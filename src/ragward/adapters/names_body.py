@@ -126,13 +126,18 @@ class ShortBody:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        model = AutoModel.from_pretrained(
-            str(self._directory),
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            add_pooling_layer=False,
-        )
+        before = logging.get_verbosity()
+        logging.set_verbosity_error()  # a table of the pooler's weights, which are left out on purpose
+        try:
+            model = AutoModel.from_pretrained(
+                str(self._directory),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                add_pooling_layer=False,
+            )
+        finally:
+            logging.set_verbosity(before)
         model.encoder.layer = model.encoder.layer[:LAYER]
         model.eval()
         if self._quantised:
