@@ -15,7 +15,11 @@ _BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>.+?) -->\n)?^```(?P<lang>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<body>.*?)^```",
     re.DOTALL | re.MULTILINE,
 )
-_EXPECTED = re.compile(r"  # exit (\d)$")
+_EXPECTED = re.compile(
+    r"  # (?:exit (?P<exit>\d)|(?P<word>shows|does not show) \"(?P<text>[^\"]+)\")$"
+)
+_FRAME = re.compile(r"[\s\u2500-\u257f]+")
+"""Between words of a table's cell"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Reader:
     home: Path
     ragward: object
     url: str = ""
-    environment: dict[str, str] | None = None
+    finds: bool = True
+    """Whether answers are found by the real model: what pages say that they show is looked for"""
 
     def follow(self, snippet: Snippet, **known: object) -> None:
         """Does what the block says. Raises AssertionError where it does not work."""
@@ -71,7 +76,7 @@ class Reader:
 
     def _shell(self, line: str) -> None:
         found = _EXPECTED.search(line)
-        wanted = int(found[1]) if found else 0
+        wanted = int(found["exit"] or 0) if found else 0
         command = _EXPECTED.sub("", line)
         if command.startswith(("export ", "unset ")):
             word, _, rest = command.partition(" ")
@@ -97,3 +102,9 @@ class Reader:
             )
             code, out = done.returncode, done.stdout + done.stderr
         assert code == wanted, f"{line}\nexit {code}\n{out[-1500:]}"
+        if found and found["text"]:
+            there = found["text"] in _FRAME.sub(" ", out)
+            if found["word"] != "shows":
+                assert not there, f"{line}\n{out}"
+            elif self.finds:
+                assert there, f"{line}\n{out}"

@@ -132,7 +132,7 @@ def test_what_is_typed_works(page, sample, request, monkeypatch):
     monkeypatch.setenv("RAGWARD_SETTINGS", "demo/ragward.toml")
     asked = "8420" in (ROOT / page).read_text()
     address = request.getfixturevalue("url") if asked else ""
-    assert len(follow(page, Reader(home, ragward, address))) >= 3
+    assert len(follow(page, Reader(home, ragward, address, PROVE))) >= 3
 
 
 @pytest.mark.prove
@@ -160,7 +160,7 @@ def test_the_python_of_the_readme(sample, url, monkeypatch):
             "application_key": None,
             "chain": RagwardRetriever(retriever=client, corpora=("handbook",), k=2),
         }
-        assert len(follow("README.md", Reader(home, ragward, url), **known)) >= 3
+        assert len(follow("README.md", Reader(home, ragward, url, PROVE), **known)) >= 3
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -178,8 +178,16 @@ def test_a_snippet_that_does_not_work_fails(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     reader = Reader(tmp_path, ragward)
     (good, *_) = [s for s in snippets("docs/tutorial-developer.md") if s.lang == "bash"]
-    for body in ("ragward querry x", "false", "ragward doctor", "true  # exit 3"):
+    for body in (
+        "ragward querry x",
+        "false",
+        "ragward doctor",
+        "true  # exit 3",
+        'echo a  # shows "b"',
+    ):
         with pytest.raises(AssertionError):
             reader.follow(type(good)("a", 1, "bash", "", f"{body}\n", ""))
+    with pytest.raises(AssertionError):
+        reader.follow(type(good)("a", 1, "bash", "", 'echo a "│ │" b  # does not show "a b"\n', ""))
     with pytest.raises(ZeroDivisionError):
         reader.follow(type(good)("a", 1, "python", "", "1/0\n", ""))
