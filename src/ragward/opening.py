@@ -200,7 +200,7 @@ def open_policy_keeper(settings: Settings) -> PolicyRootKeeper:
     return PolicyRootKeeper.open(
         settings.policy_key_file,
         seen=settings.policy_roots_seen,
-        model_text=(policies / "model.conf").read_text(encoding="utf-8"),
+        model_text=_model_text(policies),
     )
 
 
@@ -587,7 +587,7 @@ def open_pdp(
     from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
     from ragward.adapters.pdp_restricted import RestrictedPolicyDecisionPoint
 
-    model_text = (policies / "model.conf").read_text(encoding="utf-8")
+    model_text = _model_text(policies)
     most_for = disclosure_rules(policies).most_for
     decided = CasbinPolicyDecisionPoint(
         authority,
@@ -597,6 +597,13 @@ def open_pdp(
         assuring=open_assuring(policies),
     )
     return decided if catalog is None else RestrictedPolicyDecisionPoint(decided, catalog)
+
+
+def _model_text(policies: Path) -> str:
+    try:
+        return (policies / "model.conf").read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"model.conf: {type(error).__name__}") from error
 
 
 def open_assuring(policies: Path) -> Assuring:

@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     )
     policies_dir: Path | None = Field(
         None,
-        description="Directory with model.conf, handling.toml, duties.toml, redaction.toml, classification.yaml, injection.yaml, trust.toml; empty means the shipped ones.",
+        description="Directory with every file of the shipped `policies/`, changed as you need; empty means the shipped ones. `ragward doctor` names what it lacks.",
     )
     classifiers: tuple[ClassifierSettings, ...] = Field(
         (),
