@@ -13,7 +13,7 @@ from ragward.api.problems import status_of
 from ragward.cli.main import app
 from ragward.domain.access import Action
 from ragward.domain.errors import CODES
-from ragward.settings import IssuerSettings, Settings
+from ragward.settings import ConsoleSettings, IssuerSettings, Settings
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -28,6 +28,8 @@ def reference() -> str:
         _settings(Settings),
         "Each of `issuers`:",
         _settings(IssuerSettings),
+        "`console`:",
+        _settings(ConsoleSettings),
         "## Errors",
         "Problem documents (RFC 9457) with these codes; the same codes are raised in Python and printed by the command line.",
         _table(

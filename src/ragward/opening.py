@@ -52,6 +52,7 @@ from ragward.settings import Settings, outgoing_hosts
 if TYPE_CHECKING:
     from ragward.adapters.catalog_sql.authority import SQLAuthority
     from ragward.adapters.identity_jwt import Askers
+    from ragward.adapters.signin_oidc import OpenIDSignIn
     from ragward.adapters.pdp_casbin.pdp import PolicyAndLabels
     from ragward.adapters.pdp_restricted import RestrictionsAndPolicy
     from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper
@@ -505,6 +506,29 @@ def open_identity(
         zones=Networks(settings.zones),
         sees_replays=not of_broker,
     )
+
+
+def open_signin(settings: Settings, clock: Clock) -> OpenIDSignIn | None:
+    """How people sign in to the console, where an issuer is set for it."""
+    from ragward.adapters.identity_keys import JWKSURL, JWKSFile
+    from ragward.adapters.signin_oidc import OpenIDSignIn, Provider
+
+    chosen = settings.console
+    if chosen is None:
+        return None
+    issuer = next(each for each in settings.issuers if each.issuer == chosen.issuer)
+    secret = chosen.client_secret
+    provider = Provider(
+        issuer=chosen.issuer,
+        keys=JWKSURL(issuer.jwks, clock) if "://" in issuer.jwks else JWKSFile(Path(issuer.jwks)),
+        client_id=chosen.client_id,
+        client_secret=secret.get_secret_value() if secret else None,
+        authorization_endpoint=chosen.authorization_endpoint,
+        token_endpoint=chosen.token_endpoint,
+        scopes=chosen.scopes,
+        audience=settings.audience,
+    )
+    return OpenIDSignIn(provider, f"{settings.base_url}/console/callback", clock)
 
 
 def development_token(

@@ -13,16 +13,17 @@ from itertools import islice
 from typing import Final
 
 from ragward.acts import Acts
-from ragward.domain.access import Action, Subject
+from ragward.domain.access import STEWARDING_ACTIONS, Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     DocumentRecord,
     DocumentState,
+    StoredChunk,
 )
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import digest_of
 from ragward.domain.jobs import JobRecord
-from ragward.domain.labels import administrative
+from ragward.domain.labels import AccessLabel, administrative
 from ragward.domain.tokens import PageToken, bearer_of
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
@@ -90,6 +91,24 @@ class Stewardship:
         last = found[limit - 1]
         place = json.dumps([last.corpus, last.source])
         return found[:limit], PageToken(query=query, after=place, limit=limit).signed(key, bearer)
+
+    def counts(self, subject: Subject) -> list[tuple[AccessLabel, int]]:
+        """How many documents are answered from under each label that the subject is a steward of."""
+        pdp, context = self._ports.pdp, self._acts.context()
+        per_label = self._ports.catalog.documents_per_label(subject.tenant)
+        mine = pdp.labels_for(subject, Action.DOCUMENT_RELABEL, context)
+        used = [label_id for label_id in per_label if label_id in mine]
+        labels = pdp.described(subject.tenant, used)
+        return [(label, per_label[label_id]) for label_id, label in labels.items()]
+
+    def chunks(self, subject: Subject, document_id: str) -> list[StoredChunk]:
+        """Each chunk of a document's current version once, in order and still encrypted; for its stewards. Raises
+        `access.not_found`."""
+        record = self.document(subject, document_id)
+        if not any(self._acts.may(subject, action, record.label) for action in STEWARDING_ACTIONS):
+            raise NotFoundError
+        points = self._ports.catalog.document_chunks(subject.tenant, document_id)
+        return list({point.chunk_id: point for point in points}.values())
 
     def delete(self, subject: Subject, document_id: str) -> int:
         """Deletes a document: no request begun after this returned sees it. Returns the epoch. Raises `hold.active`."""
