@@ -18,7 +18,7 @@ demo: setup  ## ingest two sample companies, ask as five people, check the answe
 	$(BIN)/ragward demo
 
 test: setup softhsm  ## all tests; minutes
-	$(BIN)/python -m pytest -m "not prove" -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove" -n 3 --dist loadfile --no-loadscope-reorder -p no:langsmith_plugin -p no:faker
 
 prove: setup softhsm  ## the full kill, fuzz and generation counts; every framework there is an adapter for
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks]"

@@ -16,7 +16,6 @@ import os
 import random
 import resource
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -216,12 +215,11 @@ def made(directory: Path, documents: int) -> None:
 
 
 class Stages:
-    """Seconds in the methods that are the stages, by name; what a stage calls of another on the
-    same thread is counted there only. Threads overlap: together they are more than the wall clock."""
+    """Seconds in the methods that are the stages, by name; what a stage calls of another is counted there only."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        self._threads = threading.local()
+        self._open: list[float] = []
         self.texts: list[str] = []
 
     def timed(self, owner: object, method: str, stage: str) -> None:
@@ -231,15 +229,15 @@ class Stages:
         def outer(*args: Any, **named: Any) -> Any:
             if stage == "embed":
                 self.texts += args[0]
-            begin, open_ = time.perf_counter(), self._threads.__dict__.setdefault("open", [])
-            open_.append(0.0)
+            begin = time.perf_counter()
+            self._open.append(0.0)
             try:
                 return inner(*args, **named)
             finally:
                 whole = time.perf_counter() - begin
-                self.seconds[stage] += whole - open_.pop()
-                if open_:
-                    open_[-1] += whole
+                self.seconds[stage] += whole - self._open.pop()
+                if self._open:
+                    self._open[-1] += whole
 
         if hasattr(owner, "__dict__"):
             object.__setattr__(owner, method, outer)
@@ -277,9 +275,8 @@ def watched(ragward: Ragward) -> Stages:
     stages.timed(analyser.finder, "scan", "find personal data")
     stages.timed(analyser.screener, "screen", "screen")
     stages.timed(ragward.embedder, "embed", "embed")
-    if hasattr(ragward.embedder, "_pass"):
-        stages.timed(ragward.embedder, "_pass", "embed")
-        stages.timed(ragward.embedder, "embed_and_read", "wait for the model")
+    if hasattr(ragward.embedder, "embed_and_read"):
+        stages.timed(ragward.embedder, "embed_and_read", "embed")
     stages.timed(ports.catalog, "commit_version", "catalog")
     stages.timed(ports.catalog, "record_item", "catalog")
     stages.timed(ports.index_sync, "run", "index")

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from ragward.adapters import keyring_file
+from ragward.adapters.catalog_sql import migration
+from ragward.adapters.catalog_sql.connection import create_sqlite_file, parse_url, sqlite_file
 
 pytest_plugins = ["tests.contract.key_providers"]
 
+ROOT = Path(__file__).resolve().parents[1]
 PROVE = os.environ.get("RAGWARD_PROVE") == "1"
 
 settings.register_profile(
     "test",
     deadline=None,
-    max_examples=100 if PROVE else 60,
+    max_examples=100 if PROVE else 40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile(  # for tests/conformance/mutants.py: whether it fails, not the smallest way to
@@ -29,6 +35,18 @@ settings.register_profile(  # for tests/conformance/mutants.py: whether it fails
     derandomize=True,
 )
 settings.load_profile("test")
+
+
+#: What keyrings are made with; `test_keyring_file` holds it.
+SHIPPED_KDF = dict(keyring_file._KDF)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stretched_cheaply():
+    """New keyrings get the cheapest passphrase stretching that is opened: commands of other processes open them, too."""
+    keyring_file._KDF.update(memory_kib=19 * 1024, iterations=1, lanes=1)
+    yield
+    keyring_file._KDF.update(SHIPPED_KDF)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -46,6 +64,29 @@ def _stretched_once():
     keyring_file._stretched = remembered
     yield
     keyring_file._stretched = stretched
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _migrated_once(tmp_path_factory):
+    """A new SQLite catalog is a copy of one that was migrated: a quarter of a second of a core, hundreds of times.
+    Upgrades, and catalogs on PostgreSQL, are migrated as ever."""
+    migrate, made = migration.migrate, tmp_path_factory.mktemp("migrated") / "catalog.db"
+    whole = ROOT / "migrations"
+
+    def copied(database_url, migrations_dir):
+        path = sqlite_file(parse_url(database_url))
+        if path is None or path.exists() or migrations_dir.resolve() != whole:
+            return migrate(database_url, migrations_dir)
+        if not made.exists():
+            migrate(f"sqlite:///{made}", migrations_dir)
+        create_sqlite_file(path)
+        with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(path)) as target:
+            source.backup(target)
+        return None
+
+    migration.migrate = copied
+    yield
+    migration.migrate = migrate
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,8 +1,8 @@
 """The same question as two people, through the client of your choice.
 
-ragward demo --keep /tmp/demo --serve                     # in another terminal: says how to make tokens
-ragward --settings /tmp/demo/ragward.toml token alice --tenant aurora > alice.token
-ragward --settings /tmp/demo/ragward.toml token bob --tenant aurora > bob.token
+ragward demo --keep demo --serve                     # in another terminal: says how to make tokens
+ragward --settings demo/ragward.toml token alice --tenant aurora > alice.token
+ragward --settings demo/ragward.toml token bob --tenant aurora > bob.token
 python examples/clients/two_people.py --through langchain alice.token bob.token
 """
 

@@ -46,7 +46,6 @@ from ragward.opening import (
     resource,
 )
 from ragward.ports import (
-    Analyser,
     AuditLog,
     Catalog,
     Chunker,
@@ -155,7 +154,7 @@ class Parts:
     receipt_secrets: ReceiptSecrets
     disclosure: Disclosure
     assuring: Assuring
-    open_reader: Callable[[Analyser], Reader]
+    open_reader: Callable[[], Reader] | None
     tracing: Tracing | None
 
     @property
@@ -423,27 +422,24 @@ def _disclosure(opened: Opened, recorder: Recorder) -> Disclosure:
 
 def _reader_opener(
     settings: Settings, given: Callable[[], Reader] | None, stack: ExitStack
-) -> Callable[[Analyser], Reader]:
-    """Opens what reads ahead, once, when it is first needed."""
+) -> Callable[[], Reader] | None:
+    """Opens what reads ahead, once, when it is first needed; None where the process reads by itself: threads beside the model
+    make it wait for Python's lock at each of its steps."""
+    if given is None and settings.ingest_engine == "local":
+        return None
     held = ExitStack()  # what is opened later is closed with everything else
     stack.callback(held.close)
     opened: list[Reader] = []
 
-    def once(analyser: Analyser) -> Reader:
+    def once() -> Reader:
         if not opened:
-            opened.append(given() if given else _reader(settings, analyser, held))
+            opened.append(given() if given else _reader(settings, held))
         return opened[0]
 
     return once
 
 
-def _reader(settings: Settings, analyser: Analyser, stack: ExitStack) -> Reader:
-    if settings.ingest_engine == "local":
-        from ragward.adapters.reading_threads import ThreadReader
-
-        here = ThreadReader(analyser)
-        stack.callback(here.close)
-        return here
+def _reader(settings: Settings, stack: ExitStack) -> Reader:
     from ragward.adapters.reading_dask import connected
     from ragward.reading_worker import Setup, read_document
 

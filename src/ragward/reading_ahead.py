@@ -1,4 +1,4 @@
-"""Documents of a job, read on threads or elsewhere ahead of the one that is being stored; the order stays the job's.
+"""Documents of a job, read elsewhere ahead of the one that is being stored; the order stays the job's.
 
 Read in their turn all the same are archives, whose members have no place of their own; files whose access list is the file's own owner and
 mode, because bytes and access list have to be of the very same file; and what its source has to sign, because nobody reads that before
@@ -25,13 +25,13 @@ from ragward.ports import Analyser, Catalog, Reader, TextExtractor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadAhead:
-    """What is needed for it. `open_reader` is called once a job has something to be read."""
+    """What is needed for it. `open_reader` is called for the first job that has something to be read; None: nothing is read ahead."""
 
     catalog: Catalog
     analyser: Analyser
     extractor: TextExtractor
     demands: Demands
-    open_reader: Callable[[], Reader]
+    open_reader: Callable[[], Reader] | None
 
     def shape(self, attributes: Mapping[str, object]) -> tuple[bytes, ...]:
         """What makes two readings of the same bytes different; of the attributes a digest, for it goes to workers."""
@@ -43,6 +43,9 @@ class ReadAhead:
 
     def over(self, subject: Subject, items: Sequence[JobItem]) -> Iterator[JobItem]:
         """The items, in order; loading one that was read ahead waits for that. Raises `config.*`, `unavailable.workers`."""
+        if self.open_reader is None:
+            yield from items
+            return
         reader = self.open_reader()
         waiting: deque[JobItem] = deque()
         for item in items:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ragward.adapters.reading_dask import sealed_reply
-from ragward.adapters.reading_threads import read
 from ragward.analysis import Analysis
-from ragward.domain.reading import ReadingTask
+from ragward.domain.reading import ReadDocument, ReadingTask, source_digest
 from ragward.opening import open_analysis
 from ragward.settings import Settings
 
@@ -54,4 +54,15 @@ class Setup:
 
 def read_document(task: ReadingTask) -> bytes:
     """The sealed reply to a task."""
-    return sealed_reply(task, lambda: read(task, _opened[0]))
+    return sealed_reply(task, lambda: _read(task, _opened[0]))
+
+
+def _read(task: ReadingTask, analysis: Analysis) -> ReadDocument:
+    from ragward.adapters.source_url import place_of
+
+    data = place_of(task.place.location).read(task.place.name)
+    content = hashlib.sha256(data).digest()
+    if task.known and source_digest(content, task.shape) == task.known:
+        return ReadDocument(sha256=content)
+    analysed = analysis.analyse(task.filename, data, tenant=task.tenant)
+    return ReadDocument(sha256=content, analysed=analysed)

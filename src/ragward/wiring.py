@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -180,7 +179,7 @@ def _ingestion(parts: Parts, presence: Presence) -> Ingestion:
                 analyser=analyser,
                 extractor=opened.extractor,
                 demands=defences.demands,
-                open_reader=partial(parts.open_reader, analyser),
+                open_reader=parts.open_reader,
             ),
             labelling=Labelling(opened.classifier, opened.thresholds, opened.trained),
             pdp=opened.pdp,

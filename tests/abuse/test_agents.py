@@ -196,7 +196,8 @@ def test_a_grant_is_nothing_in_another_tenant(world):
         def verify(self, _credentials):
             return subject
 
-    verifier = TaskGrantVerifier(Elsewhere(), world.ragward.catalog, world.clock, required=False)
+    catalog = world.ragward.catalog
+    verifier = TaskGrantVerifier(Elsewhere(), catalog, world.clock, agents=catalog, required=False)
     refused(lambda: verifier.verify(Credentials(untrusted_task_grant=secret)))
     with pytest.raises(NotFoundError):
         world.ragward.task_grants.show(dataclasses.replace(subject, agents=()), grant.grant_id)
@@ -472,9 +473,8 @@ def test_a_chain_that_is_too_long_is_refused(world, longest, ok):
 
 
 def test_agents_can_be_made_to_bring_a_grant(world):
-    strict = TaskGrantVerifier(
-        world.ragward.identity._inner, world.ragward.catalog, world.clock, required=True
-    )
+    inner, catalog = world.ragward.identity._inner, world.ragward.catalog
+    strict = TaskGrantVerifier(inner, catalog, world.clock, agents=catalog, required=True)
     _, secret = world.mint()
     refused(lambda: strict.verify(world.credentials("ann", BOT)))
     assert strict.verify(world.credentials("ann", BOT, grant=secret)).task

@@ -38,9 +38,9 @@ OFFICER = company.subject("officer")
 
 
 class Identity(FakeIdentityVerifier):
-    """With `auth_time`, as a test sets it."""
+    """With `auth_time`, as a test sets it; otherwise just now."""
 
-    auth_time: int | None = None
+    auth_time: int | None = company.JUST_NOW
 
     def verify(self, credentials):
         return dataclasses.replace(super().verify(credentials), auth_time=self.auth_time)
@@ -69,7 +69,7 @@ def ragward(installation):
     ragward, clock, identity = installation
     clock.seconds += 40 * DAY
     clock.seconds -= clock.seconds % DAY - 10 * 3600
-    identity.auth_time = None
+    identity.auth_time = company.JUST_NOW
     return ragward
 
 
@@ -221,7 +221,7 @@ def test_a_fresh_authentication_is_one_later_than_the_alarm(ragward, clock, iden
         identity.auth_time = auth_time
         with pytest.raises(StepUpRequiredError) as caught:
             ask(ragward)
-        assert (caught.value.code, caught.value.after) == ("auth.step_up", begun)
+        assert (caught.value.code, caught.value.lacks) == ("auth.step_up", ("age",))
     identity.auth_time = begun + 1
     assert ask(ragward).passages
 

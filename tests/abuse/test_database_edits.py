@@ -17,12 +17,15 @@ from ragward import installation, signing
 from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.adapters.catalog_sql.labels import label_to_json
 from ragward.adapters.identity_keys import new_api_key
+from ragward.adapters.identity_tasks import TaskGrantVerifier
 from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper, create_policy_key
 from ragward.domain.access import Application, Credentials
 from ragward.domain.checkpoints import LogKey
 from ragward.domain.corpus import SourceDocument
 from ragward.domain.directory import GroupProfile, UserProfile
+from ragward.domain.elevation import Elevation
 from ragward.domain.errors import RagwardError
+from ragward.domain.identities import Agent, Custody, NewKey
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.domain.policy_roots import PolicyRoot
@@ -35,6 +38,7 @@ from ragward.opening import (
     open_signed_authority,
     resource,
 )
+from ragward.restricting import request_of
 from ragward.retrieval import Retrieval
 from tests import company
 from tests.installation import initialised, opened
@@ -45,6 +49,14 @@ ENG = "The calibration laboratory measures the new sensor."
 OPEN = "The calibration laboratory opens at nine every morning."
 FIN = "The calibration laboratory cost two million last year."
 KEY, PREFIX, DIGEST = new_api_key()
+AGENT_KEYS = {name: new_api_key() for name in ("bot", "weak", "gone", "late")}
+HOUR = 3600
+GONE = PolicyRow(
+    "agent:acme/gone", "corpus:retrieve", "acme/*", "PUBLIC..CONFIDENTIAL", "*", "allow"
+)
+ON_CALL = PolicyRow(
+    "role:acme/on-call", "corpus:retrieve", "acme/hr", "PUBLIC..RESTRICTED", "*", "allow"
+)
 DENY = PolicyRow("user:acme/ann", "corpus:retrieve", "acme/eng", "PUBLIC..RESTRICTED", "*", "deny")
 
 
@@ -103,9 +115,16 @@ def home(tmp_path_factory):
         catalog.save_application(
             application("old", expires_at=int(time.time()) - 100), key_prefix=None, key_sha256=None
         )
+        register_agents(catalog)
+        for number, (ends, revoked) in enumerate(((-1, None), (1, 1))):
+            catalog.add_elevation(elevation(f"e{number}", ends * HOUR))
+            if revoked:
+                before = catalog.elevation("acme", f"e{number}")
+                after = dataclasses.replace(before, revoked_by="user:acme/root", revoked_at=1)
+                catalog.change_elevation(before, after)
         catalog.change_policy(
             "acme",
-            add_rows=[DENY],
+            add_rows=[DENY, GONE, ON_CALL],
             add_memberships=[Membership("user:acme/dan", "group:acme/hr")],
             author="user:acme/root",
         )
@@ -129,6 +148,45 @@ def home(tmp_path_factory):
     clean = directory / "clean"
     copy(settings, clean)
     return Home(settings, directory, clean, tokens)
+
+
+def register_agents(catalog):
+    """Each with a key: `weak` has no rows, `gone` has ended, and so has the key `late`, another of the bot's."""
+    now, custody = int(time.time()), Custody(owner="user:acme/root", purpose="a test")
+    for name, agent, lives, key_lives in (
+        ("late", "bot", HOUR, -HOUR),
+        ("bot", "bot", HOUR, HOUR),
+        ("weak", "weak", HOUR, HOUR),
+        ("gone", "gone", -HOUR, HOUR),
+    ):
+        _, prefix, digest = AGENT_KEYS[name]
+        catalog.save_agent(
+            Agent(
+                principal=f"agent:acme/{agent}",
+                tenant="acme",
+                client_id="ragward-cli",
+                expires_at=now + lives,
+            ),
+            custody,
+            NewKey(key_id=prefix, sha256=digest, expires_at=now + key_lives),
+        )
+
+
+def elevation(name, ends_in):
+    now = int(time.time())
+    return Elevation(
+        elevation_id=name,
+        tenant="acme",
+        member="user:acme/ben",
+        role="role:acme/on-call",
+        minutes=60,
+        reason="a test",
+        requested_at=now - 2 * HOUR,
+        decided_by="user:acme/root",
+        decided_at=now - 2 * HOUR,
+        not_before=now - 2 * HOUR,
+        not_after=now + ends_in,
+    )
 
 
 def profile(name, *, active=True, external_id=None):
@@ -215,7 +273,13 @@ def anew(home, settings=None):
             ragward.retrieval._ports,
             catalog=catalog,
             pdp=open_pdp(signed, settings.policies_dir or resource("policies")),
-            identity=open_identity(settings, signed, ragward.clock),
+            identity=TaskGrantVerifier(
+                open_identity(settings, signed, ragward.clock),
+                catalog,
+                ragward.clock,
+                agents=signed,
+                required=False,
+            ),
         )
         yield dataclasses.replace(
             ragward,
@@ -281,6 +345,15 @@ EDITS = {
     "a row of bytes added": [
         rule("p", "x", "corpus:retrieve", "acme/*", "PUBLIC", "*", "allow"),
         "UPDATE casbin_rule SET v0 = x'00ff' WHERE v0 = 'x'",
+    ],
+    "a role for a time inserted": [
+        "INSERT INTO elevations SELECT 'e9', tenant, member, role, minutes, reason, requested_at, emergency, decided_by, decided_at, decision_reason, not_before, 9999999999, NULL, NULL, reviewed_by, reviewed_at, review_note FROM elevations WHERE elevation_id = 'e0'"
+    ],
+    "a role for a time lengthened": [
+        "UPDATE elevations SET not_after = 9999999999 WHERE elevation_id = 'e0'"
+    ],
+    "a role that was taken back given again": [
+        "UPDATE elevations SET revoked_by = NULL, revoked_at = NULL WHERE elevation_id = 'e1'"
     ],
     "all policy removed": ["DELETE FROM casbin_rule"],
     "policy epoch lowered": ["UPDATE tenants SET policy_epoch = policy_epoch - 1"],
@@ -350,6 +423,68 @@ def test_edited_applications_and_people_give_nothing_more_and_are_an_alarm(fresh
         assert ("acme", "integrity.policy_root") in failures(ragward, fresh)
 
 
+OF_AGENTS = {
+    "agent's time lengthened": (
+        "gone",
+        ["UPDATE agents SET expires_at = 9999999999 WHERE principal = 'agent:acme/gone'"],
+    ),
+    "agent's key moved to another agent": (
+        "weak",
+        ["UPDATE application_keys SET agent = 'agent:acme/bot' WHERE agent = 'agent:acme/weak'"],
+    ),
+    "agent's key made its application's": (
+        "weak",
+        ["UPDATE application_keys SET agent = NULL WHERE agent = 'agent:acme/weak'"],
+    ),
+    "agent's key lengthened": (
+        "late",
+        [
+            f"UPDATE application_keys SET expires_at = 9999999999 WHERE prefix = '{AGENT_KEYS['late'][1]}'"
+        ],
+    ),
+}
+
+
+def seen_with(ragward, tokens, name):
+    """What an agent gets with its own key for Ben; a refusal of any kind is nothing."""
+    caller = Credentials(
+        untrusted_authorization=AGENT_KEYS[name][0],
+        untrusted_user_authorization=tokens["ben", None],
+    )
+    try:
+        return {passage.text for passage in ragward.retrieve(caller, QUERY).passages}
+    except RagwardError:
+        return set()
+
+
+@pytest.mark.parametrize("name", OF_AGENTS)
+def test_edited_agents_and_keys_give_nothing_more_and_are_an_alarm(fresh, name):
+    key, statements = OF_AGENTS[name]
+    with anew(fresh) as ragward:
+        assert seen_with(ragward, fresh.tokens, "bot") == {ENG, OPEN, FIN}
+        assert seen_with(ragward, fresh.tokens, key) == set()
+        assert failures(ragward, fresh) == []
+    edited(fresh.settings, *statements)
+    with anew(fresh) as ragward:
+        assert seen_with(ragward, fresh.tokens, key) == set()
+        assert ("acme", "integrity.policy_root") in failures(ragward, fresh)
+
+
+def test_a_token_that_names_an_agent_whose_time_was_lengthened_is_refused(fresh):
+    """Without a key of the agent's: the chain in the person's token alone says it."""
+    token = development_token(fresh.settings, "ben", tenant="acme", agent="gone")
+    caller = Credentials(untrusted_authorization=token)
+    for code, statements in (
+        ("auth.invalid", ()),
+        ("integrity.policy_root", OF_AGENTS["agent's time lengthened"][1]),
+    ):
+        edited(fresh.settings, *statements)
+        with anew(fresh) as ragward:
+            with pytest.raises(RagwardError) as refused:
+                ragward.retrieve(caller, QUERY)
+            assert refused.value.code == code
+
+
 def test_an_edit_is_noticed_by_a_process_that_has_everything_in_memory(fresh):
     """What a request reads itself is compared with what was verified."""
     low = ("ben", "low")
@@ -366,7 +501,8 @@ def test_an_edit_is_noticed_by_a_process_that_has_everything_in_memory(fresh):
 def test_a_key_put_into_the_database_opens_nothing(fresh):
     edited(
         fresh.settings,
-        f"INSERT INTO application_keys VALUES ('{PREFIX}', 'acme', 'ragward-cli', x'{DIGEST.hex()}', 1)",
+        "INSERT INTO application_keys (prefix, tenant, client_id, sha256, created_at)"
+        f" VALUES ('{PREFIX}', 'acme', 'ragward-cli', x'{DIGEST.hex()}', 1)",
     )
     with anew(fresh) as ragward:
         with pytest.raises(RagwardError) as refused:
@@ -450,6 +586,37 @@ def test_edited_labels_open_nothing(fresh, edit):
         finally:
             put_database_back(fresh.settings, fresh.clean)
             ragward.index_sync.rebuild()
+
+
+# Restrictions: not under the root. ------------------------------------------------------------------------------------
+
+
+def test_a_restriction_that_was_deleted_is_over_and_gives_no_more_than_policy(live):
+    """A stated limit: whoever writes the database ends it, at the next decision of a process; the log says it was placed."""
+    home, ragward = live
+    put_database_back(home.settings, home.clean)
+    forget_seen(home.settings, home.clean)
+    who = ("ben", None)
+    request = request_of(
+        target="user:acme/ben",
+        kind="suspend",
+        minutes=60,
+        reason="a test of edits",
+        through="",
+        ceiling=None,
+    )
+    assert seen(ragward, home.tokens, who) == ASKERS[who]
+    placed = ragward.restricting.place(company.subject("root"), request)
+    assert seen(ragward, home.tokens, who) == set()
+    edited(
+        home.settings,
+        f"DELETE FROM restrictions WHERE restriction_id = '{placed.restriction_id}'",
+    )
+    assert seen(ragward, home.tokens, who) == set()  # as long as nothing else moves the epoch
+    edited(home.settings, "UPDATE tenants SET epoch = epoch + 1")
+    assert seen(ragward, home.tokens, who) == ASKERS[who]
+    events = [json.loads(entry.data) for entry in ragward.audit.entries(limit=100_000)]
+    assert placed.restriction_id in [e["details"].get("restriction") for e in events]
 
 
 # Yesterday. -----------------------------------------------------------------------------------------------------------
@@ -771,6 +938,9 @@ WITHOUT_ROOTS = {
     "application's time lengthened": (("ben", "old"), ENG),
     "disabled person enabled": (("dan", None), HR),
     "disabled person renamed": (("dan", None), HR),
+    "a role for a time inserted": (("ben", None), HR),
+    "a role for a time lengthened": (("ben", None), HR),
+    "a role that was taken back given again": (("ben", None), HR),
 }
 
 
@@ -786,3 +956,17 @@ def test_the_same_edits_give_more_where_nothing_is_verified(fresh, name):
     )
     plain = dataclasses.replace(ragward, retrieval=Retrieval(ports))
     assert more in seen(plain, fresh.tokens, who)
+
+
+@pytest.mark.parametrize("name", OF_AGENTS)
+def test_the_same_edits_of_agents_give_more_where_nothing_is_verified(fresh, name):
+    key, statements = OF_AGENTS[name]
+    edited(fresh.settings, *statements)
+    catalog, ragward = fresh.ragward.catalog, fresh.ragward
+    ports = dataclasses.replace(
+        ragward.retrieval._ports,
+        pdp=open_pdp(catalog, resource("policies")),
+        identity=open_identity(fresh.settings, catalog, ragward.clock),
+    )
+    plain = dataclasses.replace(ragward, retrieval=Retrieval(ports))
+    assert seen_with(plain, fresh.tokens, key)

@@ -70,6 +70,10 @@ OPEN_TO_ALL = {"/livez", "/readyz", "/version", "/.well-known/authzen-configurat
 OPEN_TO_ALL |= {
     f"/scim/v2/{name}" for name in ("ServiceProviderConfig", "ResourceTypes", "Schemas")
 }
+OPEN_TO_ALL |= {
+    "/.well-known/oauth-protected-resource",
+    "/.well-known/oauth-protected-resource/mcp",
+}
 OPEN_TO_ALL |= {"/scim/v2/ResourceTypes/{name}", "/scim/v2/Schemas/{urn}"}
 
 
@@ -90,11 +94,14 @@ def test_f02_no_identity_is_no_answer(ragward):
 def test_f02_no_operation_answers_without_credentials(ragward):
     """One endpoint that forgot to ask who calls was enough; here all of the OpenAPI document are tried, new ones too."""
     tried = 0
-    with TestClient(create_app(ragward)) as client:
+    with TestClient(create_app(ragward), base_url="http://127.0.0.1") as client:
         for path, operations in openapi_document()["paths"].items():
             for method in operations.keys() - {"parameters"}:
                 url = path.replace("{", "").replace("}", "")
-                body = {} if method in ("get", "delete") else {"json": {"query": QUERY}}
+                asked = {"query": QUERY}
+                if path.startswith("/dify/"):
+                    asked |= {"knowledge_id": "hr", "retrieval_setting": {"top_k": 3}}
+                body = {} if method in ("get", "delete") else {"json": asked}
                 response = client.request(method, url, **body)
                 if path in OPEN_TO_ALL:
                     assert QUERY not in response.text

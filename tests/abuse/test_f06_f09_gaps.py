@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError as ConstraintError
 from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
 from ragward.domain.errors import (
     ConfigurationError,
+    IntegrityError,
     InvalidRequestError,
     RagwardError,
-    UnavailableError,
 )
 from ragward.domain.labels import AccessLabel, require_principal
 from ragward.domain.policy import Membership, PolicyRow
@@ -192,9 +192,9 @@ def test_f08_a_policy_without_rows_is_no_policy(tmp_path):
             assert connection.execute(text("DELETE FROM casbin_rule")).rowcount
             connection.execute(text("UPDATE tenants SET epoch=epoch+1, policy_epoch=epoch+1"))
         engine.dispose()
-        with pytest.raises(UnavailableError) as caught:
+        with pytest.raises(IntegrityError) as caught:
             ask(ragward, "ben")
-        assert caught.value.code == "unavailable.policy"
+        assert caught.value.code == "integrity.policy_root"
 
 
 # F9. ----------------------------------------------------------------------------------------------------------------

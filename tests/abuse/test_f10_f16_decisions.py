@@ -293,8 +293,9 @@ def test_f15_what_cannot_be_recorded_is_not_given(ragward):
         ingestion.ingest(STEWARD, document("plain", "Other words about voltage."))
     assert ragward.catalog.find_document("acme", "eng", "plain") == before
     chosen = {name for name in Settings.model_fields if "fail" in name or "audit" in name}
-    assert chosen == {"audit_origin", "audit_anchors"}, (
-        "what the log is called, and who keeps its checkpoints"
+    exporting = {name for name in Settings.model_fields if name.startswith("audit_export")}
+    assert chosen == {"audit_origin", "audit_anchors"} | exporting, (
+        "what the log is called, who keeps its checkpoints and who gets a copy"
     )
 
 

@@ -13,11 +13,15 @@ from starlette.testclient import TestClient
 from ragward.api.app import create_app, openapi_document
 from ragward.domain.access import Credentials
 from ragward.domain.directory import GroupProfile, UserProfile
+from ragward.domain.elevation import Elevation
 from ragward.domain.holds import HoldKind, HoldRequest
+from ragward.domain.identities import DAY, Agent, Custody
 from ragward.domain.labels import Classification
-from ragward.domain.policy import Membership
+from ragward.domain.policy import Membership, PolicyRow
 from ragward.domain.policy_change import PolicyEdit
+from ragward.domain.restrictions import RestrictionKind, RestrictionRequest
 from ragward.domain.shredding import ShredKind, ShredRequest
+from ragward.domain.task_grants import TaskGrantRequest
 from ragward.opening import development_token
 from tests import company
 from tests.abuse.others import STEWARD, document, installation, label, put
@@ -39,6 +43,12 @@ BODIES = {
     "request_downgrade": {"classification": "PUBLIC", "reason": WHY},
     "finish_shredding": {"reason": WHY, "roll": False},
     "lift_hold": {"reason": WHY},
+    "approve_access": {"reason": WHY},
+    "deny_access": {"reason": WHY},
+    "revoke_access": {"reason": WHY},
+    "review_emergency": {"reason": WHY},
+    "release_restriction": {"reason": WHY},
+    "rotate_identity": {},
     "scim_replace_user": scim.user("x"),
     "scim_patch_user": scim.patch(("replace", "displayName", "x")),
     "scim_replace_group": scim.group("x"),
@@ -46,8 +56,57 @@ BODIES = {
 }
 QUERIES = {"watch_job": {"seconds": 0}}
 #: Acts on the tenant as a whole: refused before the id is looked at.
-ON_THE_TENANT = ("/v1/policy/", "/v1/holds/", "/v1/audit/", "/scim/v2/")
+ON_THE_TENANT = (
+    "/v1/policy/",
+    "/v1/holds/",
+    "/v1/audit/",
+    "/v1/identities/",
+    "/v1/restrictions/",
+    "/scim/v2/",
+)
+#: What the steward here may do beside.
+STEWARDING = PolicyRow(
+    "user:acme/steward", "restriction:write", "acme/*", "PUBLIC..RESTRICTED", "*", "allow"
+)
 OWN = re.compile(r'"request_id":"[^"]*"')
+
+
+def made_about_people(ragward):
+    """Ids by parameter: cai asks for a role, somebody idle is suspended, ann lends a task to an agent."""
+    now = ragward.clock.now()
+    asked_for = Elevation(
+        elevation_id=str(uuid.uuid4()),
+        tenant="acme",
+        member="user:acme/cai",
+        role="role:acme/finance",
+        minutes=5,
+        reason=WHY,
+        requested_at=now,
+    )
+    ragward.catalog.add_elevation(asked_for)
+    idle = RestrictionRequest(
+        target="user:acme/idle", kind=RestrictionKind.SUSPEND, minutes=60, reason=WHY
+    )
+    bot = Agent(principal="agent:acme/bot", tenant="acme", client_id="portal", expires_at=now + DAY)
+    custody = Custody(owner="user:acme/ann", purpose="tests")
+    company.register(ragward, company.APPLICATION)
+    ragward.identities.register_agent(STEWARD, bot, custody, with_key=True)
+    lent = TaskGrantRequest(
+        agent=bot.principal,
+        corpora=frozenset({"hr"}),
+        ceiling=Classification.INTERNAL,
+        actions=frozenset({"corpus:retrieve"}),
+        budget_tokens=100,
+        minutes=10,
+        reason=WHY,
+    )
+    return {
+        "id": asked_for.elevation_id,
+        "restriction_id": ragward.restricting.place(STEWARD, idle).restriction_id,
+        "grant_id": ragward.task_grants.mint(company.subject("ann"), lent)[0].grant.grant_id,
+        "kind": "agent",
+        "name": "bot",
+    }
 
 
 def operations():
@@ -61,7 +120,7 @@ def operations():
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """(client, headers of a person, ids that exist, installation): nothing that exists is `stranger`'s or `ben`'s."""
-    rows = (*company.ROWS, *ROOT_ROWS, *scim.rows())
+    rows = (*company.ROWS, *ROOT_ROWS, *scim.rows(), STEWARDING)
     place = tmp_path_factory.mktemp("f22")
     with installation(place, rows=rows, identity=None, clock=None) as ragward:
         hidden = put(ragward, document("hidden", corpus="aaa", granted=["user:acme/dot"]))
@@ -105,7 +164,7 @@ def world(tmp_path_factory):
             "group_id": ragward.provisioning.create_group(
                 idp(), GroupProfile(display_name="g")
             ).group_id,
-        }
+        } | made_about_people(ragward)
 
         def headers(name):
             token = development_token(ragward.settings, name, tenant="acme")
@@ -116,7 +175,12 @@ def world(tmp_path_factory):
 
 
 def absent_for(name):
-    made = {"corpus": "no-such-corpus", "version": "999999", "principal": "user%3Aglobex%2Fdot"}
+    made = {
+        "corpus": "no-such-corpus",
+        "version": "999999",
+        "principal": "user%3Aglobex%2Fdot",
+        "kind": "agent",
+    }
     return made.get(name, str(uuid.uuid4()))
 
 

@@ -413,6 +413,7 @@ def building(home, pause):
     return process
 
 
+@pytest.mark.prove
 def test_killed_in_the_middle_and_resumed_it_equals_an_undisturbed_build(filled, tmp_path):
     for name in ("killed", "undisturbed"):
         shutil.copytree(filled, tmp_path / name)

@@ -71,8 +71,12 @@ def ragward(open_one):
 
 def demand(ragward, **given):
     ports = ragward.ingestion._ports
-    defences = dataclasses.replace(ports.defences, demands=Demands(**given))
-    ragward.ingestion._ports = dataclasses.replace(ports, defences=defences)
+    demands = Demands(**given)
+    ragward.ingestion._ports = dataclasses.replace(
+        ports,
+        defences=dataclasses.replace(ports.defences, demands=demands),
+        read_ahead=dataclasses.replace(ports.read_ahead, demands=demands),
+    )
 
 
 def code_of(call):

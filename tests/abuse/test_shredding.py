@@ -345,9 +345,12 @@ def restored(home, tmp_path, backup, *, keyring=None):
     """How much of the backup opens with the keys of now, or with a keyring of then."""
     target = tmp_path / "restored"
     shutil.rmtree(target, ignore_errors=True)
-    settings = settings_in(home).model_copy(
-        update={"data_dir": target} | ({"keyring": keyring} if keyring else {})
-    )
+    settings = settings_in(home)
+    other = {
+        "keyring": keyring,
+        "policy_key": settings.keyring.with_name("policy-signing.key"),
+    }
+    settings = settings.model_copy(update={"data_dir": target} | (other if keyring else {}))
     installation.restore(settings, backup)
     with opened(settings) as ragward:
         ragward.index_sync.rebuild()

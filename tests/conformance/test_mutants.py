@@ -25,7 +25,7 @@ def test_it_applies_to_the_sources_as_they_are(mutant):
 def test_there_are_enough():
     assert len(MUTANTS) >= 20
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
-    assert sum(mutant.sample for mutant in MUTANTS) == 5
+    assert sum(mutant.sample for mutant in MUTANTS) == 1
 
 
 def test_a_mutant_that_does_not_apply_once_is_an_error():

@@ -16,6 +16,7 @@ from ragward.domain.evaluation import PageRequest, Question, ResourceName, Subje
 from ragward.domain.labels import Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import PolicyRow
+from ragward.domain.receipts import receipt_event
 from ragward.installation import Policy, initialise
 from ragward.opening import open_keyring, resource
 from tests import company
@@ -306,7 +307,10 @@ def test_a_receipt_proves_that_its_answer_is_in_the_log_and_does_not_say_where(n
             assert worker.audit.key == ragward.audit.key
             assert worker.auditing.entry(STEWARD, kept[0][0]).leaf_hash.hex() == kept[0][1]
             assert worker.audit.find("no such event") is None
-        key, last = ragward.keyring.mac_key("audit-chain"), ragward.audit.find(kept[2][0])
+        key, last = (
+            ragward.keyring.mac_key("audit-chain"),
+            ragward.audit.find(receipt_event(kept[2][0])),
+        )
         ragward.audit._db.execute("DELETE FROM entries WHERE position >= ?", (last.index,))
         ragward.audit._db.execute("UPDATE head SET note = ?", (before,))
         ragward.audit._db.commit()

@@ -20,6 +20,7 @@ from ragward.domain.corpus import SourceDocument
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.installation import Policy, initialise
+from ragward.opening import open_policy_keeper
 from tests import company
 from tests.conformance.asking_driver import SOURCE
 from tests.conftest import PROVE
@@ -124,6 +125,7 @@ def worker(home, database):
     )
 
 
+@pytest.mark.prove
 def test_nothing_revoked_is_answered_by_any_worker(tmp_path, database):
     settings = settings_in(tmp_path).model_copy(update={"database_url": database})
     initialise(
@@ -132,7 +134,8 @@ def test_nothing_revoked_is_answered_by_any_worker(tmp_path, database):
         administrator="user:acme/root",
         policy=Policy(rows=company.ROWS, memberships=company.MEMBERSHIPS),
     )
-    catalog = HeldBack(SQLCatalog.open(database))
+    keeper = open_policy_keeper(settings)
+    catalog = HeldBack(SQLCatalog.open(database, keeper=keeper))
     with opened(settings, catalog=catalog, clock=None) as ragward:
         world = Company(ragward)
         world.ingest()

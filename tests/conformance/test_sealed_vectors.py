@@ -218,6 +218,7 @@ def with_vectors(settings, tmp_path, **modes):
     return Settings.load(**kept, policies_dir=policies)
 
 
+@pytest.mark.prove
 def test_another_choice_works_the_index_over_when_it_is_next_opened(world, tmp_path):
     ragward = world.ragward
     confidential = records(ragward, Classification.CONFIDENTIAL)

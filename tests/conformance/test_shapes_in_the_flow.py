@@ -6,6 +6,7 @@ one shape leaves behind in caches, labels and scopes must not show in the next.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import pytest
@@ -89,7 +90,8 @@ def ingested(ragward, shape):
 def answered(installation, shape, asker):
     """The names of the labels whose documents are in the answer."""
     ragward, identity = installation
-    identity.subject = world_of(shape).subject(asker)
+    asking = world_of(shape).subject(asker)
+    identity.subject = dataclasses.replace(asking, auth_time=company.JUST_NOW, proof=company.PROVEN)
     request = RetrievalRequest(
         query="calibration paper", limit=50, max_passages_per_document=50, minimize=Mode.OFF
     )

@@ -136,7 +136,8 @@ def test_the_others_ids_are_as_good_as_none(world, half, operation):
         request = asked.request(of)
         before = half.other.stored()
         world.lines.taken()
-        response = half.send(operation, headers={"X-Request-ID": "same"}, **request)
+        headers = request.get("headers", {}) | {"X-Request-ID": "same"}
+        response = half.send(operation, **(request | {"headers": headers}))
         assert response.status_code == asked.foreign, response.text
         assert half.other.stored() == before
         sent = json.dumps(request)
@@ -370,6 +371,20 @@ class TestNamesOfTheOther:
         body = {"add_memberships": [pair], "reason": REASON}
         refused(half.send("change_policy", json=body), 422, "policy.invalid")
 
+    def test_in_restrictions(self, half):
+        theirs = half.other.tenant
+        body = {"kind": "suspend", "minutes": 5, "reason": REASON}
+        agent = {"target": f"user:{half.tenant}/idle", "through": f"agent:{theirs}/bot"}
+        for target in ({"target": f"user:{theirs}/ben"}, agent):
+            refused(half.send("place_restriction", json=body | target), 422, "request.invalid")
+
+    @pytest.mark.parametrize("operation", ["request_access", "declare_emergency"])
+    def test_in_roles_for_a_time(self, half, operation):
+        """The file of roles is the installation's; each role is one tenant's."""
+        half.calm()
+        theirs = half.other.access_body()
+        refused(half.send(operation, by="ben", json=theirs), 422, "elevation.not_requestable")
+
     def test_in_applications(self, half):
         body = ASKED["register_application"].request(half.other)["json"]
         refused(half.send("register_application", json=body), 422, "request.invalid")
@@ -427,6 +442,15 @@ class TestNamesOfTheOther:
             body = {"root": root, "manifest": manifest}
             refused(half.send("create_job", json=body), 404, "access.not_found")
 
+    def test_in_a_tool_of_assistants(self, half):
+        """What is not found is the tool's error, not the protocol's."""
+        told = {}
+        for of in (half, half.other):
+            request = ASKED["mcp"].request(of)
+            result = half.send("mcp", **request).json()["result"]
+            told[of] = result.get("isError", False), "voltage" in json.dumps(result)
+        assert told == {half: (False, True), half.other: (True, False)}
+
     def test_in_a_group(self, half):
         made = half.group()
         for member in (half.other.user(), half.other.group()):
@@ -472,6 +496,12 @@ def test_the_flows_check_the_tenant_themselves(half):
         lambda: ragward.provisioning.user(steward, theirs.user()),
         lambda: ragward.provisioning.delete_user(steward, theirs.user()),
         lambda: ragward.provisioning.delete_group(steward, theirs.group()),
+        lambda: ragward.elevating.decide(
+            steward, theirs.access_request(), approve=True, reason=REASON
+        ),
+        lambda: ragward.elevating.revoke(steward, theirs.access_request(), REASON),
+        lambda: ragward.elevating.review(steward, theirs.emergency(), REASON),
+        lambda: ragward.restricting.release(steward, theirs.restriction(), REASON),
         lambda: ragward.retrieval.require_corpus(half.subject("ben"), f"{theirs.tenant}/eng"),
     ]
     for call in calls:
@@ -508,7 +538,10 @@ class TestCaches:
         half.send("change_policy", **ASKED["change_policy"].request(half))
         half.document()
         after = ragward.pdp.decide_labels(theirs, context)
-        assert after is before
+        assert (
+            after.grants is before.grants
+        )  # around them it is made anew while a document is withheld
+        assert after == before
 
     def test_what_one_remembers_is_not_given_to_the_other(self, world, half):
         """Equal names, equal questions, by turns, one of the two losing the right in between."""
@@ -856,6 +889,11 @@ WRITES = {
         half.subject(), Classification(n % 4)
     ),
     "job": lambda half, n: half.open_job(),
+    "elevate": lambda half, n: half.world.ragward.elevating.decide(
+        half.subject(), half.access_request(), approve=bool(n % 2), reason=REASON
+    ),
+    "restrict": lambda half, n: half.restriction(),
+    "lend": lambda half, n: half.task_grant(),
     "ask": lambda half, n: ask(half, "ann", f"voltage {n}"),
 }
 

@@ -292,6 +292,7 @@ def unkeyed(token):
     return [*whole, hmac.digest(b"", data, "sha256"), hmac.digest(b"acme", data, "sha256")]
 
 
+@pytest.mark.prove
 def test_no_word_and_no_unkeyed_hash_of_one_is_stored(tmp_path):
     chance = random.Random(3)
     made = [

@@ -25,6 +25,11 @@ class Asked:
         return self.build(of)
 
 
+_HOST = {"Host": "127.0.0.1"}
+_OF_MCP = _HOST | {
+    "Accept": "application/json, text/event-stream",
+    "MCP-Protocol-Version": "2025-06-18",
+}
 _STEP = {"kind": "tool_called", "name": "search", "sha256": "0" * 64, "size": 1}
 _STRANGE = "urn:ietf:params:scim:schemas:core:2.0:User"
 
@@ -120,6 +125,32 @@ def _by_idp(build):
 def _versions(of):
     oldest, newest = of.versions()
     return {"params": {"from": oldest, "to": newest}}
+
+
+def _about_access(kind):
+    return lambda of: {"path": {"id": getattr(of, kind)()}, "json": {"reason": REASON}}
+
+
+def _in_an_emergency(of):
+    of.calm()
+    return {"by": "ben", "json": of.access_body()}
+
+
+def _for_dify(of):
+    setting = {"top_k": 50, "score_threshold": 0.0}
+    return {"by": "ben"} | _json(
+        knowledge_id="eng", query="voltage sensor", retrieval_setting=setting
+    )
+
+
+def _fetched(of):
+    """A call of the tool `fetch`, as a client of MCP sends it."""
+    call = {"name": "fetch", "arguments": {"id": of.document()}}
+    return {
+        "by": "ben",
+        "headers": _OF_MCP,
+        "json": {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call},
+    }
 
 
 def _nothing(_of):
@@ -242,6 +273,35 @@ ASKED = {
         404,
         twins=False,
     ),
+    "request_access": Asked(lambda of: {"by": "ben", "json": of.access_body()}, 201),
+    "list_access_requests": Asked(_nothing, twins=False),
+    "approve_access": Asked(_about_access("access_request"), foreign=404),
+    "deny_access": Asked(_about_access("access_request"), foreign=404),
+    "revoke_access": Asked(_about_access("access_request"), foreign=404),
+    "declare_emergency": Asked(_in_an_emergency, 201),
+    "review_emergency": Asked(_about_access("emergency"), foreign=404),
+    "place_restriction": Asked(
+        lambda of: _json(target=of.document(), kind="quarantine", minutes=5, reason=REASON),
+        201,
+        404,
+    ),
+    "list_restrictions": Asked(lambda of: {"params": {"ended": True}}, twins=False),
+    "release_restriction": Asked(
+        lambda of: {
+            "path": {"restriction_id": of.restriction()},
+            "json": {"reason": REASON},
+        },
+        foreign=404,
+    ),
+    "get_access_audit": Asked(lambda of: {"params": {"days": 1}}, twins=False),
+    "report_access_audit": Asked(lambda of: {"params": {"days": 1}}, twins=False),
+    "apply_access_audit": Asked(
+        lambda of: _json(days=1, digest=of.audit_digest(), reason=REASON), twins=False
+    ),
+    "dify_retrieval": Asked(_for_dify),
+    "mcp": Asked(_fetched, foreign=200, twins=False),  # a text of JSON, in JSON
+    "get_protected_resource": Asked(lambda of: {"headers": _HOST}),
+    "get_protected_resource_at_root": Asked(lambda of: {"headers": _HOST}),
     "get_keys": Asked(_nothing),
     "rotate_key": Asked(lambda of: _json(classification="INTERNAL"), 202),
     "destroy_key": Asked(  # a version that nobody has

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import logging
 import re
+import shutil
 import sqlite3
 import time
 import uuid
@@ -26,7 +27,7 @@ from ragward.domain.corpus import SourceDocument
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow
 from ragward.installation import Policy, add_tenant, command_line_application, initialise
-from ragward.opening import development_token
+from ragward.opening import development_token, resource
 from tests import company
 from tests.e2e import scim
 from tests.e2e.conftest import ROOT_ROWS, served_settings
@@ -46,6 +47,8 @@ _IDS = (
     ("reviews", "item_id"),
     ("holds", "hold_id"),
     ("task_grants", "grant_id"),
+    ("elevations", "elevation_id"),
+    ("restrictions", "restriction_id"),
 )
 REASON = "for the sake of the test"
 OPERATIONS = {
@@ -53,7 +56,25 @@ OPERATIONS = {
     for path, operations in openapi_document()["paths"].items()
     for method, operation in operations.items()
 }
-_SECOND = [("user:acme/second", "policy:*", "acme/*", "PUBLIC..RESTRICTED", "*", "allow")]
+#: A second person for the policy; access for a time, to a corpus with nothing in it; restrictions.
+_FURTHER = [
+    (who, action, corpus, "PUBLIC..RESTRICTED", "*", "allow")
+    for who, action, corpus in (
+        ("user:acme/second", "policy:*", "acme/*"),
+        ("user:acme/steward", "access:approve", "acme/*"),
+        ("user:acme/steward", "restriction:*", "acme/*"),
+        ("group:acme/staff", "access:request", "acme/*"),
+        ("group:acme/staff", "access:emergency", "acme/*"),
+        ("role:acme/rescue", "corpus:retrieve", "acme/vault"),
+    )
+]
+_ELEVATION = """
+[requestable."role:acme/rescue"]
+max_minutes = 60
+
+[emergency."role:acme/rescue"]
+max_minutes = 60
+"""
 
 
 def of_tenant(tenant, value):
@@ -190,6 +211,8 @@ class Half:
             principal=f"user:{self.tenant}/{name}",
             application=command_line_application(self.tenant),
             not_after=2**40,
+            auth_time=company.JUST_NOW,
+            proof=company.PROVEN,
         )
 
     def token(self, name, **given):
@@ -360,6 +383,50 @@ class Half:
         made = self.send("mint_task_grant", by="ann", json=self.task_grant_body())
         return self._named("task grant", made.json()["grant_id"])
 
+    def access_body(self):
+        """What `request_access` and `declare_emergency` take."""
+        return {"role": f"role:{self.tenant}/rescue", "minutes": 5, "reason": REASON}
+
+    def access_request(self):
+        """The id of a request of ben's that waits."""
+        made = self.send("request_access", by="ben", json=self.access_body())
+        assert made.status_code == 201, made.text
+        return self._named("access request", made.json()["id"])
+
+    def calm(self):
+        """Has every emergency reviewed: who has one that is not declares no other."""
+        for found in self.world.ragward.catalog.elevations(self.tenant, limit=1000):
+            if found.awaits_review:
+                path, why = {"id": found.elevation_id}, {"reason": REASON}
+                self.send("revoke_access", path=path, json=why)  # or it is over already
+                assert self.send("review_emergency", path=path, json=why).status_code == 200
+
+    def emergency(self):
+        """The id of an emergency of ben's that is over and waits for its review."""
+        self.calm()
+        made = self.send("declare_emergency", by="ben", json=self.access_body())
+        assert made.status_code == 201, made.text
+        path = {"id": self._named("emergency", made.json()["id"])}
+        over = self.send("revoke_access", by="ben", path=path, json={"reason": REASON})
+        assert over.status_code == 200, over.text
+        return path["id"]
+
+    def restriction(self):
+        """The id of one on somebody who asks for nothing."""
+        body = {
+            "target": f"user:{self.tenant}/idle",
+            "kind": "suspend",
+            "minutes": 5,
+            "reason": REASON,
+        }
+        made = self.send("place_restriction", json=body)
+        assert made.status_code == 201, made.text
+        return self._named("restriction", made.json()["restriction_id"])
+
+    def audit_digest(self):
+        """Of what an audit of access proposes now."""
+        return self.send("get_access_audit", params={"days": 1}).json()["digest"]
+
     def user(self):
         self.count += 1
         body = scim.user(f"person {self.count}", externalId=f"p-{self.count}", displayName="P")
@@ -416,8 +483,10 @@ class Half:
 
 
 _MADE = (
+    "access_request",
     "chunk",
     "document",
+    "emergency",
     "event",
     "group",
     "hold",
@@ -427,6 +496,7 @@ _MADE = (
     "proposal",
     "quarantined",
     "receipt_of_shredding",
+    "restriction",
     "review",
     "task_grant",
     "user",
@@ -493,7 +563,7 @@ def _all_entries(audit):
 
 
 def _policy(tenant):
-    rows = company.ROWS + ROOT_ROWS + tuple(PolicyRow(*fields) for fields in _SECOND)
+    rows = company.ROWS + ROOT_ROWS + tuple(PolicyRow(*fields) for fields in _FURTHER)
     rows += tuple(scim.rows())
     return Policy(rows=of_tenant(tenant, rows), memberships=of_tenant(tenant, company.MEMBERSHIPS))
 
@@ -509,8 +579,13 @@ def open_twins(directory, *, documents=14, per_minute=1_000_000):
         lines = [json.dumps(line | {"uri": name}) for name in ("listed.txt", "gone.txt")]
         (roots[f"{tenant}/inbox"] / "m.jsonl").write_text("\n".join(lines))
         (roots[f"{tenant}/inbox"] / "listed.txt").write_text("The incident was listed.")
+    policies = directory / "policies"
+    shutil.copytree(resource("policies"), policies)
+    (policies / "elevation.toml").write_text("".join(of_tenant(t, _ELEVATION) for t in TENANTS))
     settings = served_settings(
         directory,
+        policies_dir=policies,
+        alerts=(f"file:{directory / 'alerts'}",),
         development_tenants=TENANTS,
         ingest_roots=roots,
         public_url="https://rag.example.com",
@@ -550,9 +625,19 @@ def _fill(world, documents):
             half.ingest(document)
     if not documents:
         return
-    for make in ("quarantined", "job", "group", "proposal"):
+    for make in ("quarantined", "job", "group", "proposal", "emergency", "restriction"):
         for half in world.halves.values():
             getattr(half, make)()
+    for half in world.halves.values():
+        _watched(half)
+
+
+def _watched(half):
+    """What a watch and limits of several workers keep, which are doubles here: none of it changes from now on."""
+    catalog, ben = half.world.ragward.catalog, f"user:{half.tenant}/ben"
+    catalog.change_account(half.tenant, ben, lambda _: f"account of {ben}")
+    catalog.take(half.tenant, f"RESTRICTED {ben}", 1, 1, 1, 1)
+    catalog.hit(half.tenant, ben, 1, 60)
 
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -561,11 +646,12 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ")
 #: What is of the whole installation (the log is one chain), fresh each time, or a time.
 _PASSING = frozenset(
     [
+        "activated_at",
         "api_key",
         "at",
         "audit_hash",
-        "activated_at",
         "audit_index",
+        "begins_at",
         "content-length",
         "created",
         "created_at",
@@ -581,15 +667,22 @@ _PASSING = frozenset(
         "lastModified",
         "lifted_at",
         "next_token",
-        "ragward-epoch-token",
+        "not_after",
+        "not_before",
         "placed_at",
+        "ragward-epoch-token",
         "rank",
         "receipt_id",
         "recorded_at",
+        "released_at",
         "request_id",
+        "requested_at",
         "retired_at",
+        "reviewed_at",
+        "revoked_at",
         "score",
         "ts",
+        "until",
         "updated_at",
         "x-request-id",
     ]

@@ -315,6 +315,7 @@ def on_disk(path, vector):
     return bool(found_in([needle], path))
 
 
+@pytest.mark.prove
 def test_what_is_expelled_leaves_the_files_and_is_remembered_over_a_kill(tmp_path):
     index = shard(tmp_path)
     kept, deleted, barred = ([n + 0.123 + i / 7 for i in range(DIMENSION)] for n in (1, 2, 3))

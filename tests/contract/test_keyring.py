@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 
-from ragward.adapters import keyring_file
 from ragward.adapters.keyring_file import FileKeyring
 from ragward.domain.envelope import KeyPurpose, PurposeKey, purpose_key
 from ragward.domain.errors import ConflictError, InvalidRequestError, UnavailableError
@@ -20,10 +19,7 @@ PASSPHRASE = "correct horse battery staple"
 
 
 @pytest.fixture
-def file_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        keyring_file, "_KDF", {"memory_kib": 19 * 1024, "iterations": 1, "lanes": 1}
-    )
+def file_place(tmp_path):
     path = tmp_path / "keyring.json"
     FileKeyring.create(path, PASSPHRASE)
     return Place(path, lambda: FileKeyring.open(path, PASSPHRASE))

@@ -25,6 +25,7 @@ from ragward.adapters.catalog_sql.schema import metadata
 from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper, create_policy_key
 from ragward.domain.corpus import DocumentState, NewScreening, Pending, PendingVersion
 from ragward.domain.directory import DirectoryGroup, DirectoryUser, GroupProfile, UserProfile
+from ragward.domain.elevation import Elevation
 from ragward.domain.errors import RagwardError
 from ragward.domain.generations import Generations
 from ragward.domain.holds import Hold, HoldKind
@@ -106,6 +107,19 @@ def restriction(tenant):
         begins_at=NOW,
         until=NOW + 60,
         reason="because of the count",
+    )
+
+
+def elevation(tenant, of=None):
+    """What ann asks for; with `of` under the id of another tenant's."""
+    return Elevation(
+        elevation_id=f"elevation-of-{of or tenant}",
+        tenant=tenant,
+        member=f"user:{tenant}/ann",
+        role=f"role:{tenant}/finance",
+        minutes=5,
+        reason="an incident",
+        requested_at=NOW,
     )
 
 
@@ -196,6 +210,7 @@ def filled(catalog, tenant) -> Half:
     catalog.note_uses(tenant, {bot.principal: NOW})
     catalog.add_hold(hold(tenant, f"hold-of-{tenant}"), [f"document-of-{tenant}"])
     catalog.add_restriction(restriction(tenant))
+    catalog.add_elevation(elevation(tenant))
     catalog.change_account(tenant, f"user:{tenant}/ann", lambda _: f"account-of-{tenant}")
     catalog.take(tenant, "RESTRICTED", 1, 1, 1, 1)
     catalog.hit(tenant, "subject", 1, 60)
@@ -206,6 +221,8 @@ def filled(catalog, tenant) -> Half:
     half = Half(tenant, staged, label_id, job.job_id, user, group)
     half.ids = {
         f"grant-of-{tenant}",
+        f"elevation-of-{tenant}",
+        f"restriction-of-{tenant}",
         staged.document_id,
         *points(staged),
         *(chunk.chunk_id for chunk in staged.chunks),
@@ -256,13 +273,13 @@ def twins(request, tmp_path):
 
 @pytest.fixture
 def twins_on_postgres(request, tmp_path):
+    yield from _twins(request, tmp_path, "postgres")
+
+
+def _twins(request, tmp_path, kind):
     key = tmp_path / "keys" / "policy-signing.key"
     create_policy_key(key)
     keeper = PolicyRootKeeper.open(key, seen=tmp_path / "seen", model_text="")
-    yield from _twins(request, tmp_path, "postgres", keeper)
-
-
-def _twins(request, tmp_path, kind, keeper=None):
     url = f"sqlite:///{tmp_path}/catalog.db"
     if kind == "postgres":
         url = request.getfixturevalue("postgres_databases")()
@@ -459,6 +476,7 @@ def test_only_maintenance_looks_across_tenants():
 
 def forget_tenants(catalog):
     """Makes every `tenant = :value` true in what the catalog executes from here on; returns those that were."""
+    catalog._keeper = None  # whose signatures would notice some of it: another line
     forgotten = []
 
     def replace(element, **_):
@@ -497,6 +515,8 @@ def reads(half):
             "chunk_lineage": lambda: catalog.chunk_lineage(tenant, other.staged.chunks[0].chunk_id),
             "chunks_sharing": lambda: catalog.chunks_sharing(tenant, {1, -(2**63)}),
             "account": lambda: catalog.account(tenant, f"user:{other.tenant}/ann"),
+            "elevation": lambda: catalog.elevation(tenant, f"elevation-of-{other.tenant}"),
+            "elevations": lambda: catalog.elevations(tenant, limit=9),
             "restriction": lambda: catalog.restriction(tenant, f"restriction-of-{other.tenant}"),
             "restrictions": lambda: catalog.restrictions(tenant, now=NOW),
             "restrictions_ahead": lambda: catalog.restrictions_ahead(tenant, NOW),
@@ -606,6 +626,12 @@ def writes(half):
                     review(tenant, other.staged), item_id="r-new", kind=ReviewKind.DOUBT
                 )
             ),
+            "change_elevation": lambda: catalog.change_elevation(
+                elevation(tenant, of=other.tenant),
+                dataclasses.replace(
+                    elevation(tenant, of=other.tenant), not_before=NOW, not_after=NOW + 60
+                ),
+            ),
             "release_restriction": lambda: catalog.release_restriction(
                 tenant, f"restriction-of-{other.tenant}", by="x", reason="x", now=NOW
             ),
@@ -677,6 +703,7 @@ def writes(half):
 
 #: Writes that name nothing of another tenant's.
 OWN = {
+    "add_elevation",
     "add_hold",
     "add_pseudonyms",
     "add_task_grant",

@@ -111,6 +111,7 @@ def test_what_is_older_by_command(run):
     assert run("rescreen", "--older-than", "nothing", *STEWARD)[0] == 2
 
 
+@pytest.mark.prove
 def test_another_model_by_command(run):
     assert json.loads(run("model", "status", "--json")[1])["generations"][0]["number"] == 1
     assert run("model", "switch")[0] == 2

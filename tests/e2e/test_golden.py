@@ -33,14 +33,20 @@ from tests.fakes.chunker_semchunk import FakeChunker
 from tests.fakes.embedder_sentence_transformers import FakeEmbedder
 from tests.fakes.finder_presidio import FakeFinder
 from tests.fakes.limiter_memory import FakeLimiter
+from tests.fakes.watch import FakeWatch
 from tests.installation import PASSPHRASE, qdrant_client_index
 
-LEGS = {
-    "edge": 200 if PROVE else 100,
-    "edge without payload index": 200 if PROVE else 12,
-    "qdrant-client": 200 if PROVE else 12,
-    "qdrant-client without payload index": 200 if PROVE else 6,
-}
+LEGS = {"edge": 100}
+if PROVE:
+    LEGS = dict.fromkeys(
+        (
+            "edge",
+            "edge without payload index",
+            "qdrant-client",
+            "qdrant-client without payload index",
+        ),
+        200,
+    )
 COMPANIES = [Company.load(tenant) for tenant in ("aurora", "borealis")]
 SUBJECTS = [(company.tenant, name) for company in COMPANIES for name in company.golden]
 LIMITS = (1, 3, 8, 20)
@@ -143,6 +149,7 @@ def installed(request, tmp_path_factory):
         chunker=FakeChunker(600),
         finder=FakeFinder(),
         limiter=FakeLimiter(),
+        watch=FakeWatch(),
         index=index,
     )
     with Ragward.open(settings, doubles) as ragward:

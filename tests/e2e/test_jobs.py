@@ -121,7 +121,7 @@ def test_streams_of_one_subject_are_counted(served, api, monkeypatch):
     try:
         codes = []
         for _ in range(served.ragward.settings.concurrent_requests + 1):
-            request = api.build_request("GET", path, params={"seconds": 3})
+            request = api.build_request("GET", path, params={"seconds": 10})
             open_at_once.append(api.send(request, stream=True))
             codes.append(open_at_once[-1].status_code)
     finally:

@@ -264,6 +264,18 @@ def test_a_manifests_metadata_stays_here_and_counts(tmp_path, folder):
     assert b"Iris" not in b"".join(direct.sent)
 
 
+def test_the_same_bytes_under_another_access_list_are_stored_under_it(tmp_path, folder):
+    """The worker finds what it knows and analyses nothing; the document is read here then, not refused as empty."""
+    manifest = folder / "manifest.jsonl"
+    source = SourceRequest(location=str(manifest), is_manifest=True)
+    with installed(tmp_path / "home", Direct) as ragward:
+        for granted in ("group:acme/staff", "user:acme/ann"):
+            manifest.write_text(json.dumps({"uri": "1.txt", "corpus": "eng", "granted": [granted]}))
+            assert not [r.code for r in ran(ragward, folder, source) if r.code]
+            record = ragward.catalog.find_document("acme", "eng", "1.txt")
+            assert record.label.granted == {granted}
+
+
 def test_what_changes_while_it_is_on_its_way_is_read_again(tmp_path, folder):
     """A worker says that a document is the known one; by its turn it is not: the known one was deleted."""
     direct = Direct()

@@ -62,6 +62,7 @@ def test_it_holds_what_it_needs_at_run_time_and_nothing_else(unpacked):
     assert names == {"ragward"}
 
 
+@pytest.mark.prove
 @pytest.mark.model
 def test_an_installation_from_the_wheel(unpacked, tmp_path):
     keys = tmp_path / "keys"

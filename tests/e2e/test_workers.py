@@ -215,6 +215,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.prove
 @pytest.mark.model
 def test_workers_serve_are_replaced_and_end_with_their_owner(tmp_path):
     ragward, key = open_served(tmp_path, real=("identity", "limiter", "clock", "embedder"))

@@ -31,6 +31,7 @@ def test_documents_are_always_the_same_and_of_every_level():
 
 
 @pytest.mark.model
+@pytest.mark.prove
 def test_documents_of_unseen_templates_are_classified():
     report = measure(1600, 1200) if PROVE else measure(172, 60)
     low, review = (0.01, 0.15) if PROVE else (0.04, 0.5)

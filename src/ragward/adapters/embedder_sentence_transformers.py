@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +16,6 @@ from ragward.domain.corpus import Vector
 from ragward.domain.errors import ConfigurationError
 
 _BATCH = 32
-#: Texts in a pass for several that ask; one that asks for more gets more.
-_TOGETHER = 64
-
-
-class _Asked:
-    """What one thread waits for."""
-
-    def __init__(self, texts: list[str]) -> None:
-        self.texts = texts
-        self.answer: Future[tuple[list[Vector], list[tuple[int, Words]]]] = Future()
 
 
 class SentenceTransformersEmbedder:
@@ -42,9 +29,6 @@ class SentenceTransformersEmbedder:
         self._model: Any = None
         self._windows: Any = None
         self._lock = threading.Lock()
-        self._waiting: deque[_Asked] = deque()
-        #: One, so that torch keeps one set of threads.
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ragward-embedding")
 
     @classmethod
     def load(
@@ -81,43 +65,11 @@ class SentenceTransformersEmbedder:
         return [vector.tolist() for vector in vectors]
 
     def embed_and_read(self, texts: Sequence[str]) -> tuple[list[Vector], list[tuple[int, Words]]]:
-        """The vectors of `embed` and, of the same pass, (index of its text, words with their layer-3 vectors) per window.
-
-        What several threads ask for at the same time is one pass: documents are mostly shorter than a batch.
-        """
-        if not texts:
-            return [], []
-        asked = _Asked(list(texts))
-        self._waiting.append(asked)
-        self._pool.submit(self._answer_waiting)
-        return asked.answer.result()
-
-    def _answer_waiting(self) -> None:
-        """One pass for all that wait; what it was submitted for may have been in an earlier one."""
-        together: list[_Asked] = []
-        with suppress(IndexError):
-            while sum(len(asked.texts) for asked in together) < _TOGETHER:
-                together.append(self._waiting.popleft())
-        if self._waiting:
-            self._pool.submit(self._answer_waiting)
-        if not together:
-            return
-        try:
-            vectors, read = self._pass([text for asked in together for text in asked.texts])
-        except BaseException as error:  # noqa: BLE001 - theirs to handle, whoever they are
-            for asked in together:
-                asked.answer.set_exception(error)
-            return
-        first = 0
-        for asked in together:
-            last = first + len(asked.texts)
-            mine = [(index - first, words) for index, words in read if first <= index < last]
-            asked.answer.set_result((vectors[first:last], mine))
-            first = last
-
-    def _pass(self, texts: Sequence[str]) -> tuple[list[Vector], list[tuple[int, Words]]]:
+        """The vectors of `embed` and, of the same pass, (index of its text, words with their layer-3 vectors) per window."""
         import torch
 
+        if not texts:
+            return [], []
         with self._lock:
             if self._model is None:
                 self._model = self._loaded()

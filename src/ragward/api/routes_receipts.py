@@ -30,11 +30,22 @@ class ReceiptProofModel(BaseModel):
     proof: str
 
 
+class ReceiptRoleModel(BaseModel):
+    """A role somebody had for a time."""
+
+    member: str
+    group: str
+    not_before: int
+    not_after: int
+    emergency: bool
+
+
 class ReceiptPolicyModel(BaseModel):
-    """The policy that decided, as Casbin CSV."""
+    """The policy that decided, as Casbin CSV, and the roles for a time that held then."""
 
     version: int
     lines: list[str]
+    timed: list[ReceiptRoleModel]
 
 
 class ReceiptLabelModel(BaseModel):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ragward.cli.options import As, AsJSON, Reason, Tenant, TokenFile
-from ragward.domain.restrictions import Restriction
+
+if TYPE_CHECKING:
+    from ragward.domain.restrictions import Restriction
 
 restriction_app = typer.Typer(
     no_args_is_help=True, help="What was taken from somebody for a time: list, place, release."

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ragward.cli.options import As, AsJSON, Days, Owner, Purpose, Tenant, TokenFile
-from ragward.domain.identities import Identity
+
+if TYPE_CHECKING:
+    from ragward.domain.identities import Identity
 
 identities_app = typer.Typer(
     no_args_is_help=True, help="Applications, agents and their keys: who answers for each."

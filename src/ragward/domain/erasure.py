@@ -140,6 +140,18 @@ _STORES: Final = (
         tables=("labels", "scopes", "casbin_rule", "policy_versions", "policy_proposals"),
     ),
     _Store(
+        name="task grants, roles for a time, restrictions",
+        outcome=Outcome.RETAINED,
+        note="evidence: principals, terms, reasons that people gave",
+        tables=("task_grants", "elevations", "restrictions"),
+    ),
+    _Store(
+        name="counts of behaviour and rates",
+        outcome=Outcome.RETAINED,
+        note="numbers and keyed tags by principal, no content",
+        tables=("behaviours", "exposures", "rate_windows"),
+    ),
+    _Store(
         name="directory of people and groups",
         outcome=Outcome.RETAINED,
         note="the identity provider deletes people",
@@ -152,6 +164,9 @@ _STORES: Final = (
         tables=(
             "applications",
             "application_keys",
+            "agents",
+            "identity_uses",
+            "policy_roots",
             "retired_keks",
             "tenants",
             "toolchains",

@@ -23,7 +23,7 @@ class TaskGrantStore(Protocol):
         """Newest first; of one person, or of all."""
 
     def revoke_task_grant(self, tenant: str, grant_id: str, *, by: str) -> int:
-        """Worth nothing when this returns, its digest is gone; moves the policy epoch and returns it. Again is fine.
+        """Worth nothing when this returns, its digest is gone; moves the epoch and returns it. Again is fine.
 
         Raises `access.not_found`."""
 

@@ -15,6 +15,7 @@ from ragward.adapters.keyring_file import FileKeyring, read_passphrase
 from ragward.domain.envelope import WrappingContext
 from ragward.domain.errors import ConfigurationError, IntegrityError, UnavailableError
 from ragward.domain.labels import Classification
+from tests.conftest import SHIPPED_KDF
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -41,6 +42,10 @@ def context(keyring, *, tenant="acme", level=Classification.RESTRICTED, **change
         "label_digest": bytes(32),
     }
     return WrappingContext(**(fields | changes))
+
+
+def test_passphrases_are_stretched_as_rfc_9106_says_for_less_memory():
+    assert SHIPPED_KDF == {"memory_kib": 64 * 1024, "iterations": 3, "lanes": 4}
 
 
 def test_it_is_readable_by_its_owner_only(path, keyring):
@@ -89,7 +94,7 @@ def test_a_malformed_file_is_refused_without_work(path, keyring, change):
 def test_a_weakened_derivation_does_not_open(path, keyring):
     """The parameters are associated data: nobody can lower them for the next save."""
     outer = json.loads(path.read_text())
-    outer["kdf"]["iterations"] = 1
+    outer["kdf"]["iterations"] += 1
     path.write_text(json.dumps(outer))
     with pytest.raises(ConfigurationError) as caught:
         FileKeyring.open(path, PASSPHRASE)
