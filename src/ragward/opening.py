@@ -52,11 +52,11 @@ from ragward.settings import Settings, outgoing_hosts
 if TYPE_CHECKING:
     from ragward.adapters.catalog_sql.authority import SQLAuthority
     from ragward.adapters.identity_jwt import Askers
-    from ragward.adapters.signin_oidc import OpenIDSignIn
     from ragward.adapters.pdp_casbin.pdp import PolicyAndLabels
     from ragward.adapters.pdp_restricted import RestrictionsAndPolicy
     from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper
     from ragward.adapters.signed_authority import SignedAuthority
+    from ragward.adapters.signin_oidc import OpenIDSignIn
     from ragward.adapters.tracing_otel import Tracing
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.

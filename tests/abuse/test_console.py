@@ -30,7 +30,7 @@ from tests.fakes.signin_oidc import FakeProvider
 
 HERE = "https://127.0.0.1"
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}}${7*7}"
-GROUP = "group:acme/<svg onload=alert(3)>"
+GROUP = "group:acme/<svg><script>alert(3)"
 SESSION, SIGN_IN = guard.SESSION_COOKIE, guard.SIGN_IN_COOKIE
 ROWS = (
     PolicyRow("user:acme/officer", "audit:read", "acme/*", "PUBLIC..RESTRICTED", "*", "allow"),
@@ -99,9 +99,9 @@ def csrf_of(response):
     return re.search(r'name="csrf" value="([^"]+)"', response.text)[1]
 
 
-def signed_in(client, name, tenant="acme", next_path="/console/", **changes):
+def signed_in(client, name, tenant="acme", next_path="/console/"):
     shown = client.get("/console/sign-in", params={"next": next_path})
-    form = {"csrf": csrf_of(shown), "tenant": tenant, "name": name} | changes
+    form = {"csrf": csrf_of(shown), "tenant": tenant, "name": name}
     return post(client, "/console/sign-in/development", form)
 
 
@@ -116,12 +116,19 @@ def post(client, path, form, **headers):
 
 
 def routes(app):
-    mounted = next(each.app for each in app.routes if getattr(each, "path", "") == "/console")
+    listed = mounted(app).routes
+    inner = [route for each in listed for route in included(each)]
     return [
         (f"/console{route.path}", method)
-        for route in mounted.routes
+        for route in inner
         for method in sorted(route.methods - {"HEAD"})
     ]
+
+
+def included(route):
+    """A route, or those of an included router."""
+    router = getattr(route, "original_router", None)
+    return router.routes if router else [route]
 
 
 OPEN = {
@@ -181,7 +188,10 @@ def test_an_id_that_was_there_before_the_sign_in_is_never_a_session(browser):
     given = re.search(f"{SESSION}=([^;]+)", " ".join(answer.headers.get_list("set-cookie")))[1]
     assert given != "chosen-by-somebody"
     thief = browser()
-    assert thief.get("/console/", headers={"cookie": f"{SESSION}=chosen-by-somebody"}).status_code == 303
+    assert (
+        thief.get("/console/", headers={"cookie": f"{SESSION}=chosen-by-somebody"}).status_code
+        == 303
+    )
     assert thief.get("/console/", headers={"cookie": f"{SESSION}={given}"}).status_code == 200
 
 
@@ -212,7 +222,7 @@ def test_a_session_ends_when_nobody_uses_it_and_with_its_token(ragward):
     for _ in range(3):
         clock.seconds += 1700
         assert sessions.find(used)
-    assert 3 * 1700 > IDLE_SECONDS
+    assert IDLE_SECONDS < 3 * 1700
     assert sessions.find(idle) is None
     clock.seconds += 1700
     assert sessions.find(used) is None
@@ -228,9 +238,7 @@ def test_a_token_that_verifies_no_more_ends_the_session(browser, ragward):
     client = browser("cai")
     assert client.get("/console/").status_code == 200
     session = session_of(client)
-    session.token = development_token(
-        ragward.settings, "cai", tenant="acme", lifetime_seconds=-60
-    )
+    session.token = development_token(ragward.settings, "cai", tenant="acme", lifetime_seconds=-60)
     assert client.get("/console/").status_code == 303
     assert session_of(client) is None
 
@@ -280,7 +288,9 @@ def test_a_form_without_this_sessions_token_is_refused(app, browser):
         for form in bad:
             answer = post(client, re.sub(r"\{\w+\}", "x", path), form)
             assert answer.status_code == 403, path
-    assert post(client, "/console/sign-out", {"csrf": own}, content_type="text/plain").status_code in (403, 422)
+    assert post(
+        client, "/console/sign-out", {"csrf": own}, content_type="text/plain"
+    ).status_code in (403, 422)
     assert client.get("/console/").status_code == 200
 
 
@@ -296,7 +306,7 @@ def test_a_page_of_another_name_reaches_nothing(browser):
 
 def test_the_development_sign_in_is_for_this_machine_only(app, browser, ragward):
     far = browser(client=("192.0.2.7", 5000))
-    assert "name=\"tenant\"" not in far.get("/console/sign-in").text
+    assert 'name="tenant"' not in far.get("/console/sign-in").text
     shown = browser()
     csrf = csrf_of(shown.get("/console/sign-in"))
     form = {"csrf": csrf, "tenant": "acme", "name": "steward"}
@@ -304,7 +314,7 @@ def test_the_development_sign_in_is_for_this_machine_only(app, browser, ragward)
     assert post(far, "/console/sign-in/development", form).status_code == 404
     for header in ("x-forwarded-for", "forwarded", "via"):
         near = browser()
-        assert "name=\"tenant\"" not in near.get("/console/sign-in", headers={header: "x"}).text
+        assert 'name="tenant"' not in near.get("/console/sign-in", headers={header: "x"}).text
         assert post(near, "/console/sign-in/development", form, **{header: "x"}).status_code == 404
     around = mounted(app).state.around
     named = ragward.settings.model_copy(update={"public_url": "https://rag.example"})
@@ -328,9 +338,14 @@ def test_nobody_is_signed_in_by_a_form_of_another_page(browser):
 
 
 def test_a_tenant_that_nobody_speaks_for_is_refused(browser):
-    for changes in ({"tenant": "globex"}, {"name": ""}, {"name": "../root"}, {"name": "x" * 201}):
+    for name, tenant in (
+        ("steward", "globex"),
+        ("", "acme"),
+        ("../root", "acme"),
+        ("x" * 201, "acme"),
+    ):
         client = browser()
-        assert signed_in(client, "steward", **changes).status_code == 401
+        assert signed_in(client, name, tenant).status_code == 401
         assert SESSION not in client.cookies
 
 
@@ -513,15 +528,17 @@ def test_markup_in_titles_text_names_and_reasons_stays_text(browser, ragward):
     for name, page in shown.items():
         assert page.status_code in (200, 404), (name, page.text)
         text = page.text
-        for raw in ("<script>alert", "<img src=x", "<svg onload"):
+        for raw in ("<script>alert", "<img src=x", "<svg>"):
             assert raw not in text, name
         assert not re.search(r"\son\w+\s*=", re.sub(r"&\w+;|&#\d+;", "", tags_of(text))), name
         assert len(re.findall(r"<script\b", text)) == 1, name  # our own
         assert "style=" not in tags_of(text), name
     for name in ("document", "text", "reviews", "event"):
-        assert "&lt;script&gt;alert(1)" in shown[name].text or "\\u003cscript" in shown[name].text, name
-    assert "&lt;svg onload=alert(3)&gt;" in shown["document"].text
-    assert "&lt;svg onload=alert(3)&gt;" in shown["policy"].text
+        assert (
+            "&lt;script&gt;alert(1)" in shown[name].text or "\\u003cscript" in shown[name].text
+        ), name
+    assert "&lt;svg&gt;&lt;script&gt;alert(3)" in shown["document"].text
+    assert "&lt;svg&gt;&lt;script&gt;alert(3)" in shown["policy"].text
 
 
 def tags_of(text):
@@ -599,7 +616,9 @@ def test_what_is_behind_a_page_is_behind_its_permission(browser, ragward, name):
         for path in ("/console/audit/export", "/console/audit/entries/x"):
             assert client.get(path).status_code == 404
         assert post(client, "/console/audit/verify", {"csrf": csrf}).status_code == 404
-        assert post(client, "/console/access/policy", {"csrf": csrf, "lines": "+"}).status_code == 404
+        assert (
+            post(client, "/console/access/policy", {"csrf": csrf, "lines": "+"}).status_code == 404
+        )
 
 
 def test_another_tenants_ids_are_nobodys(browser, ragward):
@@ -615,7 +634,10 @@ def test_a_steward_of_one_corpus_sees_that_of_the_queue_and_of_the_documents(bro
     client = browser("lee")
     listed = client.get("/console/documents").text
     assert "hr/" in listed
-    ours = {each.document_id: each for each in ragward.stewardship.documents(company.subject("steward"), limit=1000)[0]}
+    ours = {
+        each.document_id: each
+        for each in ragward.stewardship.documents(company.subject("steward"), limit=1000)[0]
+    }
     for document_id in re.findall(r"/console/documents/([0-9a-f-]{36})", listed):
         assert ours[document_id].corpus == "hr"
         assert ours[document_id].label.classification <= Classification.INTERNAL

@@ -54,7 +54,13 @@ _OF_STATUS: Final = {404: "access.not_found", 413: "request.too_large"}
 
 def create_console(around: Surroundings) -> FastAPI:
     """To be mounted at `/console`."""
-    app = FastAPI(title="ragward console", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="ragward console",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.around = around
     app.add_middleware(SafeHeaders)
     for routes in (
@@ -153,5 +159,9 @@ def _challenge(request: Request, error: StepUpRequiredError) -> HTMLResponse:
     is_open = request.app.state.around.openid is not None
     way = f"{SIGN_IN}/start" if is_open else SIGN_IN
     return bare_page(
-        "step_up.html", 401, error=error, again=f"{way}?next={quote(back, safe='')}", was_form=not asked
+        "step_up.html",
+        401,
+        error=error,
+        again=f"{way}?next={quote(back, safe='')}",
+        was_form=not asked,
     )

@@ -27,7 +27,11 @@ Place = Annotated[int, Query(ge=0, le=2**53)]
 
 @router.get("/audit")
 def audit(
-    visitor: Signed, type: Text = "", who: Text = "", about: Text = "", before: Place = 0  # noqa: A002 - the name in the address
+    visitor: Signed,
+    type: Text = "",  # noqa: A002 - the name in the address
+    who: Text = "",
+    about: Text = "",
+    before: Place = 0,
 ) -> Response:
     """The newest first, those that fit; so many are looked through at once."""
     visitor.require(AUDIT)
@@ -84,7 +88,7 @@ def _size(visitor: Visitor) -> int:
     auditing = visitor.ragward.auditing
     try:
         return int(auditing.checkpoint(visitor.subject)[0].split("\n")[1])
-    except IntegrityError:  # a log that is not whole is signed no more, and has to be looked at all the more
+    except IntegrityError:  # a log that is not whole is signed no more, and looked at all the more
         return auditing.verify(visitor.subject).entries
 
 

@@ -58,7 +58,7 @@ def page(visitor: Visitor, template: str, status: int = 200, **values: Any) -> H
 
 def bare_page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page for nobody in particular."""
-    frame = {"visitor": None, "places": [], "told": [], "path": "", "csrf": ""}
+    frame: dict[str, Any] = {"visitor": None, "places": [], "told": [], "path": "", "csrf": ""}
     return HTMLResponse(environment().get_template(template).render(frame | values), status)
 
 

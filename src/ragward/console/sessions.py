@@ -31,7 +31,9 @@ def secret() -> str:
 
 def is_equal(given: str, expected: str) -> bool:
     """In constant time; nothing equals an empty secret."""
-    return bool(expected) and hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+    return bool(expected) and hmac.compare_digest(
+        given.encode("utf-8", "replace"), expected.encode()
+    )
 
 
 @dataclass(slots=True, kw_only=True)
