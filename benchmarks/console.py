@@ -4,7 +4,8 @@
 
 A few hundred documents are ingested; rows of the catalog are then copied until there are so many, each copy under ids of its own.
 Copies cannot be decrypted, and no page does. Embedding, finding and screening are the tests' fakes; catalog, policy, keys, log and
-the application are real, in one process. Times are of the whole request, cookie to last byte, without the network.
+the application are real, in one process. Times are of the whole request, cookie to last byte, without the network; `CPU` is what the
+process worked for it: on a machine with others on it the wall clock is theirs too.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ _ROWS: Final = tuple(
 def opened(directory: Path) -> Ragward:
     """An installation with the templates in it, every tenth of them waiting for a person, and 500 people."""
     settings = settings_in(directory).model_copy(update={"requests_per_minute": 1_000_000})
+    real = dict.fromkeys(("identity", "limiter", "clock"))
+    if settings.data_dir.exists():
+        return Ragward.open(settings, dataclasses.replace(doubles(), **real))
     people = [
         Membership(f"user:acme/p{n}", f"group:acme/{'hr' if n % 3 else 'eng'}")
         for n in range(PEOPLE)
@@ -64,7 +68,6 @@ def opened(directory: Path) -> Ragward:
         administrator="user:acme/root",
         policy=Policy(rows=company.ROWS + _ROWS, memberships=[*company.MEMBERSHIPS, *people]),
     )
-    real = dict.fromkeys(("identity", "limiter", "clock"))
     ragward = Ragward.open(settings, dataclasses.replace(doubles(), **real))
     steward = company.subject("steward")
     for number, document in enumerate(company.documents(TEMPLATES)):
@@ -98,20 +101,21 @@ def multiply(catalog: Path, documents: int) -> dict[str, int]:
             # An id is its first characters exchanged for the copy's number: as long as before, and as unordered.
             made = ", ".join(
                 (
-                    f"{name} || '#' || n.n"
+                    f"{name} || '#' || ?"
                     if name == "source"
-                    else f"printf('%06x', n.n) || substr({name}, 7)"
+                    else f"printf('%06x', ?) || substr({name}, 7)"
                 )
                 if name in renamed
                 else f'"{name}"'
                 for name in columns
             )
             names = ", ".join(f'"{name}"' for name in columns)
-            db.execute(
-                f"WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?) "
-                f"INSERT INTO {table} ({names}) SELECT {made} FROM {table}, n",
-                (documents // have - 1,),
+            db.execute(f"CREATE TEMP TABLE kept AS SELECT * FROM {table}")
+            db.executemany(
+                f"INSERT INTO {table} ({names}) SELECT {made} FROM kept",
+                ((each,) * made.count("?") for each in range(1, documents // have)),
             )
+            db.execute("DROP TABLE kept")
         db.commit()
         db.execute("ANALYZE")
         return {
@@ -142,16 +146,18 @@ def timed(
     """Page -> p50, p95 and the first time, in milliseconds; and how large it is."""
     found: dict[str, Any] = {}
     for name, (path, form) in asked.items():
-        times, size = [], 0
+        times, worked, size = [], [], 0
         for _ in range(runs if name != "audit-verify" else 3):
-            begin = time.perf_counter()
+            begin, busy = time.perf_counter(), time.process_time()
             answer = post(client, path, form) if form else client.get(path)
             times.append((time.perf_counter() - begin) * 1e3)
+            worked.append((time.process_time() - busy) * 1e3)
             assert answer.status_code == 200, (path, answer.status_code)
             size = len(answer.content)
         first, rest = times[0], sorted(times)
         found[name] = {
             "first": first,
+            "cpu": statistics.median(worked),
             "p50": statistics.median(rest),
             "p95": rest[min(len(rest) - 1, len(rest) * 95 // 100)],
             "kilobytes": size / 1000,
@@ -169,7 +175,7 @@ def pages(ragward: Ragward, client: TestClient) -> dict[str, tuple[str, dict[str
     later = "/console/documents"
     for _ in range(40):
         more = re.search(
-            r'href="(/console/documents\?[^"]+page_token[^"]+)"', client.get(later).text
+            r'href="(/console/documents\?[^"]*page_token[^"]+)"', client.get(later).text
         )
         later = more[1].replace("&amp;", "&") if more else later
     lines = "+ g, user:acme/new, group:acme/hr"
@@ -204,24 +210,29 @@ def main() -> None:
     options.add_argument("--documents", type=int, default=100_000)
     options.add_argument("--events", type=int, default=100_000)
     options.add_argument("--runs", type=int, default=30)
+    options.add_argument("--directory", type=Path, help="Kept, and used again if it is there.")
     options.add_argument("--json", type=Path)
     given = options.parse_args()
     out = Console()
-    with tempfile.TemporaryDirectory() as scratch, opened(Path(scratch)) as ragward:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        opened(given.directory or Path(scratch)) as ragward,
+    ):
         begin = time.monotonic()
-        rows = multiply(ragward.settings.data_dir / "catalog.db", given.documents)
-        fill_log(ragward, given.events)
-        out.print({name: f"{number:,}" for name, number in rows.items()})
+        if not ragward.auditing.entries(company.subject("steward"), start=given.events, limit=1):
+            rows = multiply(ragward.settings.data_dir / "catalog.db", given.documents)
+            fill_log(ragward, given.events)
+            out.print({name: f"{number:,}" for name, number in rows.items()})
         out.print(
             f"{given.events:,} events; filled in {time.monotonic() - begin:.0f} s", style="dim"
         )
         with TestClient(create_app(ragward)) as started:
             client = browser_of(started.app, "steward")
             found = timed(client, pages(ragward, client), given.runs)
-    table = Table("page", "p50 ms", "p95 ms", "first ms", "kB")
+    table = Table("page", "p50 ms", "p95 ms", "CPU ms", "first ms", "kB")
     for name, each in found.items():
         slow = "bold red" if each["p95"] > LIMIT_MS else ""
-        figures = (f"{each[key]:.0f}" for key in ("p50", "p95", "first", "kilobytes"))
+        figures = (f"{each[key]:.0f}" for key in ("p50", "p95", "cpu", "first", "kilobytes"))
         table.add_row(name, *figures, style=slow)
     out.print(table)
     if given.json:

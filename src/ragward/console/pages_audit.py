@@ -21,6 +21,19 @@ _SHOWN = 100
 _AT_ONCE = 1000
 _LOOKED_THROUGH = 20_000
 _MOST_EXPORTED = 100_000
+_LONG = {"at", "epoch", "model", "officer", "policy", "query_tag", "signature"}
+_FIRST = (
+    "about",
+    "reason",
+    "code",
+    "action",
+    "corpus",
+    "source",
+    "document",
+    "job",
+    "role",
+    "principal",
+)
 Text = Annotated[str, Query(max_length=300)]
 Place = Annotated[int, Query(ge=0, le=2**53)]
 
@@ -123,6 +136,7 @@ def _found(
 ) -> tuple[list[dict[str, Any]], int]:
     """(events, newest first, from before an index on; the index to go on from, 0 at the end)."""
     shown: list[dict[str, Any]] = []
+    parts = [part.encode() for part in (kind, who, about) if part.isascii() and '"' not in part]
     lowest = max(0, before - _LOOKED_THROUGH)
     while before > lowest:
         first = max(lowest, before - _AT_ONCE)
@@ -130,6 +144,8 @@ def _found(
             visitor.subject, start=first, limit=before - first
         )
         for each in reversed(entries):
+            if not all(part in each.data for part in parts):
+                continue
             event = json.loads(each.data)
             fits = (
                 (not kind or event["type"] == kind)
@@ -137,11 +153,24 @@ def _found(
                 and (not about or about in json.dumps(event["details"], ensure_ascii=False))
             )
             if fits:
-                shown.append(event | {"index": each.index, "who": _who(event["actor"])})
+                shown.append(event | _shown(each.index, event))
                 if len(shown) == _SHOWN:
                     return shown, each.index
         before = first
     return shown, lowest
+
+
+def _shown(index: int, event: Mapping[str, Any]) -> dict[str, object]:
+    """What a line of the list says of an event: its plain details, those that name something first."""
+    details = event["details"]
+    plain = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in details.items()
+        if name not in _LONG and isinstance(value, str | int) and value not in ("", 0)
+    }
+    order = [*(name for name in _FIRST if name in plain), *sorted(plain.keys() - set(_FIRST))]
+    about = " · ".join(f"{name} {plain[name]}" for name in order)
+    return {"index": index, "who": _who(event["actor"]), "about": about}
 
 
 def _who(actor: Mapping[str, object]) -> str:

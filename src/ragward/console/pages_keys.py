@@ -15,7 +15,10 @@ router = APIRouter()
 def keys(visitor: Signed) -> Response:
     """The tenant's KEK versions, and how far a rotation is. Rotating is `ragward keys rotate`: it takes its time, and a terminal."""
     visitor.require(KEYS)
-    found = visitor.ragward.rotation.keys(visitor.subject)
+    found = sorted(
+        visitor.ragward.rotation.keys(visitor.subject),
+        key=lambda each: (each.status.classification, each.status.kek_id, -each.status.version),
+    )
     held: dict[str, int] = {}
     for each in found:
         held[each.status.kek_id] = held.get(each.status.kek_id, 0) + each.held

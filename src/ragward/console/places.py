@@ -19,24 +19,61 @@ class Place:
     title: str
     actions: tuple[Action, ...]
     on_tenant: bool = False
+    about: str = ""
 
 
-REVIEWS: Final = Place("/console/reviews", "Reviews", (Action.DOCUMENT_RELABEL,))
+REVIEWS: Final = Place(
+    "/console/reviews",
+    "Reviews",
+    (Action.DOCUMENT_RELABEL,),
+    about="What the classifier is not sure of, quarantined documents, downgrades asked for.",
+)
 DOCUMENTS: Final = Place(
-    "/console/documents", "Documents", (Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE)
+    "/console/documents",
+    "Documents",
+    (Action.DOCUMENT_RELABEL, Action.DOCUMENT_DELETE),
+    about="Labels, lineage, keys, and who can see a document.",
 )
-ACCESS: Final = Place("/console/access", "Access", (Action.ACCESS_EXPLAIN,))
-AUDIT: Final = Place("/console/audit", "Audit log", (Action.AUDIT_READ,), on_tenant=True)
-KEYS: Final = Place("/console/keys", "Keys", (Action.KEY_ROTATE,), on_tenant=True)
+ACCESS: Final = Place(
+    "/console/access",
+    "Access",
+    (Action.ACCESS_EXPLAIN,),
+    about="What somebody can see, who can see something, what a policy change would do.",
+)
+AUDIT: Final = Place(
+    "/console/audit",
+    "Audit log",
+    (Action.AUDIT_READ,),
+    on_tenant=True,
+    about="What happened, and whether the log is whole.",
+)
+KEYS: Final = Place(
+    "/console/keys",
+    "Keys",
+    (Action.KEY_ROTATE,),
+    on_tenant=True,
+    about="Versions, ages, and how far a rotation is.",
+)
 ANOMALIES: Final = Place(
-    "/console/anomalies", "Anomalies", (Action.RESTRICTION_READ,), on_tenant=True
+    "/console/anomalies",
+    "Anomalies",
+    (Action.RESTRICTION_READ,),
+    on_tenant=True,
+    about="What stood out, what was done about it, letting go of it.",
 )
-JOBS: Final = Place("/console/jobs", "Jobs", (Action.JOB_READ,), on_tenant=True)
+JOBS: Final = Place(
+    "/console/jobs",
+    "Jobs",
+    (Action.JOB_READ,),
+    on_tenant=True,
+    about="What was ingested, and what failed.",
+)
 GRANTS: Final = Place(
     "/console/grants",
     "Grants",
     (Action.ACCESS_REQUEST, Action.ACCESS_APPROVE, Action.ACCESS_EMERGENCY),
     on_tenant=True,
+    about="Roles for a time, emergencies, what agents were lent.",
 )
 PLACES: Final = (REVIEWS, DOCUMENTS, ACCESS, AUDIT, KEYS, ANOMALIES, JOBS, GRANTS)
 

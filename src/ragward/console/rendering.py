@@ -52,6 +52,7 @@ def page(visitor: Visitor, template: str, status: int = 200, **values: Any) -> H
         "places": places.shown(visitor.ragward, visitor.subject),
         "path": visitor.request.url.path,
         "told": told,
+        "at": visitor.ragward.clock.now(),
     }
     return HTMLResponse(environment().get_template(template).render(frame | values), status)
 
