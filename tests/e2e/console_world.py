@@ -36,6 +36,7 @@ ROWS = [
         for action in (*OFFICER, "document:*", "access:request", "job:read")
     ),
     PolicyRow("user:acme/ann", "access:request", "acme/*", "PUBLIC..RESTRICTED", "*", "allow"),
+    PolicyRow("user:acme/lee", "document:relabel", "acme/hr", "PUBLIC..INTERNAL", "*", "allow"),
     PolicyRow(ROLE, "corpus:retrieve", "acme/fin", "PUBLIC..INTERNAL", "*", "allow"),
 ]
 

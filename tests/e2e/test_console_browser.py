@@ -99,8 +99,8 @@ class Watched:
         for key in keys:
             self.page.keyboard.press(key)
 
-    def type_reason(self, label="Reason"):
-        self.page.get_by_label(label).first.fill(WHY)
+    def type_reason(self):
+        self.page.locator("input[name=reason]:visible").first.fill(WHY)
 
     def told(self):
         return self.page.locator(".told").all_inner_texts()
@@ -296,7 +296,7 @@ def test_somebody_is_released(opened, served):
     watched = opened("steward", "narrow")
     watched.go("anomalies")
     assert watched.page.get_by_text("400 questions in an hour").is_visible()
-    watched.type_reason("Reason to release it")
+    watched.type_reason()
     watched.page.get_by_role("button", name="Release").click()
     watched.page.wait_for_load_state()
     assert watched.told() == ["Released. It holds nobody from now on."]
@@ -356,7 +356,7 @@ def test_it_works_without_scripts(opened, served):
     watched = opened("steward", java_script_enabled=False)
     watched.go("reviews")
     watched.page.locator("input[name=review]").first.check()
-    watched.page.get_by_label("Accept").check()
+    watched.page.get_by_role("radio", name="Accept").check()
     watched.type_reason()
     watched.page.get_by_role("button", name="Decide").click()
     watched.page.wait_for_url("**/console/reviews?*")

@@ -1,6 +1,9 @@
 // Keys for lists of things to decide on. Everything works without this file.
 "use strict";
 (() => {
+  const here = document.querySelector("nav a[aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
+
   const table = document.querySelector("table[data-list]");
   const rows = table ? [...table.tBodies[0].rows] : [];
   const boxes = rows.map((row) => row.querySelector("input[type=checkbox]"));
