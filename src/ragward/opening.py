@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ragward.adapters.pdp_restricted import RestrictionsAndPolicy
     from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper
     from ragward.adapters.signed_authority import SignedAuthority
+    from ragward.adapters.signin_oidc import OpenIDSignIn
     from ragward.adapters.tracing_otel import Tracing
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
@@ -517,6 +518,29 @@ def open_identity(
         zones=Networks(settings.zones),
         sees_replays=not of_broker,
     )
+
+
+def open_signin(settings: Settings, clock: Clock) -> OpenIDSignIn | None:
+    """How people sign in to the console, where an issuer is set for it."""
+    from ragward.adapters.identity_keys import JWKSURL, JWKSFile
+    from ragward.adapters.signin_oidc import OpenIDSignIn, Provider
+
+    chosen = settings.console
+    if chosen is None:
+        return None
+    issuer = next(each for each in settings.issuers if each.issuer == chosen.issuer)
+    secret = chosen.client_secret
+    provider = Provider(
+        issuer=chosen.issuer,
+        keys=JWKSURL(issuer.jwks, clock) if "://" in issuer.jwks else JWKSFile(Path(issuer.jwks)),
+        client_id=chosen.client_id,
+        client_secret=secret.get_secret_value() if secret else None,
+        authorization_endpoint=chosen.authorization_endpoint,
+        token_endpoint=chosen.token_endpoint,
+        scopes=chosen.scopes,
+        audience=settings.audience,
+    )
+    return OpenIDSignIn(provider, f"{settings.base_url}/console/callback", clock)
 
 
 def development_token(
