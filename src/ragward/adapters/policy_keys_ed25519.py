@@ -82,6 +82,11 @@ class PolicyRootKeeper:
     def model(self) -> str:
         return self._model
 
+    @property
+    def may_sign(self) -> bool:
+        """Whether the private key is here."""
+        return self._signer is not None
+
     def opened(self, note: str, tenant: str) -> PolicyRoot:
         return opened_root(note, tenant, self._key, verify_signature)
 
