@@ -179,7 +179,15 @@ def _behaviour() -> None:
 
 def _overview() -> None:
     """What the console counts is read from indexes alone."""
-    op.create_index("chunks_types", "chunks", ["tenant", "entity_types"], unique=False)
+    typed = sa.text("entity_types <> ''")
+    op.create_index(
+        "chunks_types",
+        "chunks",
+        ["tenant", "entity_types"],
+        unique=False,
+        sqlite_where=typed,
+        postgresql_where=typed,
+    )
     op.drop_index("versions_tenant_state", "versions")
     columns = ["tenant", "state", "label_id", "pending"]
     op.create_index("versions_tenant_state", "versions", columns, unique=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from ragward.adapters.catalog_sql import SQLCatalog
+from ragward.adapters.catalog_sql import SQLCatalog, stored_chunks
 from ragward.adapters.catalog_sql.connection import Database, parse_url
 from ragward.domain.errors import ConfigurationError, InvalidRequestError, UnavailableError
 from ragward.domain.jobs import ItemOutcome, ItemResult
@@ -130,6 +130,22 @@ def test_reads_past_sqlalchemy_go_on_after_errors_and_hold_nothing(url, catalog)
     database.scrub(())  # which waits for readers
     database.close()
     assert not database._idle
+
+
+def test_the_authoritative_read_finds_points_by_their_ids(url):
+    """And not among all chunks of the tenant, whose number it must not depend on."""
+    database = Database(parse_url(url))
+    for count in (1, 30, 100, 500):
+        statement, places = stored_chunks._for_sqlite(count)
+        for told in (statement, statement.replace("CROSS JOIN", "JOIN")):
+            plan = database.run_sqlite(f"EXPLAIN QUERY PLAN {told}", ["x"] * len(places))
+            by_id = "INDEX sqlite_autoindex_points_1 (point_id=?)" in plan[0][3]
+            assert by_id or (told != statement and count >= 100), plan
+            if told == statement:
+                searched = {step[3].partition(" (")[2] for step in plan[1:4]}
+                assert searched == {"chunk_id=?)", "document_id=? AND version=?)", "document_id=?)"}
+    assert not by_id  # without it: what this is to notice
+    database.close()
 
 
 def test_a_number_no_database_holds_is_the_caller_s_mistake(catalog):

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from ragward.adapters.catalog_sql.labels import types_from_text
-from ragward.adapters.catalog_sql.schema import chunks, documents, versions
+from ragward.adapters.catalog_sql.schema import HAS_TYPES, chunks, documents, versions
 from ragward.domain.corpus import DocumentState
 from ragward.domain.tallies import Tally
 
@@ -46,7 +46,7 @@ def personal_data(connection: Connection, tenant: str) -> dict[str, int]:
     """Type -> stored chunks that have it."""
     rows = connection.execute(
         select(chunks.c.entity_types, func.count())
-        .where(chunks.c.tenant == tenant, chunks.c.entity_types != "")
+        .where(chunks.c.tenant == tenant, HAS_TYPES)
         .group_by(chunks.c.entity_types)
     )
     counted: Counter[str] = Counter()
