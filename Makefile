@@ -2,7 +2,7 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-.PHONY: setup softhsm chromium demo test prove serve check fix bench docs pii-model clean
+.PHONY: setup softhsm chromium demo test prove serve check fix bench docs site pii-model clean
 
 setup: $(VENV)/.installed
 
@@ -24,7 +24,7 @@ test: setup softhsm  ## all tests; minutes
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove" -n 3 --dist loadfile --no-loadscope-reorder -p no:langsmith_plugin -p no:faker
 
 prove: setup softhsm chromium  ## the full kill, fuzz and generation counts; every framework there is an adapter for; the console in a browser
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks,browser]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks,docs,browser]"
 	RAGWARD_PROVE=1 $(BIN)/python -m pytest --timeout 3600
 
 serve: setup  ## the demo company behind the REST API on loopback
@@ -44,8 +44,12 @@ bench: setup  ## what a query costs, stage by stage; a permit; a search within i
 docs: setup  ## regenerate what is generated: the OpenAPI document, the reference
 	$(BIN)/ragward openapi --output schemas/openapi.json && $(BIN)/python docs/build_reference.py
 
+site: docs  ## the documentation as a site, in site/; nothing on it is loaded from elsewhere
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/zensical build --clean --strict && $(BIN)/python docs/check_site.py site
+
 pii-model: setup  ## train the name detector again, on generated sentences
 	cd training && ../$(BIN)/python train.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov dist build
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov dist build site

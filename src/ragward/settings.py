@@ -221,6 +221,10 @@ class Settings(BaseSettings):
     )
     dask_tls_key: Path | None = Field(None, description="Its private key.")
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
+    audit_database_url: str = Field(
+        "",
+        description="PostgreSQL database of the audit log (docs/audit.md); empty means SQLite in data_dir.",
+    )
     qdrant_url: str = Field(
         "", description="Qdrant server; empty means the embedded engine in data_dir."
     )
@@ -234,7 +238,7 @@ class Settings(BaseSettings):
     )
     policies_dir: Path | None = Field(
         None,
-        description="Directory with model.conf, handling.toml, duties.toml, redaction.toml, classification.yaml, injection.yaml, trust.toml; empty means the shipped ones.",
+        description="Directory with every file of the shipped `policies/`, changed as you need; empty means the shipped ones. `ragward doctor` names what it lacks.",
     )
     classifiers: tuple[ClassifierSettings, ...] = Field(
         (),
@@ -592,7 +596,8 @@ class Settings(BaseSettings):
 
 def outgoing_hosts(settings: Settings) -> frozenset[str]:
     """The hosts that these settings make a serving process connect to."""
-    urls: list[str | None] = [settings.database_url, settings.qdrant_url]
+    urls: list[str | None] = [settings.database_url, settings.audit_database_url]
+    urls.append(settings.qdrant_url)
     urls += [settings.limits_uri] if settings.limits_uri.startswith("redis") else []
     sinks = (*settings.audit_anchor_uris, *settings.audit_export, *settings.alerts)
     urls += [uri for uri in sinks if not uri.startswith("file:")]

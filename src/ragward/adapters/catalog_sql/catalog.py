@@ -180,8 +180,7 @@ class SQLCatalog(
 
     def find_application(self, tenant: str, client_id: str) -> Application | None:
         """None also for an application that has expired."""
-        with self._database.read(tenant) as connection:
-            return applications.find_application(connection, tenant, client_id, self._now())
+        return applications.find_application(self._database, tenant, client_id, self._now())
 
     def find_application_by_key(self, prefix: str) -> ApplicationKey | None:
         with self._database.read_across_tenants() as connection:
