@@ -13,7 +13,13 @@ from ragward.api.problems import status_of
 from ragward.cli.main import app
 from ragward.domain.access import Action
 from ragward.domain.errors import CODES
-from ragward.settings import ClassifierSettings, IssuerSettings, SearchModelSettings, Settings
+from ragward.settings import (
+    ClassifierSettings,
+    ConsoleSettings,
+    IssuerSettings,
+    SearchModelSettings,
+    Settings,
+)
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -32,6 +38,8 @@ def reference() -> str:
         _settings(ClassifierSettings),
         "Each of `search_models`:",
         _settings(SearchModelSettings),
+        "`console`:",
+        _settings(ConsoleSettings),
         "## Errors",
         "Problem documents (RFC 9457) with these codes; the same codes are raised in Python and printed by the command line.",
         _table(

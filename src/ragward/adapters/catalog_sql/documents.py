@@ -80,6 +80,8 @@ def list_documents(
         wanted = wanted.where(documents.c.corpus == corpus)
     if only is not None:
         wanted = wanted.where(only)
+    if after is None and corpus is None:
+        after = ("", "")  # before everything: SQLite then reads in order, and sorts nothing
     if after is not None:
         wanted = wanted.where(place > after)
     wanted = wanted.order_by(documents.c.corpus, documents.c.source).limit(limit)
