@@ -58,6 +58,11 @@ def test_tables_are_whole(page):
             assert following.startswith("|") or not following.strip(), following
 
 
+def test_no_page_is_unfinished():
+    for page in PAGES:
+        assert not re.search(r"@@|\b(?:TODO|TBD|FIXME|XXX)\b", page.read_text()), page
+
+
 def test_every_threat_names_a_test_that_exists():
     rows = [
         r for r in (ROOT / "docs/threat-model.md").read_text().splitlines() if r.startswith("| T")
