@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 import json
@@ -20,7 +21,7 @@ PAGES = sorted(
     for p in ROOT.rglob("*.md")
     if not {".venv", ".pytest_cache", "documents", "node_modules"} & set(p.relative_to(ROOT).parts)
 )
-LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]*)(?:#([^)]*))?\)")
 
 
 def test_the_reference_is_current():
@@ -32,9 +33,19 @@ def test_the_reference_is_current():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    for target in LINK.findall(page.read_text()):
+    for target, place in LINK.findall(page.read_text()):
         if not target.startswith(("http:", "https:", "mailto:")):
-            assert (page.parent / target).exists(), target
+            file = page.parent / target if target else page
+            assert file.exists(), target
+            assert not place or file.suffix != ".md" or place in places(file), (target, place)
+
+
+@functools.cache
+def places(page):
+    """The headings of a page, as links name them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    words = (re.sub(r"[^\w\s-]", "", head.replace("`", "")).strip().lower() for head in heads)
+    return {re.sub(r"\s", "-", each) for each in words}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -45,6 +56,11 @@ def test_tables_are_whole(page):
         if line.startswith("| "):
             assert line.endswith("|"), line
             assert following.startswith("|") or not following.strip(), following
+
+
+def test_no_page_is_unfinished():
+    for page in PAGES:
+        assert not re.search(r"@@|\b(?:TODO|TBD|FIXME|XXX)\b", page.read_text()), page
 
 
 def test_every_threat_names_a_test_that_exists():

@@ -205,12 +205,19 @@ class PolicyHistoryContract:
 
     def test_documents_and_personal_data_are_tallied(self, catalog):
         lower, higher = label(), label(classification=Classification.CONFIDENTIAL)
-        both = (chunk(0, ("EMAIL_ADDRESS", "PERSON")), chunk(1, ("PERSON",)))
-        raised, same = version("a", label=higher, chunks=both), version("b", chunks=both[:1])
-        for each in (raised, same, version("q", state=DocumentState.QUARANTINED)):
+
+        def both():
+            return chunk(0, ("EMAIL_ADDRESS", "PERSON")), chunk(1, ("PERSON",))
+
+        same = version("b", chunks=both()[:1])
+        for each in (
+            version("a", label=higher, chunks=both()),
+            same,
+            version("q", state=DocumentState.QUARANTINED),
+            version("o", label=label("other"), chunks=both()),
+            next_version(same, chunks=both()[:1]),
+        ):
             catalog.commit_version(each)
-        catalog.commit_version(version("o", label=label("other"), chunks=both))
-        catalog.commit_version(next_version(same, chunks=both[:1]))
         ids = {given: i for i, given in catalog.labels("acme").items()}
         found = {each.label_id: each for each in catalog.tallies("acme")}
         assert found.keys() == {ids[lower], ids[higher]}

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from ragward.api.app import create_app
 from ragward.console.pages_access import edit_of
 from ragward.domain.errors import InvalidRequestError
+from ragward.domain.jobs import JobState
 from ragward.domain.labels import Classification
 from ragward.domain.restrictions import RestrictionKind, RestrictionRequest
 from ragward.domain.review import ReviewKind
@@ -224,8 +225,14 @@ def test_a_role_that_nobody_can_ask_for_is_refused_in_words(steward):
     assert "Not done" in submit(steward, "/console/grants/request", **form | {"minutes": "x"}).text
 
 
-def test_jobs_are_listed(steward):
-    assert steward.get("/console/jobs").status_code == 200
+def test_jobs_are_listed_and_one_that_runs_renews_itself(steward, ragward):
+    assert "No jobs yet" in steward.get("/console/jobs").text
+    job = ragward.catalog.create_job("acme", "user:acme/steward", 2).job_id
+    ragward.catalog.set_job_state("acme", job, JobState.IN_PROGRESS)
+    assert f"/console/jobs/{job}" in steward.get("/console/jobs").text
+    assert " data-live" in steward.get(f"/console/jobs/{job}").text
+    ragward.catalog.set_job_state("acme", job, JobState.SUCCESS)
+    assert " data-live" not in steward.get(f"/console/jobs/{job}").text
     assert steward.get("/console/jobs/none").status_code == 404
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ragward.domain.jobs import ItemOutcome, ItemResult, JobState
 from ragward.reviewing import Queue
 from tests import company
 from tests.e2e.console_world import ROLE, serve_world
@@ -261,6 +262,23 @@ def test_a_downgrade_is_asked_for_on_the_document(opened, served):
     watched.page.wait_for_load_state()
     assert watched.told() == ["Asked for PUBLIC. It waits in the review queue."]
     assert "downgrade" in {each.item.kind.value for each in waiting(served)}
+
+
+def test_a_job_that_runs_renews_itself(opened, served):
+    catalog = served.ragward.catalog
+    job = catalog.create_job("acme", "user:acme/steward", 2).job_id
+    catalog.set_job_state("acme", job, JobState.IN_PROGRESS)
+    watched = opened("steward")
+    watched.go(f"jobs/{job}")
+    progress = watched.page.get_by_label("Progress")
+    assert "0 of 2" in progress.inner_text()
+    for number in (1, 2):
+        result = ItemResult(source=f"{number}.txt", outcome=ItemOutcome.INGESTED)
+        catalog.record_item("acme", job, result)
+        progress.get_by_text(f"{number} of 2").wait_for(timeout=20_000)
+    catalog.set_job_state("acme", job, JobState.SUCCESS)
+    progress.get_by_text("success").wait_for(timeout=20_000)
+    watched.check("light-steward-job")
 
 
 def test_what_a_policy_change_would_do(opened):

@@ -136,6 +136,15 @@ def test_no_settings_file(monkeypatch, tmp_path):
     assert "--settings FILE" in result.stdout
 
 
+def test_a_new_installation_is_told_to_begin(looked, home):
+    """Everything that is missing is what `init` makes."""
+    shutil.rmtree(home / "keys")
+    found = looked(data_dir=home / "new" / "data")
+    assert {"data_dir private", "keyring private", "policy key", "audit anchors"} <= found.keys()
+    for check in found.keys() - {"passphrase"}:
+        says(found, check, ".", "`ragward init")
+
+
 def test_a_missing_keyring(looked, home):
     (home / "keys" / "keyring.json").unlink()
     says(looked(), "keyring private", "missing", "backup")

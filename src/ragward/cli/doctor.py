@@ -193,6 +193,8 @@ def _anchors(settings: Settings) -> Finding:
     lacking = _unwritable(uris)
     if lacking:
         todo = "mount it, or let the service's user write there"
+        if settings.audit_anchors is None and not settings.data_dir.parent.exists():
+            todo = "a new installation: `ragward init` makes its directory"
         return Finding(
             check=check, ok=False, detail=f"cannot write {', '.join(lacking)}", todo=todo
         )

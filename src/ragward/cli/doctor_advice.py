@@ -19,7 +19,7 @@ _BY_CODE: Final = {
     "one of an earlier version: back it up, then `ragward upgrade`",
     "config.passphrase": "check `passphrase` in the settings: that its source is there, is readable by this user alone, and is "
     "the passphrase of this keyring",
-    "config.policy_key": "put the public key back beside `policy_key`; of an installation from before signed policy: "
+    "config.policy_key": "a new installation: `ragward init` makes it; otherwise put the public key back beside `policy_key`; of one from before signed policy: "
     "`ragward policy sign --tenant NAME`",
     "integrity.audit": "stop the service; copy audit.db away as evidence; `ragward audit verify` on the copy says what was "
     "changed (docs/runbook.md)",

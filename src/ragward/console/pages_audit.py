@@ -19,7 +19,7 @@ from ragward.domain.errors import IntegrityError, InvalidRequestError
 router = APIRouter()
 _SHOWN = 100
 _AT_ONCE = 1000
-_LOOKED_THROUGH = 20_000
+_LOOKED_THROUGH = 10_000
 _MOST_EXPORTED = 100_000
 _LONG = {"at", "epoch", "model", "officer", "policy", "query_tag", "signature"}
 _FIRST = (

@@ -18,7 +18,7 @@ from ragward.domain.tallies import Tally
 from ragward.reviewing import Queue
 
 router = APIRouter()
-_MOST_COUNTED = 100
+_MOST_COUNTED = 50
 _TYPES_SHOWN = 12
 
 
