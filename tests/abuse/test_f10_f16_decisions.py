@@ -294,8 +294,8 @@ def test_f15_what_cannot_be_recorded_is_not_given(ragward):
     assert ragward.catalog.find_document("acme", "eng", "plain") == before
     chosen = {name for name in Settings.model_fields if "fail" in name or "audit" in name}
     exporting = {name for name in Settings.model_fields if name.startswith("audit_export")}
-    assert chosen == {"audit_origin", "audit_anchors"} | exporting, (
-        "what the log is called, who keeps its checkpoints and who gets a copy"
+    assert chosen == {"audit_origin", "audit_anchors", "audit_database_url"} | exporting, (
+        "what the log is called, where it lies, who keeps its checkpoints and who gets a copy"
     )
 
 

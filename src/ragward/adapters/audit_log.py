@@ -211,6 +211,7 @@ class MerkleAuditLog:
             self._follower.join()
         with self._lock:
             if self._writable:
+                self._writable = False  # nothing is taken from now on: nobody would fetch it
                 if self._spool is not None:
                     self._spool.close()
                 with suppress(RagwardError):  # it stays spooled: the next writer fetches it
