@@ -6,6 +6,7 @@ systems do from each other.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ def _ask(
 
 def _row(world: World, system: System, askers: Sequence[Asker], answers: dict[str, Answers]) -> Row:
     mine = answers[system.name]
-    latency = percentiles(mine.seconds, mine.recall)
+    latency, cpu = percentiles(mine.seconds, mine.recall), float(np.mean(mine.cpu))
     ratio: float | None = None
     floor = answers.get(UNFILTERED)
     if floor is not None and (system.name == UNFILTERED or not mine.forbidden):
@@ -110,7 +111,7 @@ def _row(world: World, system: System, askers: Sequence[Asker], answers: dict[st
         readable=float(np.mean([asker.readable.mean() for asker in askers])),
         asked=len(mine.seconds),
         latency=latency,
-        cpu_us=float(np.mean(mine.cpu)) * 1e6,
+        cpu_us=None if math.isnan(cpu) else cpu * 1e6,
         forbidden=mine.forbidden,
         short=mine.short,
         ratio=ratio,

@@ -95,7 +95,7 @@ def _tables(report: Report) -> Iterable[str]:
         rows.append([
             _e(row.system), f"{row.points:,} {row.structure}", f"{row.readable:.2%}", _e(row.kind), str(row.asked),
             *_shown(row.latency), "" if row.ratio is None else f"{row.ratio:.2f}x",
-            f"{row.latency.p95:,.0f}", f"{row.latency.p99:,.0f}", f"{row.cpu_us:,.0f}",
+            f"{row.latency.p95:,.0f}", f"{row.latency.p99:,.0f}", "" if row.cpu_us is None else f"{row.cpu_us:,.0f}",
             _coloured(str(row.forbidden), good=False) if leak else str(row.forbidden), str(row.short),
             "" if row.bytes_per_chunk is None else f"{row.bytes_per_chunk:,.0f}",
         ])  # fmt: skip

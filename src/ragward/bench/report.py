@@ -40,8 +40,8 @@ class Row:
     readable: float
     asked: int
     latency: Latency
-    cpu_us: float
-    """mean"""
+    cpu_us: float | None
+    """mean, of all processes that work on it; None where nothing tells"""
     forbidden: int
     """results that the asker may not read, of `asked` answers"""
     short: int

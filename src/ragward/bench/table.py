@@ -68,7 +68,7 @@ def _rows(rows: list[Row]) -> Table:
             "-" if row.ratio is None else f"{row.ratio:.2f}x",
             f"{row.latency.p95:,.0f}",
             f"{row.latency.p99:,.0f}",
-            f"{row.cpu_us:,.0f}",
+            "-" if row.cpu_us is None else f"{row.cpu_us:,.0f}",
             f"[bold red]{row.forbidden}" if leak else str(row.forbidden),
             f"{row.short}/{row.asked}",
             "-" if row.bytes_per_chunk is None else f"{row.bytes_per_chunk:,.0f}",
