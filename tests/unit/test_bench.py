@@ -33,6 +33,7 @@ TINY = dataclasses.replace(
     kinds=("independent", "adverse"),
     askers=1,
     questions=3,
+    alone=10,
     labels=(),
     rules=(5, 10),
     clients=(),
@@ -98,7 +99,7 @@ def test_a_small_run_conforms_to_the_schema_and_nothing_forbidden_is_given(repor
     assert all(row.latency.recall >= 0.99 and not row.short for row in ours)
     assert [change.every for change in report.changes] == [0, 10, 1]
     assert all(change.latency.recall >= 0.99 for change in report.changes)
-    assert "80 of 80" in report.growth[0].checked
+    assert "20 of 20" in report.growth[0].checked
 
 
 def test_what_does_without_authorization_is_told_apart(report):

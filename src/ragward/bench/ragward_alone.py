@@ -23,7 +23,6 @@ from ragward.domain.policy import Membership, PolicySnapshot
 from ragward.domain.task_grants import TaskGrantRecord
 from ragward.opening import entity_types, resource
 
-_QUESTIONS: Final = 40
 _STEWARD: Final = f"user:{TENANT}/root"
 _EVERY: Final = (0, 10, 1)
 
@@ -52,7 +51,7 @@ class _OtherRules:
 
 
 def along_rules(
-    made: Installed, world: World, askers: Sequence[Asker], rules: Sequence[int]
+    made: Installed, world: World, askers: Sequence[Asker], rules: Sequence[int], count: int
 ) -> Growth:
     """Authorized searches under policies of other sizes, in turn on the same questions; every answer is the exact one."""
     model = (resource("policies") / "model.conf").read_text(encoding="utf-8")
@@ -61,14 +60,14 @@ def along_rules(
             made,
             world,
             CasbinPolicyDecisionPoint(
-                _OtherRules(made, count), model_text=model, entity_types=entity_types()
+                _OtherRules(made, size), model_text=model, entity_types=entity_types()
             ),
         )
-        for count in rules
+        for size in rules
     ]
     asker = _somebody(askers)
     seconds: list[list[float]] = [[] for _ in rules]
-    questions = world.questions(asker.topic, _QUESTIONS + 1, seed=4)
+    questions = world.questions(asker.topic, count + 1, seed=4)
     chance, exact, asked = np.random.default_rng(3), 0, 0
     for system in systems:
         system.prepare(asker)
@@ -84,14 +83,14 @@ def along_rules(
     return Growth(
         what=AUTHORIZATION,
         axis="rules",
-        at=tuple(float(count) for count in rules),
+        at=tuple(float(size) for size in rules),
         p50_us=tuple(statistics.median(each) * 1e6 for each in seconds),
         checked=f"{exact} of {asked} answers are the exact ones",
     )
 
 
 def while_permissions_change(
-    made: Installed, world: World, askers: Sequence[Asker]
+    made: Installed, world: World, askers: Sequence[Asker], count: int
 ) -> list[Changes]:
     """The asker is put out of a group, or back in, before one question in so many. The write is not timed; what is answered
     afterwards is held against what may be read then."""
@@ -104,7 +103,7 @@ def while_permissions_change(
     found, out = [], False
     for every in _EVERY:
         answers = Answers()
-        questions = world.questions(asker.topic, _QUESTIONS, seed=6 + every)
+        questions = world.questions(asker.topic, count, seed=6 + every)
         for position, question in enumerate(questions):
             if every and position % every == 0:
                 _change(made, membership, back=out)

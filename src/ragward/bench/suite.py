@@ -38,6 +38,8 @@ class Plan:
     kinds: tuple[Kind, ...] = KINDS
     askers: int = 4
     questions: int = 25
+    alone: int = 40
+    """questions under each number of rules, and each rate of changes"""
     labels: tuple[int, ...] = (1_000, 10_000, 50_000)
     rules: tuple[int, ...] = (10, 100, 1_000)
     people: int = 200
@@ -144,8 +146,8 @@ def _compare(
             )
         if not alone:
             return
-        report.growth += [ragward_alone.along_rules(made, world, askers, plan.rules)]
-        report.changes += ragward_alone.while_permissions_change(made, world, askers)
+        report.growth += [ragward_alone.along_rules(made, world, askers, plan.rules, plan.alone)]
+        report.changes += ragward_alone.while_permissions_change(made, world, askers, plan.alone)
         busy = [asker for asker in askers if asker.share == max(s for s in plan.shares if s <= 0.5)]
         tokens = {a.name: str(made.credentials(a.name).untrusted_authorization) for a in busy}
         number_of = made.number_of
