@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -65,14 +66,19 @@ def main(kind: str, directory: Path) -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
         print(listener.getsockname()[1], flush=True)  # noqa: T201 - to who started it
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)  # nobody reads on: a log line for each request would fill the pipe
         if kind == "bare":
             _run(bare(Shard.load(directory / "shard"), questions), listener)
             return
+        from ragward.api import logs
         from ragward.api.app import create_app
 
         installation = directory / "installation"
         dimension = len(questions[0].vector)
-        made = open_in(installation, settings_in(installation), dimension)
+        settings = settings_in(installation)
+        logs.configure(settings.log_format)
+        made = open_in(installation, settings, dimension)
         try:
             made.embedder.learn(questions)
             _run(create_app(made.ragward), listener)

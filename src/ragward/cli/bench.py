@@ -17,7 +17,7 @@ from ragward.bench.suite import FULL, QUICK, Plan, run
 from ragward.bench.table import show
 from ragward.bootstrap import Ragward
 from ragward.cli import render
-from ragward.cli.demo import ASKERS, Company, ingest_company, sample_installation
+from ragward.cli.demo import ASKERS, Company, ingested, sample_installation
 from ragward.domain.access import Credentials
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.passages import RetrievalRequest
@@ -134,7 +134,7 @@ def stages(queries: int) -> list[Stage]:
     """Ingests the sample companies and asks so many questions in turn as five askers. Raises `config.invalid` outside a checkout."""
     with sample_installation() as (ragward, companies):
         for company in companies:
-            ingest_company(ragward, company)
+            ingested(ragward, company)
         first, warm = measured(ragward, companies[0], queries)
     return [
         Stage(name=name, first_ms=_median(first, name), warm_ms=_median(warm, name))
