@@ -67,7 +67,9 @@ def main(kind: str, directory: Path) -> None:
         listener.listen(256)
         print(listener.getsockname()[1], flush=True)  # noqa: T201 - to who started it
         with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 1)  # nobody reads on: a log line for each request would fill the pipe
+            os.dup2(
+                nowhere.fileno(), 1
+            )  # nobody reads on: a log line for each request would fill the pipe
         if kind == "bare":
             _run(bare(Shard.load(directory / "shard"), questions), listener)
             return
