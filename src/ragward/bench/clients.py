@@ -73,6 +73,7 @@ def _served(kind: str, site: Site) -> Iterator[int]:
     process = subprocess.Popen(  # noqa: S603 - ourselves
         [sys.executable, "-m", "ragward.bench.serving", kind, str(site.directory)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # a log line for each request, which is part of what is measured
         text=True,
     )
     try:

@@ -62,7 +62,7 @@ def bare(shard: Shard, questions: list[Question]) -> FastAPI:
 def main(kind: str, directory: Path) -> None:
     """Serves until it is terminated."""
     questions = saved_questions(directory)
-    with socket.socket() as listener:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
         print(listener.getsockname()[1], flush=True)  # noqa: T201 - to who started it
