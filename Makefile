@@ -2,7 +2,7 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-.PHONY: setup softhsm demo test prove serve check fix bench docs pii-model clean
+.PHONY: setup softhsm chromium demo test prove serve check fix bench docs site pii-model clean
 
 setup: $(VENV)/.installed
 
@@ -14,14 +14,17 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 softhsm:  ## the software token that pkcs11: is tested with, where apt can install it; tests say so where it is missing, and fail in CI
 	@command -v softhsm2-util >/dev/null || (command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get install -y -qq softhsm2 >/dev/null) || echo "softhsm2 is not installed: the pkcs11 tests are skipped"
 
+chromium:  ## the browser that the console is driven with by `make prove`, where apt can install it; without it those tests fail
+	@command -v chromium >/dev/null || (command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null) || echo "chromium is not installed: the console's browser tests fail"
+
 demo: setup  ## ingest two sample companies, ask as five people, check the answers
 	$(BIN)/ragward demo
 
 test: setup softhsm  ## all tests; minutes
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove" -n 3 --dist loadfile --no-loadscope-reorder -p no:langsmith_plugin -p no:faker
 
-prove: setup softhsm  ## the full kill, fuzz and generation counts; every framework there is an adapter for
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks]"
+prove: setup softhsm chromium  ## the full kill, fuzz and generation counts; every framework there is an adapter for; the console in a browser
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks,docs,browser]"
 	RAGWARD_PROVE=1 $(BIN)/python -m pytest --timeout 3600
 
 serve: setup  ## the demo company behind the REST API on loopback
@@ -39,8 +42,12 @@ bench: setup  ## what authorization costs and loses, beside what others do; minu
 docs: setup  ## regenerate what is generated: the OpenAPI document, the reference
 	$(BIN)/ragward openapi --output schemas/openapi.json && $(BIN)/python docs/build_reference.py
 
+site: docs  ## the documentation as a site, in site/; nothing on it is loaded from elsewhere
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/zensical build --clean --strict && $(BIN)/python docs/check_site.py site
+
 pii-model: setup  ## train the name detector again, on generated sentences
 	cd training && ../$(BIN)/python train.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov dist build
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov dist build site

@@ -24,7 +24,7 @@ from ragward.adapters.chunker_semchunk import SemchunkChunker
 from ragward.adapters.classifier_rules import RuleClassifier
 from ragward.adapters.classifier_trained import LinearClassifier
 from ragward.adapters.classifier_training import ScikitLearnTrainer
-from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+from ragward.adapters.embedder_onnx import OnnxEmbedder
 from ragward.adapters.model_manifest import ModelManifest, find_installed_model
 from ragward.domain.classification import Example, Judgement
 from ragward.domain.labels import Classification
@@ -102,7 +102,7 @@ def embedded(texts: list[Labelled], embedder, chunker) -> list[list[list[float]]
 def measure(training: int, held_out: int, fresh: int = 0) -> dict[str, object]:
     """Trains, judges, reports."""
     home = find_installed_model()
-    embedder = SentenceTransformersEmbedder.load(home, ModelManifest.shipped(), threads=2)
+    embedder = OnnxEmbedder.load(home, ModelManifest.shipped(), threads=2)
     chunker = SemchunkChunker(home / "tokenizer.json")
     rules = RuleClassifier.from_file(RULES)
     started = time.perf_counter()

@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+from ragward.adapters.embedder_onnx import OnnxEmbedder
 from ragward.adapters.index_edge import EdgeChunkIndex
 from ragward.adapters.index_filter import ScopeFilter
 from ragward.adapters.model_manifest import ModelManifest, find_installed_model
@@ -148,7 +148,7 @@ def costs(world: World, queries: int) -> Table:
 
 def found_by_number(directory: Path, sentences: int) -> Table:
     """Part numbers asked for by vector, by words and by both."""
-    embedder = SentenceTransformersEmbedder.load(find_installed_model(), ModelManifest.shipped())
+    embedder = OnnxEmbedder.load(find_installed_model(), ModelManifest.shipped())
     chance = np.random.default_rng(9)
     parts = ("pump", "valve", "sensor", "filter", "gasket", "motor", "relay", "bearing")
     what = ("is on stock", "leaks at the seal", "was recalled", "needs calibration", "is obsolete")

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ragward.adapters.chunker_semchunk import SemchunkChunker
-from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+from ragward.adapters.embedder_onnx import OnnxEmbedder
 from ragward.adapters.model_manifest import ModelManifest, find_installed_model
 from ragward.domain import minimization
 from ragward.domain.handling import Mode
@@ -89,7 +89,7 @@ class World:
 
     def __init__(self, peps: Path | None, pairs: Sequence[Pair]) -> None:
         directory = find_installed_model()
-        self.embedder = SentenceTransformersEmbedder.load(directory, ModelManifest.shipped())
+        self.embedder = OnnxEmbedder.load(directory, ModelManifest.shipped())
         self.chunker = SemchunkChunker(directory / "tokenizer.json")
         texts = documents_of(peps, {pair.document for pair in pairs})
         chunks = [

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.span_evaluation import Evaluation, Tagged, masking
 
-from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+from ragward.adapters.embedder_onnx import OnnxEmbedder
 from ragward.adapters.finder_presidio import ENTITY_TYPES, OPTIONAL_TYPES, PresidioFinder
 from ragward.adapters.model_manifest import ModelManifest, find_installed_model
 from ragward.adapters.names import NamesDetector
@@ -54,7 +54,7 @@ def main() -> None:
 def detector(profile: str) -> NamesDetector:
     """The name detector as the product wires it."""
     directory = find_installed_model()
-    embedder = SentenceTransformersEmbedder.load(directory, ModelManifest.shipped(), threads=1)
+    embedder = OnnxEmbedder.load(directory, ModelManifest.shipped(), threads=1)
     return NamesDetector(embedder, directory, strict=profile == "strict")
 
 

@@ -13,7 +13,13 @@ from ragward.api.problems import status_of
 from ragward.cli.main import app
 from ragward.domain.access import Action
 from ragward.domain.errors import CODES
-from ragward.settings import IssuerSettings, Settings
+from ragward.settings import (
+    ClassifierSettings,
+    ConsoleSettings,
+    IssuerSettings,
+    SearchModelSettings,
+    Settings,
+)
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -28,6 +34,12 @@ def reference() -> str:
         _settings(Settings),
         "Each of `issuers`:",
         _settings(IssuerSettings),
+        "Each of `classifiers`:",
+        _settings(ClassifierSettings),
+        "Each of `search_models`:",
+        _settings(SearchModelSettings),
+        "`console`:",
+        _settings(ConsoleSettings),
         "## Errors",
         "Problem documents (RFC 9457) with these codes; the same codes are raised in Python and printed by the command line.",
         _table(
@@ -35,7 +47,7 @@ def reference() -> str:
             [(f"`{c}`", str(status_of(c)), text) for c, text in CODES.items()],
         ),
         "## REST",
-        _table(("operation", "", "says"), _operations(openapi_document())),
+        _table(("operation", "name", "says"), _operations(openapi_document())),
         "## Command line",
         (
             "`ragward [--settings FILE] COMMAND`; every command takes `--json`. "
@@ -43,7 +55,7 @@ def reference() -> str:
         ),
         _table(("command", "does"), list(_commands(typer.main.get_command(app), "ragward"))),
         "## Actions",
-        "For the second field of a policy row; `kind:*` covers all of a kind, `reveal:TYPE` shows one type of personal data.",
+        "What each permits: [policy.md](policy.md#actions). For the second field of a policy row; `kind:*` covers all of a kind, `reveal:TYPE` shows one type of personal data.",
         ", ".join(f"`{action.value}`" for action in Action) + ".",
         "## Personal data types",
         ", ".join(f"`{kind}`" for kind in ENTITY_TYPES) + ".",
@@ -82,7 +94,8 @@ def _commands(command: Any, name: str) -> Any:
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+        "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in line) + " |"
+        for line in lines
     )
 
 

@@ -24,7 +24,7 @@ PROVE = os.environ.get("RAGWARD_PROVE") == "1"
 settings.register_profile(
     "test",
     deadline=None,
-    max_examples=100 if PROVE else 40,
+    max_examples=100 if PROVE else 25,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile(  # for tests/conformance/mutants.py: whether it fails, not the smallest way to

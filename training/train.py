@@ -52,7 +52,7 @@ def featurised(
     directory = find_installed_model()
     ModelManifest.shipped().verify(directory)
     torch.set_num_threads(threads)
-    read = ShortBody(directory, quantised=False).read([text for text, _ in texts])
+    read = ShortBody(directory, threads=threads).read([text for text, _ in texts])
     rows, labels = [], []
     counts = np.zeros((len(LABELS), len(LABELS)), np.float32)
     for index, words in read:

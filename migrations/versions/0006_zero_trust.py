@@ -24,6 +24,7 @@ def upgrade() -> None:
     _elevations()
     _policy_roots()
     _behaviour()
+    _overview()
 
 
 def _task_grants() -> None:
@@ -174,6 +175,31 @@ def _behaviour() -> None:
     )
     for table in ("restrictions", "behaviours", "exposures", "rate_windows"):
         _row_level_security(table)
+
+
+def _overview() -> None:
+    """What the console counts is read from indexes alone."""
+    typed = sa.text("entity_types <> ''")
+    op.create_index(
+        "chunks_types",
+        "chunks",
+        ["tenant", "entity_types"],
+        unique=False,
+        sqlite_where=typed,
+        postgresql_where=typed,
+    )
+    op.drop_index("versions_tenant_state", "versions")
+    columns = ["tenant", "state", "label_id", "pending"]
+    op.create_index("versions_tenant_state", "versions", columns, unique=False)
+    kept = sa.text("wrapped_dek IS NOT NULL")
+    op.create_index(
+        "versions_held",
+        "versions",
+        ["tenant", "kek_id", "kek_version"],
+        unique=False,
+        sqlite_where=kept,
+        postgresql_where=kept,
+    )
 
 
 def _row_level_security(table: str) -> None:

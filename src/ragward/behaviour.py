@@ -243,12 +243,12 @@ class Behaviour:
         agents = subject.agents
         partner = agents[0] if agents else ""
         try:
-            found = self.accounts.add(
-                subject.tenant, subject.principal, dataclasses.replace(seen, partner=partner)
-            )
-            for agent in agents:
-                of_agent = dataclasses.replace(seen, partner=subject.principal)
-                found += self.accounts.add(subject.tenant, agent, of_agent)
+            add = self.accounts.add
+            found = add(subject.tenant, subject.principal, seen.through(partner))
+            if agents:
+                of_agent = seen.through(subject.principal)
+                for agent in agents:
+                    found += add(subject.tenant, agent, of_agent)
         except RagwardError:
             return  # the catalog is away: the next answer needs it, and is refused
         if found:

@@ -224,9 +224,14 @@ class Ragward:
         return self.epoch_tokens.issue(tenant, self.catalog.epoch(tenant))
 
     def share(self) -> None:
-        """Lets other processes of this user open the same installation, for as long as this one is open."""
+        """Lets other processes of this user open the same installation, for as long as this one is open.
+
+        Beside an owner there is nothing to share: a second socket would take the owner's place."""
+        from ragward.adapters.owner_client import OwnerAuditLog
         from ragward.adapters.owner_server import OwnerServer
 
+        if isinstance(self.audit, OwnerAuditLog):
+            return
         server = OwnerServer(
             self.settings.data_dir,
             index=self.index,

@@ -213,8 +213,8 @@ def backup(ragward: Ragward, directory: Path) -> list[Path]:
     """A consistent copy of catalog and audit log; the index is rebuilt from the catalog, and no key is in it."""
     from ragward.adapters.sqlite_backup import copy_database
 
-    if ragward.settings.database_url:
-        raise ConfigurationError("use the database server's own backup for the catalog")
+    if ragward.settings.database_url or ragward.settings.audit_database_url:
+        raise ConfigurationError("use the database server's own backup for the catalog and the log")
     directory.mkdir(mode=0o700, parents=True, exist_ok=False)
     copies = []
     for name in _BACKUP_FILES:

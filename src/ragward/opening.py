@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ragward.adapters.pdp_restricted import RestrictionsAndPolicy
     from ragward.adapters.policy_keys_ed25519 import PolicyRootKeeper
     from ragward.adapters.signed_authority import SignedAuthority
+    from ragward.adapters.signin_oidc import OpenIDSignIn
     from ragward.adapters.tracing_otel import Tracing
 
 #: The application behind the command line and in-process use; people's tokens come through it without a second credential.
@@ -200,7 +201,7 @@ def open_policy_keeper(settings: Settings) -> PolicyRootKeeper:
     return PolicyRootKeeper.open(
         settings.policy_key_file,
         seen=settings.policy_roots_seen,
-        model_text=(policies / "model.conf").read_text(encoding="utf-8"),
+        model_text=_model_text(policies),
     )
 
 
@@ -238,12 +239,15 @@ def open_audit(settings: Settings, keyring: Keyring, stack: ExitStack | None = N
     from ragward.adapters.anchors import anchor_of
     from ragward.adapters.audit_sqlite import SQLiteAuditLog
 
-    log = SQLiteAuditLog.open(
-        settings.audit_log,
-        keyring.mac_key("audit-chain"),
-        origin=settings.audit_origin,
-        anchors=[anchor_of(uri) for uri in settings.audit_anchor_uris],
-    )
+    key, origin = keyring.mac_key("audit-chain"), settings.audit_origin
+    anchors = [anchor_of(uri) for uri in settings.audit_anchor_uris]
+    if url := settings.audit_database_url:
+        from ragward.adapters.audit_postgres import PostgresAuditLog
+
+        spools = settings.audit_spools
+        there = PostgresAuditLog.open(url, spools, key, origin=origin, anchors=anchors)
+        return closing(there, stack)
+    log = SQLiteAuditLog.open(settings.audit_log, key, origin=origin, anchors=anchors)
     return closing(log, stack)
 
 
@@ -253,7 +257,12 @@ def open_audit_reader(settings: Settings, keyring: Keyring, *, of_broker: bool =
 
     path = settings.broker_log if of_broker else settings.audit_log
     origin = settings.broker_origin if of_broker else settings.audit_origin
-    return SQLiteAuditLog.open_reader(path, keyring.mac_key("audit-chain"), origin=origin)
+    key = keyring.mac_key("audit-chain")
+    if (url := settings.audit_database_url) and not of_broker:
+        from ragward.adapters.audit_postgres import PostgresAuditLog
+
+        return PostgresAuditLog.open_reader(url, settings.audit_spools, key, origin=origin)
+    return SQLiteAuditLog.open_reader(path, key, origin=origin)
 
 
 def signature_verifier() -> Verify:
@@ -328,16 +337,19 @@ def model_dir(settings: Settings) -> Path:
 
 def open_embedder(settings: Settings) -> Embedder:
     """The embedding model. Raises `config.*`, `integrity.model`."""
-    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.embedder_onnx import OnnxEmbedder
     from ragward.adapters.model_manifest import ModelManifest
 
-    return SentenceTransformersEmbedder.load(
+    return OnnxEmbedder.load(
         model_dir(settings), ModelManifest.shipped(), threads=settings.embedding_threads
     )
 
 
 def open_search_embedders(settings: Settings) -> list[Embedder]:
-    """The models of further generations. Raises `config.*`, `integrity.model`."""
+    """The models of further generations: on ONNX Runtime where it is known to answer the same, else by their own library.
+    Raises `config.*`, `integrity.model`."""
+    from ragward.adapters.bert_graph import is_bert
+    from ragward.adapters.embedder_onnx import OnnxEmbedder
     from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
     from ragward.adapters.model_manifest import ModelManifest
 
@@ -346,8 +358,9 @@ def open_search_embedders(settings: Settings) -> list[Embedder]:
         manifest = ModelManifest.load(item.manifest)
         if manifest.digest() != item.sha256.lower():
             raise IntegrityError("a manifest is not the one pinned", code="integrity.model")
-        threads = settings.embedding_threads
-        found.append(SentenceTransformersEmbedder.load(item.model_dir, manifest, threads=threads))
+        same = bool(manifest.reference) and is_bert(item.model_dir)
+        kind = OnnxEmbedder if same else SentenceTransformersEmbedder
+        found.append(kind.load(item.model_dir, manifest, threads=settings.embedding_threads))
     return found
 
 
@@ -507,6 +520,29 @@ def open_identity(
     )
 
 
+def open_signin(settings: Settings, clock: Clock) -> OpenIDSignIn | None:
+    """How people sign in to the console, where an issuer is set for it."""
+    from ragward.adapters.identity_keys import JWKSURL, JWKSFile
+    from ragward.adapters.signin_oidc import OpenIDSignIn, Provider
+
+    chosen = settings.console
+    if chosen is None:
+        return None
+    issuer = next(each for each in settings.issuers if each.issuer == chosen.issuer)
+    secret = chosen.client_secret
+    provider = Provider(
+        issuer=chosen.issuer,
+        keys=JWKSURL(issuer.jwks, clock) if "://" in issuer.jwks else JWKSFile(Path(issuer.jwks)),
+        client_id=chosen.client_id,
+        client_secret=secret.get_secret_value() if secret else None,
+        authorization_endpoint=chosen.authorization_endpoint,
+        token_endpoint=chosen.token_endpoint,
+        scopes=chosen.scopes,
+        audience=settings.audience,
+    )
+    return OpenIDSignIn(provider, f"{settings.base_url}/console/callback", clock)
+
+
 def development_token(
     settings: Settings,
     name: str,
@@ -547,7 +583,7 @@ def development_token(
 
 def open_finder(settings: Settings, embedder: Embedder, rules: DisclosureRules) -> Finder:
     """Presidio, with names from the embedding model or from the engine of the settings."""
-    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.embedder_onnx import OnnxEmbedder
     from ragward.adapters.finder_presidio import NameReader, PresidioFinder
     from ragward.adapters.names import NamesDetector
     from ragward.adapters.names_presidio import PresidioNames
@@ -555,8 +591,9 @@ def open_finder(settings: Settings, embedder: Embedder, rules: DisclosureRules) 
     names: NameReader | None = None
     if settings.names_engine is not None:
         names = PresidioNames(settings.names_engine)
-    elif isinstance(embedder, SentenceTransformersEmbedder):  # another has no layers to read
-        names = NamesDetector(embedder, model_dir(settings), strict=rules.strict)
+    elif isinstance(embedder, OnnxEmbedder):  # another has no layers to read
+        threads = settings.embedding_threads
+        names = NamesDetector(embedder, model_dir(settings), strict=rules.strict, threads=threads)
     return PresidioFinder.load(names, rules.detected())
 
 
@@ -574,7 +611,7 @@ def open_pdp(
     from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
     from ragward.adapters.pdp_restricted import RestrictedPolicyDecisionPoint
 
-    model_text = (policies / "model.conf").read_text(encoding="utf-8")
+    model_text = _model_text(policies)
     most_for = disclosure_rules(policies).most_for
     decided = CasbinPolicyDecisionPoint(
         authority,
@@ -584,6 +621,13 @@ def open_pdp(
         assuring=open_assuring(policies),
     )
     return decided if catalog is None else RestrictedPolicyDecisionPoint(decided, catalog)
+
+
+def _model_text(policies: Path) -> str:
+    try:
+        return (policies / "model.conf").read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"model.conf: {type(error).__name__}") from error
 
 
 def open_assuring(policies: Path) -> Assuring:

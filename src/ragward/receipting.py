@@ -10,7 +10,7 @@ from ragward.domain.access import Subject
 from ragward.domain.audit import EventType
 from ragward.domain.labels import AccessLabel
 from ragward.domain.passages import Passage
-from ragward.domain.receipts import padded, passage_digest, receipt_event
+from ragward.domain.receipts import passage_digest, receipt_event
 from ragward.evidence import Recorder
 from ragward.ports import ReceiptSecrets
 
@@ -52,7 +52,7 @@ class Receipting:
         """On record, spooled. Raises `unavailable.audit`, `unavailable.keys`."""
         salt = self.secrets.salt(subject.tenant, receipt_id)
         digests = [passage_digest(salt, p.rank, p.chunk_id, p.text) for p in passages]
-        officer = padded(_officers_part(subject, passages, released))
+        officer = _officers_part(subject, passages, released)
         sealed = self.secrets.encrypt(subject.tenant, receipt_id, officer)
         details = {
             "answer": receipt_id,

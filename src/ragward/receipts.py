@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -71,7 +70,7 @@ class Receipts:
         ports.recorder.record(EventType.RECEIPT_OPENED, subject, "permit", details, durable=True)
         held = self._held(subject, receipt_id, entry)
         sealed = b64decode(held.body()["details"]["officer"])
-        officer = json.loads(ports.secrets.decrypt(subject.tenant, receipt_id, sealed))
+        officer = ports.secrets.decrypt(subject.tenant, receipt_id, sealed)
         wanted = {chunk["label"] for chunk in officer["chunks"]}
         return ReceiptBundle(
             held=HeldReceipt(

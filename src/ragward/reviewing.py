@@ -142,6 +142,15 @@ class Reviewing:
             raise NotFoundError
         return Reviewed(item=item, document=record)
 
+    def history(self, subject: Subject, document_id: str) -> list[ReviewItem]:
+        """What was asked and decided about one document's label, oldest first. Raises `access.not_found` as `item` does."""
+        record = self._ports.catalog.get_document(subject.tenant, document_id)
+        if not self._acts.may(subject, Action.DOCUMENT_RELABEL, record.label):
+            raise NotFoundError
+        return list(
+            self._ports.catalog.reviews(subject.tenant, document_id=document_id, limit=_PAGE)
+        )
+
     def request_downgrade(
         self, subject: Subject, document_id: str, level: Classification, reason: str
     ) -> Reviewed:

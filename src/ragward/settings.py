@@ -103,6 +103,40 @@ class SearchModelSettings(BaseModel):
     )
 
 
+class ConsoleSettings(BaseModel):
+    """Where people sign in to the console: OpenID Connect, authorization code with PKCE."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(description="Exact `iss` value: one of `issuers`.")
+    client_id: str = Field(
+        min_length=1,
+        description="The console's client at that issuer, registered here as an application that is a public client.",
+    )
+    client_secret: SecretStr | None = Field(
+        None, description="Its secret there; left out, the console is a public client there too."
+    )
+    authorization_endpoint: str = Field(description="https URL that browsers are sent to.")
+    token_endpoint: str = Field(description="https URL that codes are exchanged at.")
+    scopes: str = Field("openid", description="What is asked for, separated by spaces.")
+
+    @field_validator("authorization_endpoint", "token_endpoint")
+    @classmethod
+    def _require_https(cls, value: str) -> str:
+        place = urlsplit(value)
+        near = place.scheme == "http" and is_loopback(place.hostname or "")
+        if not place.hostname or place.fragment or not (place.scheme == "https" or near):
+            raise ValueError("the console's endpoints are https URLs, or http on this machine")
+        return value
+
+    @field_validator("scopes")
+    @classmethod
+    def _require_openid(cls, value: str) -> str:
+        if "openid" not in value.split():
+            raise ValueError("scopes hold openid: without an ID token there is no nonce")
+        return value
+
+
 class Settings(BaseSettings):
     """What an installation can choose."""
 
@@ -187,6 +221,10 @@ class Settings(BaseSettings):
     )
     dask_tls_key: Path | None = Field(None, description="Its private key.")
     database_url: str = Field("", description="SQLAlchemy URL; empty means SQLite in data_dir.")
+    audit_database_url: str = Field(
+        "",
+        description="PostgreSQL database of the audit log (docs/audit.md); empty means SQLite in data_dir.",
+    )
     qdrant_url: str = Field(
         "", description="Qdrant server; empty means the embedded engine in data_dir."
     )
@@ -200,7 +238,7 @@ class Settings(BaseSettings):
     )
     policies_dir: Path | None = Field(
         None,
-        description="Directory with model.conf, handling.toml, duties.toml, redaction.toml, classification.yaml, injection.yaml, trust.toml; empty means the shipped ones.",
+        description="Directory with every file of the shipped `policies/`, changed as you need; empty means the shipped ones. `ragward doctor` names what it lacks.",
     )
     classifiers: tuple[ClassifierSettings, ...] = Field(
         (),
@@ -234,6 +272,10 @@ class Settings(BaseSettings):
     )
     development_tenants: tuple[str, ...] = Field(
         (), description="Tenants the development issuer may speak for."
+    )
+    console: ConsoleSettings | None = Field(
+        None,
+        description="How people sign in to `/console`; left out, only the development issuer signs in there, and without that there is no console (docs/console.md).",
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8420, ge=0, le=65_535, description="Port the API listens on.")
@@ -464,6 +506,12 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _require_issuer_of_console(self) -> Settings:
+        if self.console and self.console.issuer not in {each.issuer for each in self.issuers}:
+            raise ValueError("the console's issuer is one of issuers")
+        return self
+
     @property
     def needs_passphrase(self) -> bool:
         """Whether a keyring is a file under a passphrase."""
@@ -548,11 +596,13 @@ class Settings(BaseSettings):
 
 def outgoing_hosts(settings: Settings) -> frozenset[str]:
     """The hosts that these settings make a serving process connect to."""
-    urls: list[str | None] = [settings.database_url, settings.qdrant_url]
+    urls: list[str | None] = [settings.database_url, settings.audit_database_url]
+    urls.append(settings.qdrant_url)
     urls += [settings.limits_uri] if settings.limits_uri.startswith("redis") else []
     sinks = (*settings.audit_anchor_uris, *settings.audit_export, *settings.alerts)
     urls += [uri for uri in sinks if not uri.startswith("file:")]
     urls.append(settings.otel_endpoint)
+    urls += [settings.console.token_endpoint] if settings.console else []
     urls += [issuer.jwks for issuer in settings.issuers if "://" in issuer.jwks]
     urls += [_key_service(uri) for uri in (settings.keys_uri, *settings.keys_for.values())]
     named = (urlsplit(url).hostname for url in urls if url)

@@ -7,22 +7,24 @@ check as an answer: what a subject may not read does not exist for them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from ragward.acts import Acts
-from ragward.domain.access import Action, Subject
+from ragward.domain.access import STEWARDING_ACTIONS, Action, Subject
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
     DocumentRecord,
     DocumentState,
+    StoredChunk,
 )
 from ragward.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from ragward.domain.evaluation import digest_of
 from ragward.domain.jobs import JobRecord
-from ragward.domain.labels import administrative
+from ragward.domain.labels import AccessLabel, administrative
+from ragward.domain.tallies import Tally
 from ragward.domain.tokens import PageToken, bearer_of
 from ragward.evidence import Recorder
 from ragward.index_sync import IndexSync
@@ -90,6 +92,35 @@ class Stewardship:
         last = found[limit - 1]
         place = json.dumps([last.corpus, last.source])
         return found[:limit], PageToken(query=query, after=place, limit=limit).signed(key, bearer)
+
+    def tallies(self, subject: Subject) -> list[tuple[AccessLabel, Tally]]:
+        """How many documents there are of which kind, under each label that the subject is a steward of."""
+        pdp = self._ports.pdp
+        mine = pdp.labels_for(subject, Action.DOCUMENT_RELABEL, self._acts.context())
+        found = [
+            each for each in self._ports.catalog.tallies(subject.tenant) if each.label_id in mine
+        ]
+        labels = pdp.described(subject.tenant, {each.label_id for each in found})
+        return [(labels[each.label_id], each) for each in found if each.label_id in labels]
+
+    def count_gone(self, subject: Subject) -> int:
+        """How many documents are no longer at their source, for a steward of the whole tenant. Raises `access.denied`."""
+        self._acts.require_on_tenant(subject, Action.DOCUMENT_RELABEL)
+        return self._ports.catalog.count_gone(subject.tenant)
+
+    def personal_data(self, subject: Subject) -> Mapping[str, int]:
+        """Type of personal data -> chunks that have it, for a steward of the whole tenant. Raises `access.denied`."""
+        self._acts.require_on_tenant(subject, Action.DOCUMENT_RELABEL)
+        return self._ports.catalog.personal_data(subject.tenant)
+
+    def chunks(self, subject: Subject, document_id: str) -> list[StoredChunk]:
+        """Each chunk of a document's current version once, in order and still encrypted; for its stewards. Raises
+        `access.not_found`."""
+        record = self.document(subject, document_id)
+        if not any(self._acts.may(subject, action, record.label) for action in STEWARDING_ACTIONS):
+            raise NotFoundError
+        points = self._ports.catalog.document_chunks(subject.tenant, document_id)
+        return list({point.chunk_id: point for point in points}.values())
 
     def delete(self, subject: Subject, document_id: str) -> int:
         """Deletes a document: no request begun after this returned sees it. Returns the epoch. Raises `hold.active`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -27,6 +28,7 @@ from ragward.domain.labels import AccessLabel
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.policy import Membership
 from ragward.opening import resource
+from ragward.task_budgets import TaskBudgets
 from tests import company
 from tests.abuse.agents_world import (
     BOT,
@@ -213,6 +215,7 @@ def test_a_grant_without_a_person_is_nothing(world):
 def test_a_secret_is_not_guessed(world, guess):
     grant, secret = world.mint()
     other, _ = world.mint()
+    assert world.ask(world.credentials("ann", BOT, grant=secret))  # it is remembered from here on
     tried = {
         "other": secret.replace(grant.grant_id, other.grant_id),
         "truncated": secret[:-1],
@@ -223,6 +226,7 @@ def test_a_secret_is_not_guessed(world, guess):
         "quote": "rgt_' OR '1'='1_x",
     }[guess]
     refused(lambda: world.ask(world.credentials("ann", BOT, grant=tried)))
+    assert world.ask(world.credentials("ann", BOT, grant=secret))
 
 
 # Longer, wider, again. -------------------------------------------------------------------------------------------------
@@ -318,6 +322,7 @@ def test_a_grant_that_was_edited_in_the_database_is_worth_nothing(world, edit):
 
 def test_a_revocation_is_not_undone_in_the_database(world):
     grant, secret = world.mint()
+    assert world.ask(world.credentials("ann", BOT, grant=secret))
     world.ragward.task_grants.revoke(world.subject("ann"), grant.grant_id)
     edited(
         world,
@@ -413,13 +418,21 @@ def spent(world, grant):
     return world.ragward.catalog.task_grant("acme", grant.grant_id).spent_tokens
 
 
+def asked_once(world, credentials):
+    """What one answer took of the budget."""
+    assert world.ask(credentials)
+    return last_event(world, "retrieval.answered")["details"]["task_tokens"]
+
+
 def test_a_budget_holds_across_answers(world):
     grant, secret = world.mint()
     credentials = world.credentials("ann", BOT, grant=secret)
-    world.ask(credentials)
-    once = spent(world, grant)
+    once = asked_once(world, credentials)
     assert once > 0
-    assert last_event(world, "retrieval.answered")["details"]["task_tokens"] == once
+    part = grant.budget_tokens // 32  # what the process took is more than it used, and used first
+    assert spent(world, grant) == part > 2 * once
+    assert asked_once(world, credentials) == once
+    assert spent(world, grant) == part
     small, secret = world.mint(budget_tokens=2 * once + 1)
     credentials = world.credentials("ann", BOT, grant=secret)
     assert world.ask(credentials)
@@ -430,9 +443,8 @@ def test_a_budget_holds_across_answers(world):
 
 
 def test_answers_at_the_same_time_do_not_both_have_the_last_of_a_budget(world):
-    probe, secret = world.mint()
-    world.ask(world.credentials("ann", BOT, grant=secret))
-    once = spent(world, probe)
+    _, secret = world.mint()
+    once = asked_once(world, world.credentials("ann", BOT, grant=secret))
     grant, secret = world.mint(budget_tokens=3 * once + once // 2)
     credentials = world.credentials("ann", BOT, grant=secret)
     outcomes = []
@@ -452,6 +464,20 @@ def test_answers_at_the_same_time_do_not_both_have_the_last_of_a_budget(world):
         thread.join()
     assert sorted(map(str, outcomes)) == ["True"] * 3 + ["limit.task_budget"] * 5
     assert spent(world, grant) == 3 * once
+
+
+def test_workers_together_never_carry_more_than_a_budget(world):
+    """Each takes parts of its own."""
+    grant, secret = world.mint(budget_tokens=5_000)
+    credentials = world.credentials("ann", BOT, grant=secret)
+    passages = world.ragward.retrieve(credentials, "voltage laboratory").passages
+    subject = world.ragward.identify(credentials)
+    workers = [TaskBudgets(store=world.ragward.catalog) for _ in range(3)]
+    carried = asked_once(world, credentials)
+    with suppress(LimitExceededError):
+        for turn in range(10_000):
+            carried += workers[turn % 3].reserve(subject, passages)
+    assert 0.8 * grant.budget_tokens < carried <= spent(world, grant) <= grant.budget_tokens
 
 
 def test_a_budget_that_cannot_be_reserved_answers_nothing(world, monkeypatch):

@@ -7,7 +7,12 @@ import dataclasses
 import pytest
 
 from ragward.adapters.limiter_memory import MemoryLimiter
-from ragward.adapters.limiter_windows import CatalogWindows, LimitsWindows, open_windows
+from ragward.adapters.limiter_windows import (
+    CatalogWindows,
+    LimitsWindows,
+    MemoryWindows,
+    open_windows,
+)
 from ragward.api.rate_headers import rate_headers
 from ragward.domain.errors import ConfigurationError, LimitExceededError, UnavailableError
 from ragward.domain.passages import RetrievalRequest
@@ -55,7 +60,7 @@ def windows(request, installation):
         server.flushall()
         uri = f"redis+unix://{server.socket_file}"
         return [open_windows(uri, installation.catalog, clock) for _ in range(2)]
-    return [LimitsWindows.in_memory()] * 2
+    return [MemoryWindows()] * 2
 
 
 def limiter(windows, per_minute=5, **given):

@@ -342,8 +342,11 @@ def test_an_answer_that_the_policy_does_not_permit_is_told(ragward):
 def test_the_officers_part_is_bound_to_its_receipt(ragward):
     one, two = asked(ragward)[0], asked(ragward)[0]
     secrets = ragward.receipts._ports.secrets
-    sealed = secrets.encrypt("acme", one.receipt.receipt_id, b"{}")
-    assert secrets.decrypt("acme", one.receipt.receipt_id, sealed) == b"{}"
+    sealed = secrets.encrypt("acme", one.receipt.receipt_id, {"policy": "p"})
+    assert secrets.decrypt("acme", one.receipt.receipt_id, sealed) == {"policy": "p"}
+    assert len(sealed) == len(
+        secrets.encrypt("acme", one.receipt.receipt_id, {"policy": "p" * 500})
+    )
     for tenant, receipt_id in (("acme", two.receipt.receipt_id), ("other", one.receipt.receipt_id)):
         with pytest.raises(RagwardError) as refused:
             secrets.decrypt(tenant, receipt_id, sealed)

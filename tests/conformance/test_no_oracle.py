@@ -35,7 +35,7 @@ from tests.conftest import PROVE
 from tests.installation import qdrant_client_index
 
 #: Pairs: one half to train on, one to judge by.
-PAIRS = 10_100 if PROVE else 150
+PAIRS = 10_100 if PROVE else 120
 SEEDS = (3, 4, 5) if PROVE else (3,)
 GRAPH_SHARE, QDRANT_SHARE = (0.06, 0.06) if PROVE else (0.0, 0.04)
 #: What Hoeffding's bound can show with so few.

@@ -311,9 +311,9 @@ def test_a_receipt_proves_that_its_answer_is_in_the_log_and_does_not_say_where(n
             ragward.keyring.mac_key("audit-chain"),
             ragward.audit.find(receipt_event(kept[2][0])),
         )
-        ragward.audit._db.execute("DELETE FROM entries WHERE position >= ?", (last.index,))
-        ragward.audit._db.execute("UPDATE head SET note = ?", (before,))
-        ragward.audit._db.commit()
+        ragward.audit._store._db.execute("DELETE FROM entries WHERE position >= ?", (last.index,))
+        ragward.audit._store._db.execute("UPDATE head SET note = ?", (before,))
+        ragward.audit._store._db.commit()
     log = SQLiteAuditLog.open_reader(settings.data_dir / "audit.db", key)
     assert verified(log).consistent  # what was cut off is not missed
     assert verified(log, receipt=kept[1]).consistent

@@ -13,8 +13,9 @@ import shutil
 import sqlite3
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 
 import structlog
 from starlette.testclient import TestClient
@@ -460,7 +461,7 @@ class Half:
             "log": [
                 entry.data
                 for entry in _all_entries(world.ragward.audit)
-                if json.loads(entry.data)["tenant"] == self.tenant
+                if _tenant_of(entry.data) == self.tenant
             ],
             "keys": [
                 (key.kek_id, key.version, key.state)
@@ -530,29 +531,38 @@ class World:
     index: RecordedIndex
     limiter: MemoryLimiter
     lines: Lines
+    catalog: sqlite3.Connection  # kept open: a new one reads the schema first
     halves: dict = field(default_factory=dict)
 
     def sql(self, statement, half=None):
         """Rows of the catalog's file; with a half, those whose last column is its name."""
-        with sqlite3.connect(self.ragward.settings.data_dir / "catalog.db") as connection:
-            rows = connection.execute(statement).fetchall()
+        rows = self.catalog.execute(statement).fetchall()
         return [row for row in rows if half is None or row[-1] == half.tenant]
 
+    @cached_property
+    def _tables(self):
+        """Those with a tenant, but for `identity_uses`, which maintenance writes for everybody."""
+        found = self.catalog.execute(
+            "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c"
+            " ON c.name = 'tenant' WHERE m.type = 'table' ORDER BY 1"
+        ).fetchall()
+        assert len(found) >= 15
+        return [table for (table,) in found if table != "identity_uses"]
+
     def rows_of(self, tenant):
-        with sqlite3.connect(self.ragward.settings.data_dir / "catalog.db") as connection:
-            tables = connection.execute(
-                "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c"
-                " ON c.name = 'tenant' WHERE m.type = 'table' ORDER BY 1"
-            ).fetchall()
-            assert len(tables) >= 15
-            return {
-                table: sorted(
-                    connection.execute(f"SELECT * FROM {table} WHERE tenant = ?", (tenant,)),
-                    key=repr,
-                )
-                for (table,) in tables
-                if table != "identity_uses"  # written by maintenance, for everybody
-            }
+        """By table; each row is one of a kind."""
+        return {
+            table: frozenset(
+                self.catalog.execute(f"SELECT * FROM {table} WHERE tenant = ?", (tenant,))
+            )
+            for table in self._tables
+        }
+
+
+@cache
+def _tenant_of(entry):
+    """Of an entry of the log, which is the same whenever it is read."""
+    return json.loads(entry)["tenant"]
 
 
 def _all_entries(audit):
@@ -598,8 +608,10 @@ def open_twins(directory, *, documents=14, per_minute=1_000_000):
         add_tenant(
             ragward, tenant="globex", administrator="user:globex/root", policy=_policy("globex")
         )
-        with TestClient(create_app(ragward), raise_server_exceptions=False) as client:
-            world = World(ragward, client, index, limiter, lines)
+        file = sqlite3.connect(settings.data_dir / "catalog.db")
+        client = TestClient(create_app(ragward), raise_server_exceptions=False)
+        with closing(file) as catalog, client:
+            world = World(ragward, client, index, limiter, lines, catalog)
             for tenant in TENANTS:
                 world.halves[tenant] = Half(world, tenant)
             _fill(world, documents)

@@ -9,8 +9,9 @@ import pytest
 
 from ragward.domain.corpus import DocumentState
 from ragward.domain.errors import ConflictError, NotFoundError
+from ragward.domain.labels import Classification
 from ragward.domain.policy_change import PolicyProposal, ProposalState
-from tests.contract.catalog_examples import label, member, next_version, row, version
+from tests.contract.catalog_examples import chunk, label, member, next_version, row, version
 
 NOW = 1_700_000_000
 
@@ -201,3 +202,29 @@ class PolicyHistoryContract:
         catalog.set_state("acme", second.document_id, DocumentState.DELETED)
         assert catalog.documents_per_label("acme") == {ids[boss]: 2}
         assert catalog.documents_per_label("nobody") == {}
+
+    def test_documents_and_personal_data_are_tallied(self, catalog):
+        lower, higher = label(), label(classification=Classification.CONFIDENTIAL)
+
+        def both():
+            return chunk(0, ("EMAIL_ADDRESS", "PERSON")), chunk(1, ("PERSON",))
+
+        same = version("b", chunks=both()[:1])
+        for each in (
+            version("a", label=higher, chunks=both()),
+            same,
+            version("q", state=DocumentState.QUARANTINED),
+            version("o", label=label("other"), chunks=both()),
+            next_version(same, chunks=both()[:1]),
+        ):
+            catalog.commit_version(each)
+        ids = {given: i for i, given in catalog.labels("acme").items()}
+        found = {each.label_id: each for each in catalog.tallies("acme")}
+        assert found.keys() == {ids[lower], ids[higher]}
+        assert {(e.documents, e.is_active, e.is_pending) for e in found.values()} == {
+            (1, True, False)
+        }
+        assert catalog.count_gone("acme") == 0
+        assert catalog.personal_data("acme") == {"EMAIL_ADDRESS": 2, "PERSON": 3}
+        assert not catalog.tallies("nobody")
+        assert not catalog.personal_data("nobody")

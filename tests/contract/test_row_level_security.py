@@ -530,6 +530,9 @@ def reads(half):
             ),
             "documents_answering": lambda: catalog.documents_answering(tenant, range(100)),
             "documents_moved": lambda: catalog.documents_moved(tenant, since=0),
+            "tallies": lambda: catalog.tallies(tenant),
+            "count_gone": lambda: catalog.count_gone(tenant),
+            "personal_data": lambda: catalog.personal_data(tenant),
             "documents_per_label": lambda: catalog.documents_per_label(tenant),
             "documents_under": lambda: catalog.documents_under(
                 tenant, range(100), states=[DocumentState.ACTIVE], limit=100

@@ -676,7 +676,7 @@ def test_no_log_no_answer(tmp_path):
     token = {"Authorization": f"Bearer {_token(ragward, 'ben')}"}
     with ragward, TestClient(create_app(ragward)) as client:
         assert client.post("/v1/retrieve", json={"query": "vpn"}, headers=token).status_code == 200
-        ragward.audit._db.execute("PRAGMA query_only = ON")
+        ragward.audit._store._db.execute("PRAGMA query_only = ON")
         begun = time.monotonic()
         while True:  # what is spooled is on record until it is found that it does not get further
             response = client.post("/v1/retrieve", json={"query": "vpn"}, headers=token)
@@ -688,7 +688,7 @@ def test_no_log_no_answer(tmp_path):
             503,
             "unavailable.audit",
         )
-        ragward.audit._db.execute("PRAGMA query_only = OFF")
+        ragward.audit._store._db.execute("PRAGMA query_only = OFF")
         assert client.post("/v1/retrieve", json={"query": "vpn"}, headers=token).status_code == 200
 
 

@@ -15,10 +15,14 @@ import structlog
 from typer.testing import CliRunner
 
 from ragward import bootstrap
+from ragward.adapters.notes_ed25519 import verify_signature
 from ragward.api import logs
 from ragward.cli import main as cli
 from ragward.cli.serving import exporting
+from ragward.domain.receipt_bundles import ReceiptBundle
+from ragward.domain.receipts import GivenPassage, HeldReceipt, verified_receipt
 from ragward.exports import export_lags
+from ragward.opening import open_pdp, resource
 from tests.installation import doubles
 from tests.unit.domain.test_ocsf import VALIDATOR, chain_breaks_at
 
@@ -78,6 +82,36 @@ def test_metrics_name_refusals_and_events_and_nobody(api, served, steward):
     assert "ragward_audit_spool_bytes" in figures
     assert "user:" not in text
     assert "ann" not in text.replace("channel", "")
+
+
+def test_receipts_over_rest(api, served, steward):
+    ann, ben = served.headers("ann"), served.headers("ben")
+    answer = api.post("/v1/retrieve", json={"query": "contract salary"}, headers=ann).json()
+    given, key = answer["receipt"], served.ragward.audit.key
+    where = f"/v1/receipts/{given['receipt_id']}"
+    held = api.get(where, headers=ann).json()
+    proof = api.get(f"{where}/proof", headers=ann).json()["proof"]
+    receipt = HeldReceipt.parse(json.dumps(held | {"proof": proof}))
+    passages = [
+        GivenPassage(rank=rank, chunk_id=each["chunk_id"], text=each["text"])
+        for rank, each in enumerate(answer["passages"], 1)
+    ]
+    assert passages
+    outcome = verified_receipt(receipt, passages, key, verify_signature, principal="user:acme/ann")
+    assert outcome.holds
+    for part in ("", "/proof"):
+        problem(api.get(where + part, headers=ben), 404, "access.not_found")
+    problem(api.get(f"{where}/bundle", headers=ann), 403, "access.denied")
+    found = api.get(f"{where}/bundle", headers=steward)
+    bundle = ReceiptBundle.parse(found.text)
+    assert bundle.problem(open_pdp(bundle, resource("policies"))) == ""
+    assert verified_receipt(bundle.held, None, key, verify_signature).included
+    [opened] = [e for e in log_of(served) if e["type"] == "receipt.opened"]
+    assert opened["actor"]["principal"] == "user:acme/steward"
+
+
+def log_of(served):
+    return [json.loads(entry.data) for entry in served.ragward.audit.entries(limit=100_000)]
 
 
 def test_a_server_exports_beside_its_answers(api, served, tmp_path):

@@ -36,7 +36,7 @@ from tests.fakes.limiter_memory import FakeLimiter
 from tests.fakes.watch import FakeWatch
 from tests.installation import PASSPHRASE, qdrant_client_index
 
-LEGS = {"edge": 100}
+LEGS = {"edge": 40}
 if PROVE:
     LEGS = dict.fromkeys(
         (

@@ -56,6 +56,8 @@ def test_it_holds_what_it_needs_at_run_time_and_nothing_else(unpacked):
     ):
         assert (resources / name).is_file(), name
     assert (unpacked / "ragward" / "py.typed").is_file()
+    assert (unpacked / "ragward" / "console" / "templates" / "frame.html").is_file()
+    assert (unpacked / "ragward" / "console" / "static" / "console.css").is_file()
     names = {path.name for path in unpacked.iterdir() if not path.name.endswith(".dist-info")}
     assert names == {"ragward"}
 

@@ -33,6 +33,7 @@ from ragward.domain.jobs import SEEN, ItemOutcome, JobRecord, JobState
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import PolicySnapshot
 from ragward.domain.policy_change import PolicyEdit, PolicyVersion, ProposalState
+from ragward.domain.tallies import Tally
 from tests.fakes.generations import FakeGenerations
 from tests.fakes.lineage import FakeLineage
 from tests.fakes.reviews import FakeReviews
@@ -322,6 +323,40 @@ class FakeCatalog(FakeReviews, FakeTaskGrants, FakeLineage, FakeGenerations):
                 each.record.label_id
                 for each in self._documents.values()
                 if each.record.tenant == tenant and each.record.state is DocumentState.ACTIVE
+            )
+        )
+
+    def tallies(self, tenant):
+        counted = Counter(
+            (each.record.label_id, each.record.state, bool(each.record.pending.value))
+            for each in self._documents.values()
+            if each.record.tenant == tenant
+            and each.record.state in (DocumentState.ACTIVE, DocumentState.GONE)
+        )
+        return [
+            Tally(
+                label_id=label_id,
+                is_active=state is DocumentState.ACTIVE,
+                is_pending=pending,
+                documents=number,
+            )
+            for (label_id, state, pending), number in counted.items()
+        ]
+
+    def count_gone(self, tenant):
+        return sum(
+            each.record.tenant == tenant and each.record.gone_since is not None
+            for each in self._documents.values()
+        )
+
+    def personal_data(self, tenant):
+        return dict(
+            Counter(
+                name
+                for each in self._documents.values()
+                if each.record.tenant == tenant
+                for chunk in each.chunks
+                for name in chunk.entity_types
             )
         )
 

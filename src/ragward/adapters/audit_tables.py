@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import sqlite3
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 from ragward.domain.audit import AuditEntry
 from ragward.domain.audit_verification import TILE_HEIGHT
@@ -32,6 +32,30 @@ _CREATE: Final = (
 )
 
 
+_SET_SPOOL: Final = (
+    'INSERT INTO spools VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET "offset" = excluded."offset"'
+)
+_SET_WORKER: Final = (
+    "INSERT INTO workers VALUES (?, ?)"
+    " ON CONFLICT (name) DO UPDATE SET next_number = excluded.next_number"
+)
+
+
+class Rows(Protocol):
+    """What a statement found."""
+
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Statements(Protocol):
+    """A connection, as far as it is needed: values in the places of question marks."""
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows: ...
+    def executemany(self, statement: str, values: Iterable[Sequence[Any]], /) -> object: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolPlaces:
     """How far spools were read: bytes by file, the next frame's number by process."""
@@ -43,7 +67,7 @@ class SpoolPlaces:
 class AuditTables:
     """Rows of one log. Not thread-safe; whoever holds it has a lock."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: Statements) -> None:
         self._db = database
 
     def prepare(self, secret: bytes, *, writable: bool) -> int | None:
@@ -56,8 +80,7 @@ class AuditTables:
             return None
         if not writable:
             raise ConfigurationError("the audit log is of an earlier version: start ragward once")
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._immediate():
             chained = self._chained(secret) if version == 1 else None
             if chained is not None:
                 self._db.execute("DROP TABLE entries")
@@ -67,6 +90,17 @@ class AuditTables:
                 self.append(Frontier(), chained)
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         return None if chained is None else len(chained)
+
+    @contextmanager
+    def _immediate(self) -> Iterator[None]:
+        """A transaction that writes from its first statement on."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def append(self, tree: Frontier, events: Iterable[bytes]) -> None:
         """Rows for more leaves; the tree grows. Within a transaction of the caller's."""
@@ -79,12 +113,14 @@ class AuditTables:
                 for height, index, node in tree.append(leaf)
                 if height % TILE_HEIGHT == 0
             ]
-        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?)", leaves)
-        self._db.executemany("INSERT INTO tiles VALUES (?, ?, ?)", tiles)
+        self._insert(leaves, tiles)
 
     def set_head(self, note: str) -> None:
         """The last checkpoint."""
-        self._db.execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (note,))
+        self._db.execute(
+            'INSERT INTO head VALUES (1, ?) ON CONFLICT ("only") DO UPDATE SET note = excluded.note',
+            (note,),
+        )
 
     def head(self) -> str | None:
         """The last checkpoint."""
@@ -113,6 +149,8 @@ class AuditTables:
 
     def find(self, event_id: str) -> AuditEntry | None:
         """By its event's id."""
+        if not event_id.isprintable():  # surrogates among them, which no column takes
+            return None
         row = self._db.execute(
             f"SELECT position, leaf, event FROM entries WHERE {_EVENT_ID} = ? ORDER BY position LIMIT 1",  # noqa: S608 - a constant of this module
             (event_id,),
@@ -141,19 +179,25 @@ class AuditTables:
     def spool_places(self) -> SpoolPlaces:
         """How far all spools were read."""
         return SpoolPlaces(
-            offsets=dict(self._db.execute("SELECT name, offset FROM spools").fetchall()),
+            offsets=dict(self._db.execute('SELECT name, "offset" FROM spools').fetchall()),
             numbers=dict(self._db.execute("SELECT name, next_number FROM workers").fetchall()),
         )
 
     def set_spool_place(self, name: str, offset: int, worker: str, next_number: int) -> None:
         """That a file was read so far; with the events from it in one transaction."""
-        self._db.execute("INSERT OR REPLACE INTO spools VALUES (?, ?)", (name, offset))
-        self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (worker, next_number))
+        self._db.execute(_SET_SPOOL, (name, offset))
+        self._db.execute(_SET_WORKER, (worker, next_number))
 
     def forget_spools(self, names: Sequence[str], workers: Sequence[str]) -> None:
         """That files were removed, and that processes have none left."""
         self._db.executemany("DELETE FROM spools WHERE name = ?", [(name,) for name in names])
         self._db.executemany("DELETE FROM workers WHERE name = ?", [(name,) for name in workers])
+
+    def _insert(
+        self, leaves: Sequence[tuple[int, bytes, bytes]], tiles: Sequence[tuple[int, int, bytes]]
+    ) -> None:
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?)", leaves)
+        self._db.executemany("INSERT INTO tiles VALUES (?, ?, ?)", tiles)
 
     def _nodes(self, level: int, first: int, count: int) -> list[bytes]:
         if level == 0:

@@ -1,4 +1,4 @@
-"""Embeddings by sentence-transformers: offline, one pinned model, safetensors only, no code from the model."""
+"""Embeddings by sentence-transformers: offline, a pinned model of any architecture, safetensors only, no code from the model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ragward.adapters.egress import stay_offline
-from ragward.adapters.model_manifest import ModelManifest
-from ragward.adapters.names_body import Windows, batches, padded, words_of
-from ragward.adapters.names_head import LAYER, Words
+from ragward.adapters.model_manifest import ModelManifest, dimension_of
 from ragward.domain.corpus import Vector
-from ragward.domain.errors import ConfigurationError
 
 _BATCH = 32
 
@@ -25,9 +22,8 @@ class SentenceTransformersEmbedder:
     def __init__(self, directory: Path, manifest: ModelManifest, threads: int) -> None:
         self._directory, self._threads = directory, threads
         self._digest = manifest.digest()
-        self._dimension = _dimension(directory)
+        self._dimension = dimension_of(directory)
         self._model: Any = None
-        self._windows: Any = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -64,37 +60,6 @@ class SentenceTransformersEmbedder:
             )
         return [vector.tolist() for vector in vectors]
 
-    def embed_and_read(self, texts: Sequence[str]) -> tuple[list[Vector], list[tuple[int, Words]]]:
-        """The vectors of `embed` and, of the same pass, (index of its text, words with their layer-3 vectors) per window."""
-        import torch
-
-        if not texts:
-            return [], []
-        with self._lock:
-            if self._model is None:
-                self._model = self._loaded()
-            if self._windows is None:
-                self._windows = Windows(self._directory / "tokenizer.json")
-            windows = self._windows.of(texts)
-            vectors: list[Vector] = [[] for _ in texts]
-            read: list[tuple[int, Words]] = []
-            with torch.inference_mode():
-                for batch in batches(windows):
-                    inputs = padded([windows[at][1] for at in batch])
-                    out = self._model[0].auto_model(**inputs, output_hidden_states=True)
-                    given = {
-                        "token_embeddings": out.last_hidden_state,
-                        "attention_mask": inputs["attention_mask"],
-                    }
-                    pooled = self._model[1](given)["sentence_embedding"]
-                    unit = torch.nn.functional.normalize(pooled, dim=1).numpy()
-                    hidden = out.hidden_states[LAYER].numpy()
-                    for row, at in enumerate(batch):
-                        index, encoding = windows[at]
-                        read.append((index, words_of(encoding, hidden[row, : len(encoding.ids)])))
-                        vectors[index] = vectors[index] or unit[row].tolist()
-        return vectors, read
-
     def _loaded(self) -> Any:
         stay_offline()
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -111,13 +76,3 @@ class SentenceTransformersEmbedder:
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
         )
-
-
-def _dimension(directory: Path) -> int:
-    import json
-
-    try:
-        pooling = json.loads((directory / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
-        return int(pooling.get("word_embedding_dimension", pooling.get("embedding_dimension")))
-    except (OSError, ValueError, TypeError):
-        raise ConfigurationError("the model lacks its pooling configuration") from None

@@ -24,6 +24,7 @@ from ragward.adapters.finder_identifiers import (
 from ragward.adapters.finder_identifiers import CUES as MORE_CUES
 from ragward.adapters.finder_patterns import CONTEXT_CHARACTERS, CUES, NEEDS_CONTEXT
 from ragward.adapters.finder_spans import everywhere, with_names, without_overlaps
+from ragward.adapters.presidio_imports import import_presidio
 from ragward.domain.corpus import Chunk, Vector
 from ragward.domain.findings import Span
 from ragward.domain.scans import Scan
@@ -212,6 +213,7 @@ def _is_other(text: str, entity_type: str, start: int, end: int) -> bool:
 
 
 def _analyzer() -> Any:
+    import_presidio()
     import spacy
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from presidio_analyzer import predefined_recognizers as shipped

@@ -6,6 +6,7 @@ Also notes which identities and keys are used, in memory: `flush` writes it down
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import hmac
 import threading
 from collections import OrderedDict
@@ -16,12 +17,13 @@ from ragward.adapters.identity_keys import KEY_PREFIX, key_id_in
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import NotFoundError, RagwardError, UnauthenticatedError
 from ragward.domain.identities import Agent
-from ragward.domain.task_grants import TaskGrant, grant_id_in
+from ragward.domain.task_grants import TaskGrant, TaskGrantRecord, grant_id_in
 from ragward.ports import Clock, IdentityStore, IdentityVerifier, TaskGrantStore
 
 _MAX_SECRET_CHARACTERS: Final = 256
 _HOUR: Final = 3600
 _REMEMBERED: Final = 10_000
+_MAX_PROVEN: Final = 1024
 
 
 class _Store(TaskGrantStore, IdentityStore, Protocol):
@@ -52,23 +54,26 @@ class TaskGrantVerifier:
         self._inner, self._store, self._clock = inner, store, clock
         self._agents, self._required = agents, required
         self._uses = _Uses()
+        self._proven: OrderedDict[bytes, TaskGrantRecord] = OrderedDict()
+        self._lock = threading.Lock()
 
     def verify(self, credentials: Credentials) -> Subject:
         """The subject, its task grant with it. Raises `auth.*`, `unavailable.identity`, `unavailable.catalog`."""
         subject = self._inner.verify(credentials)
-        now = self._clock.now()
+        now, ends = self._clock.now(), subject.not_after
         for agent in subject.agents:
             known = self._agents.find_agent(subject.tenant, agent)
             if known is not None:
                 if known.expires_at <= now:
                     raise UnauthenticatedError
-                ends = min(subject.not_after, known.expires_at)
-                subject = dataclasses.replace(subject, not_after=ends)
+                ends = min(ends, known.expires_at)
         secret = credentials.untrusted_task_grant
         if secret is not None:
-            subject = _under(subject, self._grant(subject, secret, now))
+            subject = _under(subject, self._grant(subject, secret, now), ends)
         elif self._required and subject.agents:
             raise UnauthenticatedError(code="auth.task_grant")
+        elif ends != subject.not_after:
+            subject = dataclasses.replace(subject, not_after=ends)
         self._uses.note(subject, credentials, now)
         return subject
 
@@ -83,16 +88,15 @@ class TaskGrantVerifier:
 
     def _grant(self, subject: Subject, secret: str, now: int) -> TaskGrant:
         """The grant, if it is good for exactly this subject. All that can be wrong looks the same."""
-        refused = UnauthenticatedError(code="auth.task_grant")
         if len(secret) > _MAX_SECRET_CHARACTERS:
-            raise refused
+            raise UnauthenticatedError(code="auth.task_grant")
         try:
             record = self._store.task_grant(subject.tenant, grant_id_in(secret))
         except NotFoundError:
-            raise refused from None
+            raise UnauthenticatedError(code="auth.task_grant") from None
         grant = record.grant
         good = (
-            hmac.compare_digest(record.secret_sha256, grant.digest(secret))
+            self._is_its_secret(record, secret)
             and record.revoked_at is None
             and grant.not_before <= now < grant.not_after
             and grant.minted_by == subject.principal
@@ -101,16 +105,32 @@ class TaskGrantVerifier:
             and (not grant.purpose or subject.purpose in (None, "", grant.purpose))
         )
         if not good:
-            raise refused
+            raise UnauthenticatedError(code="auth.task_grant")
         return grant
 
+    def _is_its_secret(self, record: TaskGrantRecord, secret: str) -> bool:
+        """Whether the terms as they are stored now are those that the secret was made with. Nothing is hashed again for the very
+        record, which the store read anew and found unchanged; what is remembered is no secret."""
+        name = hashlib.sha256(secret.encode(errors="replace")).digest()
+        with self._lock:
+            if self._proven.get(name) is record:
+                return True
+        if not hmac.compare_digest(record.secret_sha256, record.grant.digest(secret)):
+            return False
+        with self._lock:
+            self._proven[name] = record
+            self._proven.move_to_end(name)
+            while len(self._proven) > _MAX_PROVEN:
+                self._proven.popitem(last=False)
+        return True
 
-def _under(subject: Subject, grant: TaskGrant) -> Subject:
+
+def _under(subject: Subject, grant: TaskGrant, ends: int) -> Subject:
     return dataclasses.replace(
         subject,
         task=grant,
         purpose=grant.purpose or subject.purpose,
-        not_after=min(subject.not_after, grant.not_after),
+        not_after=min(ends, grant.not_after),
     )
 
 

@@ -6,7 +6,7 @@ import threading
 from collections import Counter, OrderedDict
 from typing import Final
 
-from ragward.adapters.limiter_windows import LimitsWindows, Windows
+from ragward.adapters.limiter_windows import MemoryWindows, Windows
 from ragward.domain.access import Subject
 from ragward.domain.errors import LimitExceededError, UnavailableError
 from ragward.domain.rates import Rate
@@ -30,7 +30,7 @@ class MemoryLimiter:
         agent_requests_per_minute: int | None = None,
         windows: Windows | None = None,
     ) -> None:
-        self._own = LimitsWindows.in_memory()
+        self._own = MemoryWindows()
         self._windows: Windows = windows or self._own
         self._quotas = {
             "subject": requests_per_minute,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +20,15 @@ _SHIPPED: Final = Path(__file__).parent / "models" / "all-MiniLM-L6-v2.json"
 _FORBIDDEN: Final = frozenset(
     {".py", ".bin", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".so", ".ckpt"}
 )
+#: What a model is compared on: short, long, upper case, punctuation, other scripts, nothing at all.
+REFERENCE_TEXTS: Final = (
+    "How long is parental leave?",
+    "INVOICE No. 4711: EUR 1,250.00 are due within 30 days (see § 7).",
+    "Ingeborg Halvorsen a t\u00e9l\u00e9phon\u00e9 \u2013 \u00c5rsrapport, \u6771\u4eac, \u041c\u043e\u0441\u043a\u0432\u0430.",
+    "The pump is started, its pressure read, and the valve closed again before the next reading. "
+    * 24,
+    "",
+)
 _IGNORED: Final = frozenset({"README.md", ".gitattributes"})
 
 
@@ -25,6 +37,8 @@ class ModelManifest:
     """Relative path -> SHA-256 (hex) of every file that decides what the model answers."""
 
     files: Mapping[str, str]
+    #: Texts and what the model's own library makes of them. Not in the digest: it says nothing of what the model is.
+    reference: tuple[tuple[str, Sequence[float]], ...] = ()
 
     @classmethod
     def shipped(cls) -> ModelManifest:
@@ -33,10 +47,13 @@ class ModelManifest:
 
     @classmethod
     def load(cls, path: Path) -> ModelManifest:
-        """A manifest file: {"files": {path: sha256}}. Raises `config.invalid` for another one."""
+        """A manifest file: {"files": {path: sha256}, "reference": {text: vector}}, the vectors' float32 in base64. Raises
+        `config.invalid` for another one."""
         try:
-            files = json.loads(path.read_text(encoding="utf-8"))["files"]
-            return cls({str(name): str(digest) for name, digest in files.items()})
+            found = json.loads(path.read_text(encoding="utf-8"))
+            files = {str(name): str(digest) for name, digest in found["files"].items()}
+            reference = found.get("reference", {}).items()
+            return cls(files, tuple((text, _vector(data)) for text, data in reference))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{path.name} is no manifest of a model") from error
 
@@ -44,6 +61,13 @@ class ModelManifest:
     def of(cls, directory: Path) -> ModelManifest:
         """The manifest of a model as it lies there, for pinning a new one."""
         return cls({name: _sha256(directory / name) for name in _names(directory)})
+
+    def text(self) -> str:
+        """As `load` reads it."""
+        told: dict[str, object] = {"files": dict(self.files)}
+        if self.reference:
+            told["reference"] = {text: _in_base64(vector) for text, vector in self.reference}
+        return json.dumps(told, indent=1, sort_keys=True) + "\n"
 
     def digest(self) -> str:
         """SHA-256 (hex) over the manifest: the identity of the model."""
@@ -97,6 +121,38 @@ def find_installed_model() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ConfigurationError("no embedding model: install ragward[model], or set model_dir")
     return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def dimension_of(directory: Path) -> int:
+    """Of a sentence-transformers model's vectors. Raises `config.invalid`."""
+    try:
+        pooling = json.loads((directory / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
+        return int(pooling.get("word_embedding_dimension", pooling.get("embedding_dimension")))
+    except (OSError, ValueError, TypeError):
+        raise ConfigurationError("the model lacks its pooling configuration") from None
+
+
+def window_of(directory: Path) -> int:
+    """How many tokens of a text a sentence-transformers model reads. Raises `config.invalid`."""
+    try:
+        text = (directory / "sentence_bert_config.json").read_text(encoding="utf-8")
+        return int(json.loads(text)["max_seq_length"])
+    except (OSError, ValueError, TypeError, KeyError):
+        raise ConfigurationError("the model does not say how many tokens it reads") from None
+
+
+def _vector(data: str) -> list[float]:
+    numbers = array("f", base64.b64decode(data, validate=True))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+def _in_base64(vector: Sequence[float]) -> str:
+    numbers = array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return base64.b64encode(numbers.tobytes()).decode()
 
 
 def _names(directory: Path) -> list[str]:

@@ -36,11 +36,11 @@ class NamesDetector:
         directory: Path,
         *,
         strict: bool = False,
-        quantised: bool = True,
+        threads: int = 2,
     ) -> None:
         self._embedder = embedder
         self._head, digest = NamesHead.shipped()
-        self._body = ShortBody(directory, quantised=quantised)
+        self._body = ShortBody(directory, threads=threads)
         self._bias = STRICT_BIAS if strict else STANDARD_BIAS
         self.version = f"head-{digest[:12]}+{self._bias}"
 

@@ -1,6 +1,6 @@
 """The embedding model as the name detector reads it: its first three layers alone, or in the pass that makes vectors.
 
-Texts longer than the model's window are cut into overlapping windows of words. torch and tokenizers are loaded on first use.
+Texts longer than the model's window are cut into overlapping windows. ONNX Runtime and tokenizers are loaded on first use.
 """
 
 from __future__ import annotations
@@ -12,34 +12,35 @@ from typing import Any, Final
 
 import numpy as np
 
+from ragward.adapters.encoder_onnx import OnnxEncoder
+from ragward.adapters.model_manifest import window_of
 from ragward.adapters.names_head import LAYER, Floats, Words
 
-WINDOW_TOKENS: Final = 256
 _STRIDE: Final = 32
-_BATCH: Final = 32
 
 
 class Windows:
     """Tokenized texts, cut to the model's window, with the way back to words. Thread-safe."""
 
-    def __init__(self, tokenizer_file: Path) -> None:
+    def __init__(self, tokenizer_file: Path, tokens: int) -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
         self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._lock = threading.Lock()
+        self._tokenizer.enable_truncation(tokens, stride=_STRIDE)
 
     def of(self, texts: Sequence[str]) -> list[tuple[int, Any]]:
         """(index of the text, encoding) for every window; the first window of a text is what its vector is made from."""
-        with self._lock:
-            self._tokenizer.enable_truncation(WINDOW_TOKENS, stride=_STRIDE)
-            encodings = self._tokenizer.encode_batch(list(texts))
         return [
             (index, window)
-            for index, encoding in enumerate(encodings)
+            for index, encoding in enumerate(self.first(texts))
             for window in (encoding, *encoding.overflowing)
         ]
+
+    def first(self, texts: Sequence[str]) -> list[Any]:
+        """The encoding of each text's first window."""
+        found: list[Any] = self._tokenizer.encode_batch(list(texts))
+        return found
 
 
 def words_of(encoding: Any, hidden: Floats) -> Words:
@@ -69,79 +70,25 @@ def words_of(encoding: Any, hidden: Floats) -> Words:
     return Words(offsets, counts, vectors)
 
 
-def padded(encodings: Sequence[Any]) -> dict[str, Any]:
-    """Encodings as the model's input."""
-    import torch
-
-    width = max(len(encoding.ids) for encoding in encodings)
-    ids = torch.zeros((len(encodings), width), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, encoding in enumerate(encodings):
-        size = len(encoding.ids)
-        ids[row, :size] = torch.tensor(encoding.ids)
-        mask[row, :size] = 1
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
-
-
-def batches(windows: Sequence[tuple[int, Any]]) -> list[list[int]]:
-    """Positions of `windows` in batches of like length, the longest first."""
-    order = sorted(range(len(windows)), key=lambda at: -len(windows[at][1].ids))
-    return [order[at : at + _BATCH] for at in range(0, len(order), _BATCH)]
-
-
 class ShortBody:
-    """The first three layers, for texts that are not embedded: questions, models' answers. Thread-safe.
+    """The first three layers, for texts that are not embedded: questions, models' answers. Thread-safe."""
 
-    On as many threads as torch has in this process, which the embedder says: torch has one number for all."""
-
-    def __init__(self, directory: Path, *, quantised: bool = True) -> None:
-        self._directory, self._quantised = directory, quantised
-        self._model: Any = None
-        self._windows: Any = None
+    def __init__(self, directory: Path, *, threads: int = 1) -> None:
+        self._encoder = OnnxEncoder(directory, threads=threads, hidden_after=LAYER, vectors=False)
+        self._directory = directory
+        self._windows: Windows | None = None
         self._lock = threading.Lock()
 
     def read(self, texts: Sequence[str]) -> list[tuple[int, Words]]:
         """(index of the text, words) of every window of every text."""
-        import torch
-
         with self._lock:
-            if self._model is None:
-                self._load()
-            windows = self._windows.of(texts)
-            found: list[tuple[int, Words]] = [None] * len(windows)  # type: ignore[list-item]
-            with torch.inference_mode():
-                for batch in batches(windows):
-                    inputs = padded([windows[at][1] for at in batch])
-                    hidden = self._model(**inputs).last_hidden_state.numpy()
-                    for row, at in enumerate(batch):
-                        index, encoding = windows[at]
-                        found[at] = (index, words_of(encoding, hidden[row, : len(encoding.ids)]))
-        return found
-
-    def _load(self) -> None:
-        import warnings
-
-        import torch
-        from transformers import AutoModel
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        model = AutoModel.from_pretrained(
-            str(self._directory),
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            add_pooling_layer=False,
-        )
-        model.encoder.layer = model.encoder.layer[:LAYER]
-        model.eval()
-        if self._quantised:
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # of torchao, which is to follow this and is not there
-                model = torch.ao.quantization.quantize_dynamic(
-                    model, {torch.nn.Linear}, dtype=torch.qint8
+            if self._windows is None:
+                self._windows = Windows(
+                    self._directory / "tokenizer.json", window_of(self._directory)
                 )
-        self._model = model
-        self._windows = Windows(self._directory / "tokenizer.json")
+        windows = self._windows.of(texts)
+        found: list[Any] = [None] * len(windows)
+        for at, hidden in self._encoder.hidden([encoding for _, encoding in windows]):
+            index, encoding = windows[at]
+            found[at] = (index, words_of(encoding, hidden))
+        return found

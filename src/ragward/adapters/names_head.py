@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ LAYER: Final = 3
 SHAPES: Final = 36
 _MODELS: Final = Path(__file__).parent / "models"
 _ENTITY: Final = np.arange(len(LABELS)) > 0
+_EPSILON: Final = 1e-5
+_GELU: Final = math.sqrt(2 / math.pi)
 _CERTAIN: Final = 3.5  # log odds above which a word is no name whatever its neighbours are
 _NONE: Final = (0.0,) * 7
 _BREAKS: Final = ".!?:;\n|"
@@ -76,25 +79,13 @@ class NamesHead:
         return _spans(words.offsets, labels, chances)
 
     def _logits(self, vectors: Floats, rest: Floats) -> Floats:
-        """By torch, which the vectors come from: numpy's own threads beside torch's cost ten times the work."""
-        import torch
-
-        with torch.inference_mode():
-            given = torch.from_numpy(np.ascontiguousarray(vectors))
-            normal = torch.nn.functional.layer_norm(given, given.shape[1:])
-            hidden = torch.addmm(
-                torch.from_numpy(self._inner_bias), normal, torch.from_numpy(self._inner)
-            )
-            hidden = torch.addmm(hidden, torch.from_numpy(rest), torch.from_numpy(self._outer))
-            active = torch.nn.functional.gelu(hidden, approximate="tanh")
-            return np.asarray(
-                torch.addmm(
-                    torch.from_numpy(self._weights["out_bias"]),
-                    active,
-                    torch.from_numpy(self._weights["out_weight"]),
-                ).numpy(),
-                np.float32,
-            )
+        normal = vectors - vectors.mean(axis=1, keepdims=True)
+        normal /= np.sqrt(np.square(normal).mean(axis=1, keepdims=True) + _EPSILON)
+        hidden = normal @ self._inner + rest @ self._outer + self._inner_bias
+        inside = np.tanh(_GELU * (hidden + 0.044715 * hidden**3))  # Hendrycks and Gimpel 2016
+        active = 0.5 * hidden * (1 + inside)
+        logits = active @ self._weights["out_weight"] + self._weights["out_bias"]
+        return np.asarray(logits, np.float32)
 
     def _labels(self, logits: Floats) -> list[int]:
         """Stretches between words that are surely no names are decided each by itself."""

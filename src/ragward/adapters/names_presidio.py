@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from ragward.adapters.names_head import KINDS
+from ragward.adapters.presidio_imports import import_presidio
 from ragward.domain.corpus import Vector
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.findings import Span
 
 
 class PresidioNames:
-    """`finder_presidio.NameReader` by a configuration file. Loaded on first use."""
+    """`finder_presidio.NameReader` by a configuration file. Loaded on first use; made before anything else imports presidio."""
 
     def __init__(self, file: Path) -> None:
         try:
             data = file.read_bytes()
         except OSError:
             raise ConfigurationError(f"names_engine: {file.name} cannot be read") from None
+        import_presidio(with_models=True)
         self._file = file
         self._engine: Any = None
         self.version = f"engine-{hashlib.sha256(data).hexdigest()[:12]}"

@@ -9,7 +9,7 @@ import socket
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,7 +113,7 @@ class OwnerServer:
         except RagwardError as error:
             retry = error.retry_after_seconds if isinstance(error, LimitExceededError) else None
             rates = error.rates if isinstance(error, LimitExceededError) else ()
-            left = [astuple(rate) for rate in rates]
+            left = [list(rate) for rate in rates]
             return {"code": error.code, "detail": error.detail, "retry": retry, "rates": left}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             return {"code": "request.invalid", "detail": type(error).__name__, "retry": None}
@@ -124,7 +124,7 @@ class OwnerServer:
             counted = self._limiter.acquire(subject)
             with self._lock:
                 self._held.setdefault(client, []).append(subject)
-            return [counted, [astuple(rate) for rate in self._limiter.rates(subject)]]
+            return [counted, [list(rate) for rate in self._limiter.rates(subject)]]
         if name == "limiter.release":
             with self._lock:
                 self._held[client].remove(subject)  # nobody counts out what they did not count in

@@ -33,6 +33,7 @@ from ragward.domain.restrictions import Restriction, Standing, names_of, withhel
 from ragward.ports import DirectoryStore, PolicyDecisionPoint, PolicyStore, RestrictionStore
 
 _MAX_TENANTS: Final = 256
+_NOTHING_TAKEN: Final = Standing.of((), frozenset(), 0)
 #: What the last administrator keeps whatever happens: without it nobody could give anybody anything.
 _KEPT: Final = frozenset({Action.POLICY_READ.value, Action.POLICY_WRITE.value})
 _REVEALING: Final = tuple(f"{verb}:" for verb in VERBS.values())
@@ -157,7 +158,9 @@ class RestrictedPolicyDecisionPoint:
         """The same as of the last decision here, which costs nothing."""
         with self._lock:
             found = self._known.get(subject.tenant)
-        return Standing.of(found[1] if found else (), names_of(subject), now)
+        if found is None or not found[1]:
+            return _NOTHING_TAKEN
+        return Standing.of(found[1], names_of(subject), now)
 
     # How. -----------------------------------------------------------------------------------------------------------
 

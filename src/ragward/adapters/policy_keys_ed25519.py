@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import functools
 import hashlib
 import logging
 import os
@@ -23,6 +24,7 @@ from ragward.domain.errors import ConfigurationError, InvalidRequestError, Unava
 from ragward.domain.policy_roots import KEY_NAME, PolicyRoot, opened_root
 
 _SEED_BYTES: Final = 32
+_PATHS: Final = 1024
 _LOGGER: Final = logging.getLogger(__name__)
 
 
@@ -54,6 +56,7 @@ class PolicyRootKeeper:
         self._key, self._seen, self._model = key, seen, model
         self._signer = None if seed is None else Ed25519Signer(seed)
         self._read: dict[str, tuple[tuple[int, int, int], PolicyRoot]] = {}
+        self._path = functools.lru_cache(maxsize=_PATHS)(self._place)
 
     @classmethod
     def open(cls, path: Path, *, seen: Path, model_text: str) -> Self:
@@ -79,6 +82,11 @@ class PolicyRootKeeper:
     def model(self) -> str:
         return self._model
 
+    @property
+    def may_sign(self) -> bool:
+        """Whether the private key is here."""
+        return self._signer is not None
+
     def opened(self, note: str, tenant: str) -> PolicyRoot:
         return opened_root(note, tenant, self._key, verify_signature)
 
@@ -96,11 +104,11 @@ class PolicyRootKeeper:
         """One `stat` while nothing was written. Raises `integrity.policy_root` for a file that no key of ours signed."""
         path = self._path(tenant)
         try:
-            found = path.stat()
+            found = os.stat(path)
             mark = (found.st_mtime_ns, found.st_ino, found.st_size)
             known = self._read.get(tenant)
             if known is None or known[0] != mark:
-                note = path.read_bytes().decode(errors="replace")
+                note = Path(path).read_bytes().decode(errors="replace")
                 known = self._read[tenant] = (mark, self.opened(note, tenant))
         except FileNotFoundError:
             return None
@@ -137,10 +145,9 @@ class PolicyRootKeeper:
         finally:
             os.close(lock)
 
-    def _path(self, tenant: str) -> Path:
-        return (
-            self._seen / f"{hashlib.sha256(tenant.encode(errors='replace')).hexdigest()[:32]}.root"
-        )
+    def _place(self, tenant: str) -> str:
+        name = hashlib.sha256(tenant.encode(errors="replace")).hexdigest()[:32]
+        return str(self._seen / f"{name}.root")
 
 
 def _seed(path: Path) -> bytes | None:

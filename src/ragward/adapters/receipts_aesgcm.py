@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ragward.domain.errors import IntegrityError
-from ragward.domain.receipts import salt_of
+from ragward.domain.receipts import padded, salt_of
 
 _NONCE_BYTES: Final = 12
 _TENANTS: Final = 256
@@ -29,16 +30,18 @@ class AESGCMReceiptSecrets:
     def salt(self, tenant: str, receipt_id: str) -> bytes:
         return salt_of(self._keys(tenant)[0], tenant, receipt_id)
 
-    def encrypt(self, tenant: str, receipt_id: str, data: bytes) -> bytes:
+    def encrypt(self, tenant: str, receipt_id: str, officer: Mapping[str, object]) -> bytes:
+        data = padded(msgspec.json.encode(officer, order="sorted"))
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._keys(tenant)[1].encrypt(nonce, data, _bound(tenant, receipt_id))
 
-    def decrypt(self, tenant: str, receipt_id: str, data: bytes) -> bytes:
+    def decrypt(self, tenant: str, receipt_id: str, data: bytes) -> dict[str, Any]:
         nonce, rest = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
         try:
-            return self._keys(tenant)[1].decrypt(nonce, rest, _bound(tenant, receipt_id))
+            plain = self._keys(tenant)[1].decrypt(nonce, rest, _bound(tenant, receipt_id))
         except (InvalidTag, ValueError):
             raise IntegrityError("the officer's part of a receipt was edited") from None
+        return msgspec.json.decode(plain, type=dict[str, Any])
 
     def _derived(self, tenant: str) -> tuple[bytes, AESGCM]:
         """(for salts, for the officer's part)."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
+from ragward.adapters.presidio_imports import import_presidio
 from ragward.domain.findings import Span
 from ragward.domain.passages import RedactedText
 
@@ -57,6 +58,7 @@ class PresidioRedactor:
 
     def _name(self, entity_type: str) -> str:
         if self._replace is None:
+            import_presidio()
             from presidio_anonymizer.operators import Replace
 
             self._replace = Replace()

@@ -39,6 +39,7 @@ from ragward.api import (
     routes_screening,
     routes_task_grants,
 )
+from ragward.api.console import mount_console
 from ragward.api.context import ApiParts
 from ragward.api.job_events import Streams
 from ragward.api.jobs import JobRunner
@@ -48,8 +49,9 @@ from ragward.api.middleware import RequestBoundary, TraceContext
 from ragward.bootstrap import Ragward
 
 
-def create_app(ragward: Ragward) -> FastAPI:
-    """The application; it does not close `ragward`."""
+def create_app(ragward: Ragward, *, console: bool = True) -> FastAPI:
+    """The application; it does not close `ragward`. Its `console` is left out where other processes answer too: they would not
+    know who signed in."""
     metrics = Metrics(ragward.event_counts.so_far)
 
     @asynccontextmanager
@@ -73,6 +75,8 @@ def create_app(ragward: Ragward) -> FastAPI:
             jobs.close()
 
     app = _application(lifespan)
+    if console:
+        mount_console(app, ragward)
     app.add_middleware(
         RequestBoundary,
         max_body_bytes=ragward.settings.max_body_bytes,

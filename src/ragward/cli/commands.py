@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +18,7 @@ from ragward.client import RagwardClient
 from ragward.domain.access import Credentials, Subject
 from ragward.domain.errors import (
     ConfigurationError,
-    RagwardError,
 )
-from ragward.domain.handling import demands_less, plainer_than_usual
 from ragward.domain.passages import RetrievalRequest
 from ragward.opening import (
     development_token,
@@ -151,56 +148,6 @@ def document_id(ragward: Ragward, subject: Subject, name: str) -> str:
     corpus, colon, source = name.partition(":")
     record = ragward.catalog.find_document(subject.tenant, corpus, source) if colon else None
     return record.document_id if record else name
-
-
-def doctor(settings: Settings, *, as_json: bool) -> int:
-    """`ragward doctor`."""
-    from ragward.cli.key_handling import overdue
-
-    findings: list[tuple[str, bool, str]] = []
-    for name, path in (("keyring", settings.keyring), ("data_dir", settings.data_dir)):
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
-        private = mode is not None and not mode & 0o077
-        findings.append((f"{name} private", private, "missing" if mode is None else oct(mode)))
-    weak = "on: for this machine only" if settings.development_issuer else "off"
-    findings.append(("development issuer", True, weak))
-    findings.append(("keys", True, _who_decides(settings)))
-    try:
-        with Ragward.open(settings) as ragward:
-            findings += [
-                (part, state == "ok", state) for part, state in ragward.readiness().items()
-            ]
-            ragward.model_files.verify()
-            findings.append(("model files", True, "as in the manifest"))
-            owed = [
-                t
-                for t in settings.development_tenants
-                if ragward.catalog.pending_points(t, limit=1)
-            ]
-            findings.append(("index up to date", not owed, "yes" if not owed else f"owed: {owed}"))
-            plainer = [level.name for level in plainer_than_usual(ragward.handling)]
-            named = f"in plain because handling.toml says so: {', '.join(plainer)}"
-            findings.append(("vectors", True, named if plainer else "sealed above INTERNAL"))
-            weaker = "RESTRICTED with less than usual: handling.toml says so"
-            findings.append(
-                ("proof", True, weaker if demands_less(ragward.handling) else "as usual or more")
-            )
-            old = overdue(ragward)
-            findings.append(("keys due", not old, "; ".join(old) or "none"))
-            findings.append(("tenants apart", *ragward.catalog.separation()))
-            verified = ragward.audit.verify()
-            findings.append(("audit log", verified.consistent, verified.problem or "consistent"))
-    except RagwardError as error:
-        findings.append(("opens", False, f"{error.code}: {error.detail}"))
-    render.checks(findings, as_json=as_json)
-    return 0 if all(good for _, good, _ in findings) else 1
-
-
-def _who_decides(settings: Settings) -> str:
-    """What stands between a compromised worker and the keys."""
-    if settings.keys_uri.startswith("broker:"):
-        return "a key broker decides by itself before it unwraps"
-    return "decided in the process that answers: against it only rate limit and audit remain"
 
 
 def backup(settings: Settings, directory: Path, *, as_json: bool) -> None:

@@ -292,7 +292,7 @@ def _what_next(settings: Settings, *, kept: bool) -> None:
         return
     home = settings.data_dir.parent
     out.print(
-        f"ask:     ragward --settings {home}/ragward.toml query 'How long is parental leave?' --as bob"
+        f"ask:     ragward --settings {home}/ragward.toml query 'How many weeks of parental leave do I get?' --as bob"
     )
     out.print(
         f"explain: ragward --settings {home}/ragward.toml explain DOCUMENT --principal user:aurora/bob --as frank"
@@ -308,7 +308,7 @@ def _serve(ragward: Ragward) -> None:
     out.print(f"serving on {url}; ask as bob, for an hour, with", soft_wrap=True)
     out.print(
         f"curl -s {url}/v1/retrieve -H 'content-type: application/json' -d "
-        f"'{{\"query\": \"How long is parental leave?\"}}' -H 'authorization: Bearer {token}'",
+        f"'{{\"query\": \"How many weeks of parental leave do I get?\"}}' -H 'authorization: Bearer {token}'",
         soft_wrap=True,
     )
     serve_api(ragward)

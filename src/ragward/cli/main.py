@@ -316,10 +316,11 @@ def config(context: typer.Context, as_json: AsJSON = False) -> None:
 
 @app.command()
 def doctor(context: typer.Context, as_json: AsJSON = False) -> None:
-    """Check the installation; exit 1 if something is wrong."""
+    """Check the installation and say what to do about what is wrong; exit 1 if anything is."""
     from ragward.cli import commands
+    from ragward.cli.doctor import doctor as examined
 
-    raise typer.Exit(commands.doctor(commands.load_settings(context.obj), as_json=as_json))
+    raise typer.Exit(examined(lambda: commands.load_settings(context.obj), as_json=as_json))
 
 
 @app.command("leak-test")

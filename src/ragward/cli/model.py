@@ -10,6 +10,7 @@ import typer
 from ragward.cli.options import AsJSON
 
 if TYPE_CHECKING:
+    from ragward.adapters.model_manifest import ModelManifest
     from ragward.domain.generations import Generation
 
 model_app = typer.Typer(
@@ -52,19 +53,36 @@ def digest(
     of: Annotated[
         Path | None, typer.Option(help="Write the manifest first, of this model's directory.")
     ] = None,
+    reference: Annotated[
+        bool,
+        typer.Option(
+            help="Write vectors of the model's own library into it, so that ONNX Runtime can be held to them."
+        ),
+    ] = False,
     as_json: AsJSON = False,
 ) -> None:
     """Print a model manifest's digest, for `search_models`."""
-    import json
-
     from ragward.adapters.model_manifest import ModelManifest
     from ragward.cli import render
 
     if of is not None:
-        text = json.dumps({"files": dict(ModelManifest.of(of).files)}, indent=1, sort_keys=True)
-        manifest.write_text(text + "\n", encoding="utf-8")
+        manifest.write_text(_manifest_of(of, reference=reference).text(), encoding="utf-8")
     found = ModelManifest.load(manifest).digest()
     render.result({"sha256": found}, found, as_json=as_json)
+
+
+def _manifest_of(directory: Path, *, reference: bool) -> ModelManifest:
+    """Of a model's directory, with what its own library makes of the reference texts."""
+    from dataclasses import replace
+
+    from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+    from ragward.adapters.model_manifest import REFERENCE_TEXTS, ModelManifest
+
+    files = ModelManifest.of(directory)
+    if not reference:
+        return files
+    vectors = SentenceTransformersEmbedder.load(directory, files).embed(REFERENCE_TEXTS)
+    return replace(files, reference=tuple(zip(REFERENCE_TEXTS, vectors, strict=True)))
 
 
 @model_app.command("status")

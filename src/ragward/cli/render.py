@@ -226,15 +226,19 @@ def document_json(record: DocumentRecord) -> dict[str, Any]:
     }
 
 
-def checks(findings: Sequence[tuple[str, bool, str]], *, as_json: bool) -> None:
-    """What doctor found."""
+def checks(findings: Sequence[tuple[str, bool, str, str]], *, as_json: bool) -> None:
+    """What doctor found, and what to do about it."""
     if as_json:
-        typer.echo(json.dumps([{"check": n, "ok": ok, "detail": d} for n, ok, d in findings]))
+        found = [{"check": n, "ok": ok, "detail": d, "todo": todo} for n, ok, d, todo in findings]
+        typer.echo(json.dumps(found))
         return
     table = Table("check", "", "detail")
-    for name, good, detail in findings:
+    for name, good, detail, _ in findings:
         table.add_row(name, Text("ok", "green") if good else Text("WRONG", "bold red"), detail)
     console().print(table)
+    for name, good, _, todo in findings:
+        if not good:
+            console().print(Text.assemble((f"{name}: ", "bold"), todo), soft_wrap=True)
 
 
 def entries(found: Sequence[AuditEntry], *, as_json: bool) -> None:

@@ -79,10 +79,10 @@ def serve_as_worker(settings: Settings, descriptor: int) -> None:
     protect_process_memory()
     with Ragward.open(settings) as ragward, socket.socket(fileno=descriptor) as listener:
         threading.Thread(target=_end_with_owner, daemon=True).start()
-        _run_uvicorn(ragward, listener)
+        _run_uvicorn(ragward, listener, console=False)
 
 
-def _run_uvicorn(ragward: Ragward, listener: socket.socket) -> None:
+def _run_uvicorn(ragward: Ragward, listener: socket.socket, *, console: bool = True) -> None:
     import uvicorn
 
     from ragward.api import logs
@@ -91,7 +91,7 @@ def _run_uvicorn(ragward: Ragward, listener: socket.socket) -> None:
     hold_to_allowed_hosts(ragward.settings)
     logs.configure(ragward.settings.log_format)
     config = uvicorn.Config(
-        create_app(ragward),
+        create_app(ragward, console=console),
         log_config=None,
         access_log=False,
         server_header=False,

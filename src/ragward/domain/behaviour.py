@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ragward.domain.errors import ConfigurationError, IntegrityError
 from ragward.domain.labels import Classification
@@ -78,8 +78,7 @@ _INDEX: Final = {feature: at for at, feature in enumerate(FEATURES)}
 ) = range(len(FEATURES))
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """One thing that somebody did. `partner` is who acted for them, or for whom it acted; empty where nobody did."""
 
     at: int
@@ -90,6 +89,10 @@ class Seen:
     flagged: bool = False
     honey: bool = False
     partner: str = ""
+
+    def through(self, partner: str) -> Seen:
+        """The same, with who acted."""
+        return Seen(*self[:-1], partner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """A quota: `quota` requests in `window_seconds`; `remaining` are left, all of them again within `resets_in` seconds.
 
     `policy` is `subject`, `agent`, `tenant` or `throttle`."""

@@ -28,6 +28,7 @@ from ragward.domain.pseudonyms import VaultedPseudonym
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
 from ragward.domain.rotation import HeldDEK, Ledger, Rewrapped
 from ragward.domain.shredding import ShredReceipt, Traces
+from ragward.domain.tallies import Tally
 from ragward.ports.elevation import ElevationStore
 from ragward.ports.generations import GenerationStore
 from ragward.ports.holds import HoldStore
@@ -76,6 +77,15 @@ class DocumentStore(Protocol):
 
     def documents_per_label(self, tenant: str) -> Mapping[int, int]:
         """Label id -> active documents whose current version has it; labels without any are left out."""
+
+    def tallies(self, tenant: str) -> Sequence[Tally]:
+        """How many documents there are of which kind."""
+
+    def count_gone(self, tenant: str) -> int:
+        """How many documents are no longer at their source."""
+
+    def personal_data(self, tenant: str) -> Mapping[str, int]:
+        """Type of personal data -> stored chunks that have it."""
 
     def commit_version(self, staged: StagedVersion) -> int:
         """Stores a whole version, supersedes the one before, queues the index work; all or nothing.

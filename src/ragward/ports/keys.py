@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from ragward.domain.envelope import (
     EncryptionContext,
@@ -40,10 +40,10 @@ class ReceiptSecrets(Protocol):
     def salt(self, tenant: str, receipt_id: str) -> bytes:
         """32 bytes, the same each time."""
 
-    def encrypt(self, tenant: str, receipt_id: str, data: bytes) -> bytes:
-        """The officer's part, bound to its receipt."""
+    def encrypt(self, tenant: str, receipt_id: str, officer: Mapping[str, object]) -> bytes:
+        """The officer's part, bound to its receipt; its size says little of it."""
 
-    def decrypt(self, tenant: str, receipt_id: str, data: bytes) -> bytes:
+    def decrypt(self, tenant: str, receipt_id: str, data: bytes) -> dict[str, Any]:
         """The inverse. Raises `integrity.envelope`."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from ragward.adapters.catalog_sql import SQLCatalog
+from ragward.adapters.catalog_sql import SQLCatalog, stored_chunks
 from ragward.adapters.catalog_sql.connection import Database, parse_url
 from ragward.domain.errors import ConfigurationError, InvalidRequestError, UnavailableError
 from ragward.domain.jobs import ItemOutcome, ItemResult
@@ -108,6 +108,44 @@ def test_an_error_of_the_database_shows_no_parameters(url, catalog):
     with pytest.raises(UnavailableError) as refused:
         catalog.set_meta("key", "a secret value")
     assert "a secret value" not in told(refused.value)
+
+
+def test_reads_past_sqlalchemy_go_on_after_errors_and_hold_nothing(url, catalog):
+    database = Database(parse_url(url))
+    for _ in range(3):
+        assert database.run_sqlite("SELECT ?, ?", [1, "a"]) == [(1, "a")]
+        with pytest.raises(UnavailableError):
+            database.run_sqlite("SELECT a secret FROM nothing", [])
+        for wrong in (2**70, "\ud800"):
+            with pytest.raises(InvalidRequestError):
+                database.run_sqlite("SELECT ?", [wrong])
+    with ThreadPoolExecutor(30) as threads:
+        found = threads.map(lambda n: database.run_sqlite("SELECT ?", [n]), range(300))
+        assert list(found) == [[(n,)] for n in range(300)]
+    assert 0 < len(database._idle) <= 20
+    catalog.set_meta("key", "one")
+    assert database.run_sqlite("SELECT value FROM meta WHERE key = 'key'", []) == [("one",)]
+    catalog.set_meta("key", "two")
+    assert database.run_sqlite("SELECT value FROM meta WHERE key = 'key'", []) == [("two",)]
+    database.scrub(())  # which waits for readers
+    database.close()
+    assert not database._idle
+
+
+def test_the_authoritative_read_finds_points_by_their_ids(url):
+    """And not among all chunks of the tenant, whose number it must not depend on."""
+    database = Database(parse_url(url))
+    for count in (1, 30, 100, 500):
+        statement, places = stored_chunks._for_sqlite(count)
+        for told in (statement, statement.replace("CROSS JOIN", "JOIN")):
+            plan = database.run_sqlite(f"EXPLAIN QUERY PLAN {told}", ["x"] * len(places))
+            by_id = "INDEX sqlite_autoindex_points_1 (point_id=?)" in plan[0][3]
+            assert by_id or (told != statement and count >= 100), plan
+            if told == statement:
+                searched = {step[3].partition(" (")[2] for step in plan[1:4]}
+                assert searched == {"chunk_id=?)", "document_id=? AND version=?)", "document_id=?)"}
+    assert not by_id  # without it: what this is to notice
+    database.close()
 
 
 def test_a_number_no_database_holds_is_the_caller_s_mistake(catalog):

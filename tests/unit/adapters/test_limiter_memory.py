@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from ragward.adapters.limiter_memory import MemoryLimiter
-from ragward.domain.errors import LimitExceededError
+from ragward.adapters.limiter_windows import Hit, MemoryWindows
+from ragward.domain.errors import LimitExceededError, UnavailableError
 from tests.company import subject
 
 
@@ -70,3 +71,33 @@ def test_many_threads_never_pass_the_limit_and_lose_no_count():
         thread.join()
     assert 1 <= most[0] <= 3
     assert not limiter._running
+
+
+def test_a_window_moves():
+    at = [0.0]
+    windows = MemoryWindows(lambda: at[0])
+    assert windows.hit("subject", "acme", "ann", 2) == Hit(True, 1, 60)
+    at[0] = 30
+    assert windows.hit("subject", "acme", "ann", 2) == Hit(True, 0, 30)
+    at[0] = 59.5
+    assert windows.hit("subject", "acme", "ann", 2) == Hit(False, 0, 1)
+    at[0] = 60
+    assert windows.hit("subject", "acme", "ann", 2) == Hit(True, 0, 30)
+    assert not windows.hit("subject", "acme", "ann", 2).within
+    for other in (("agent", "acme", "ann"), ("subject", "b", "ann"), ("subject", "acme", "an")):
+        assert windows.hit(*other, 2).within
+
+
+def test_no_count_is_forgotten_to_make_room(monkeypatch):
+    """Whoever comes with many names is refused, and frees nobody."""
+    monkeypatch.setattr("ragward.adapters.limiter_windows._MAX_NAMES", 3)
+    at = [0.0]
+    windows = MemoryWindows(lambda: at[0])
+    for name in ("a", "b", "c"):
+        assert windows.hit("subject", "acme", name, 1).within
+    with pytest.raises(UnavailableError) as refused:
+        windows.hit("subject", "acme", "d", 1)
+    assert refused.value.code == "unavailable.limiter"
+    assert not windows.hit("subject", "acme", "a", 1).within
+    at[0] = 61
+    assert windows.hit("subject", "acme", "d", 1).within

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from ragward.adapters.chunker_semchunk import SemchunkChunker
-from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+from ragward.adapters.embedder_onnx import OnnxEmbedder
 from ragward.adapters.model_manifest import ModelManifest, find_installed_model
 from ragward.domain.errors import IntegrityError
 
@@ -90,7 +90,7 @@ def test_nothing_is_loaded_before_it_is_verified(small):
     manifest = ModelManifest.of(small)
     (small / "tokenizer.json").write_text("changed")
     with pytest.raises(IntegrityError):
-        SentenceTransformersEmbedder.load(small, manifest)
+        OnnxEmbedder.load(small, manifest)
 
 
 def test_the_digest_names_every_file(small):
@@ -99,42 +99,6 @@ def test_the_digest_names_every_file(small):
     assert ModelManifest.of(small).digest() != before
     files = {"a": hashlib.sha256(b"1").hexdigest(), "b": hashlib.sha256(b"2").hexdigest()}
     assert ModelManifest(files).digest() == ModelManifest(dict(reversed(files.items()))).digest()
-
-
-# The real one. ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def embedder(installed):
-    return SentenceTransformersEmbedder.load(installed, ModelManifest.shipped())
-
-
-@pytest.mark.model
-def test_vectors_are_of_unit_length_and_independent_of_their_batch(embedder):
-    texts = ["Parental leave is 16 weeks.", "The reference drifts 0.2 ppm a year.", ""]
-    together = embedder.embed(texts)
-    assert [len(vector) for vector in together] == [384] * 3
-    for text, vector in zip(texts, together, strict=True):
-        assert sum(x * x for x in vector) == pytest.approx(1, abs=1e-5)
-        assert embedder.embed([text])[0] == pytest.approx(vector, abs=1e-5)
-    assert embedder.embed([]) == []
-    assert embedder.dimension == 384
-
-
-@pytest.mark.model
-def test_what_means_the_same_is_near(embedder):
-    question, right, wrong = embedder.embed(
-        [
-            "How long may parents stay at home?",
-            "Parental leave is 16 weeks.",
-            "The reference drifts.",
-        ]
-    )
-
-    def similarity(one, other):
-        return sum(a * b for a, b in zip(one, other, strict=True))
-
-    assert similarity(question, right) > similarity(question, wrong) + 0.2
 
 
 # Chunks, counted with the model's tokenizer. ------------------------------------------------------------------------

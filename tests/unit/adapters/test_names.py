@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ragward.adapters import names_head
-from ragward.adapters.embedder_sentence_transformers import SentenceTransformersEmbedder
+from ragward.adapters.embedder_onnx import OnnxEmbedder
 from ragward.adapters.finder_presidio import ENTITY_TYPES, PresidioFinder
 from ragward.adapters.model_manifest import ModelManifest, find_installed_model
 from ragward.adapters.names import NamesDetector
@@ -44,9 +44,7 @@ PLAIN = [
 
 @pytest.fixture(scope="module")
 def embedder():
-    return SentenceTransformersEmbedder.load(
-        find_installed_model(), ModelManifest.shipped(), threads=1
-    )
+    return OnnxEmbedder.load(find_installed_model(), ModelManifest.shipped(), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +78,7 @@ def test_the_pass_that_embeds_gives_the_same_vectors_and_names(embedder, names):
     assert [texts[-1][s.start : s.end] for s in found[-1]] == [
         "Ingeborg Halvorsen"
     ]  # past the window
-    alone = NamesDetector(embedder, find_installed_model(), quantised=False).read(texts[:-1])
+    alone = NamesDetector(embedder, find_installed_model()).read(texts[:-1])
     assert [[(s.start, s.end, s.entity_type) for s in spans] for spans in alone] == [
         [(s.start, s.end, s.entity_type) for s in spans] for spans in found[:-1]
     ]

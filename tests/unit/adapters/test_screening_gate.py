@@ -23,7 +23,7 @@ GATE = SCREENER._hidden.gate
 def test_whatever_a_rule_matches_passes_the_gate_to_it(rule):
     at = ALL.index(rule)
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
     @given(st.from_regex(rule.pattern))
     def holds(text):
         if rule.pattern.search(text):
@@ -32,7 +32,7 @@ def test_whatever_a_rule_matches_passes_the_gate_to_it(rule):
     holds()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_with_and_without_the_gate_the_same_rules_hit(data):
     parts = data.draw(st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=14))
@@ -93,7 +93,7 @@ def test_a_pattern_without_words_is_tried_on_every_text():
 
 
 @given(st.text(alphabet="abcign or\n", max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_whole_texts_gate_is_as_wide_as_its_sentences(text):
     """`_judged` asks the gate once for the whole reading before it looks at sentences."""
     whole = set(GATE.candidates(screener_rules.folded(text)))

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from ragward.adapters.catalog_sql.connection import insert_or_ignore, is_storable
+from ragward.adapters.catalog_sql.connection import Database, insert_or_ignore, is_storable
+from ragward.adapters.catalog_sql.prepared import Prepared
 from ragward.adapters.catalog_sql.schema import agents, application_keys, applications
 from ragward.adapters.catalog_sql.tenants import move_epoch
 from ragward.domain.access import Application
@@ -18,17 +31,13 @@ from ragward.domain.labels import Classification, require_name, require_principa
 
 
 def find_application(
-    connection: Connection, tenant: str, client_id: str, now: int
+    database: Database, tenant: str, client_id: str, now: int
 ) -> Application | None:
     """The application, unless it is unknown or has expired."""
     if not (is_storable(tenant) and is_storable(client_id)):
         return None
-    row = connection.execute(
-        select(applications).where(
-            applications.c.tenant == tenant, applications.c.client_id == client_id, _live(now)
-        )
-    ).one_or_none()
-    return None if row is None else application_of(row._mapping)
+    row = _BY_CLIENT.row(database, tenant, client_id=client_id, now=now)
+    return None if row is None else application_of(row)
 
 
 def find_application_by_key(connection: Connection, prefix: str, now: int) -> ApplicationKey | None:
@@ -158,8 +167,17 @@ def require_acceptable(
         raise InvalidRequestError("a key has a prefix and a SHA-256 digest")
 
 
-def _live(now: int) -> ColumnElement[bool]:
+def _live(now: int | BindParameter[int]) -> ColumnElement[bool]:
     return or_(applications.c.expires_at.is_(None), applications.c.expires_at > now)
+
+
+_BY_CLIENT: Final = Prepared(
+    select(applications).where(
+        applications.c.tenant == bindparam("of"),
+        applications.c.client_id == bindparam("client_id"),
+        _live(bindparam("now", type_=BigInteger())),
+    )
+)
 
 
 def application_of(row: Mapping[Any, Any]) -> Application:
@@ -171,7 +189,7 @@ def application_of(row: Mapping[Any, Any]) -> Application:
             client_id=row["client_id"],
             corpora=frozenset(json.loads(row["corpora"])),
             ceiling=Classification(row["ceiling"]),
-            public_client=row["public_client"],
+            public_client=bool(row["public_client"]),
             expires_at=row["expires_at"],
         )
     except (ValueError, TypeError):

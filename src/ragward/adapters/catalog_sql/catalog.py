@@ -26,6 +26,7 @@ from ragward.adapters.catalog_sql import (
     screenings,
     stored_chunks,
     stored_vectors,
+    tallies,
     versions,
 )
 from ragward.adapters.catalog_sql.authority import RootKeeper, changing
@@ -75,6 +76,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.presence import GoneMark
 from ragward.domain.pseudonyms import VaultedPseudonym
 from ragward.domain.review import ReviewDecision, ReviewItem, ReviewKind, ReviewState
+from ragward.domain.tallies import Tally
 
 _DOCUMENTS_PER_REQUEUE: Final = 50
 
@@ -178,8 +180,7 @@ class SQLCatalog(
 
     def find_application(self, tenant: str, client_id: str) -> Application | None:
         """None also for an application that has expired."""
-        with self._database.read(tenant) as connection:
-            return applications.find_application(connection, tenant, client_id, self._now())
+        return applications.find_application(self._database, tenant, client_id, self._now())
 
     def find_application_by_key(self, prefix: str) -> ApplicationKey | None:
         with self._database.read_across_tenants() as connection:
@@ -252,6 +253,18 @@ class SQLCatalog(
     def documents_per_label(self, tenant: str) -> Mapping[int, int]:
         with self._database.read(tenant) as connection:
             return documents.count_per_label(connection, tenant)
+
+    def tallies(self, tenant: str) -> Sequence[Tally]:
+        with self._database.read(tenant) as connection:
+            return tallies.tallies(connection, tenant)
+
+    def count_gone(self, tenant: str) -> int:
+        with self._database.read(tenant) as connection:
+            return tallies.gone(connection, tenant)
+
+    def personal_data(self, tenant: str) -> Mapping[str, int]:
+        with self._database.read(tenant) as connection:
+            return tallies.personal_data(connection, tenant)
 
     def commit_version(self, staged: StagedVersion) -> int:
         """A long document is staged in several transactions, unseen, and becomes current in one.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,8 @@ NO_TENANT: Final = ""
 IN_LIMIT: Final = 500
 """Values per IN list: older SQLite builds take at most 999 variables in a statement."""
 
+_NOT_STORED: Final = "a value cannot be stored in the catalog"
+_MAX_IDLE: Final = 20
 _CHECKPOINTS: Final = 3  # each waits `busy_timeout` for readers
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _WRITE: Final = "ragward_write"
@@ -60,6 +63,7 @@ class Database:
     def __init__(self, url: URL) -> None:
         with _translated():
             self._engine = _create_engine(url)
+            self._idle: deque[sqlite3.Connection] = deque()
             self._writer = self._engine.execution_options(**{_WRITE: True})
             self._reader: Engine = (
                 self._engine.execution_options(
@@ -100,16 +104,34 @@ class Database:
 
     def run_sqlite(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """The rows of one reading statement, which is its own snapshot, past SQLAlchemy. Raises `unavailable.catalog`."""
-        with _translated():
-            pooled = self._engine.raw_connection()
-            try:
-                cursor = pooled.cursor()
-                cursor.execute(statement, values)
-                return list(cursor.fetchall())
-            except sqlite3.Error as error:
-                raise UnavailableError from error
-            finally:
-                pooled.close()
+        reader = self._reader_of_sqlite()
+        try:
+            rows = reader.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            reader.close()
+            raise UnavailableError from error
+        except BaseException as error:
+            reader.close()
+            if isinstance(error, OverflowError | UnicodeEncodeError):
+                raise InvalidRequestError(_NOT_STORED) from error
+            raise
+        if len(self._idle) < _MAX_IDLE:
+            self._idle.append(reader)
+        else:
+            reader.close()
+        return rows
+
+    def _reader_of_sqlite(self) -> sqlite3.Connection:
+        """One that nobody else uses: lending from SQLAlchemy's pool costs as much as reading a row."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            with _translated():
+                pooled = self._engine.raw_connection()
+            reader = pooled.driver_connection
+            pooled.detach()
+            assert isinstance(reader, sqlite3.Connection)
+            return reader
 
     def scrub(self, tables: Sequence[str]) -> None:
         """Has the database forget what was removed from these tables. Raises `unavailable.catalog`."""
@@ -128,8 +150,10 @@ class Database:
                 alone.exec_driver_sql(f'VACUUM "{table}"')
 
     def close(self) -> None:
-        """Releases the pooled connections."""
+        """Releases the connections that are not in use."""
         self._engine.dispose()
+        while self._idle:
+            self._idle.pop().close()
 
 
 def parse_url(database_url: str) -> URL:
@@ -218,6 +242,6 @@ def _translated() -> Iterator[None]:
     except IntegrityError as error:
         raise ConflictError from error
     except (DataError, OverflowError, UnicodeEncodeError) as error:
-        raise InvalidRequestError("a value cannot be stored in the catalog") from error
+        raise InvalidRequestError(_NOT_STORED) from error
     except SQLAlchemyError as error:
         raise UnavailableError from error

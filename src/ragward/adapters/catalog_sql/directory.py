@@ -39,8 +39,7 @@ class SQLDirectory:
         prefix = user_principal(tenant, "")
         if not principal.startswith(prefix):
             return False
-        with self._database.read(tenant) as connection:
-            return rows.is_disabled(connection, tenant, principal.removeprefix(prefix))
+        return rows.is_disabled(self._database, tenant, principal.removeprefix(prefix))
 
     def disabled(self, tenant: str) -> frozenset[str]:
         with self._database.read(tenant) as connection:

@@ -17,7 +17,8 @@ from sqlalchemy import (
     select,
 )
 
-from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
+from ragward.adapters.catalog_sql.connection import IN_LIMIT, Database, batches, is_storable
+from ragward.adapters.catalog_sql.prepared import Prepared
 from ragward.adapters.catalog_sql.schema import (
     directory_groups,
     directory_members,
@@ -36,18 +37,20 @@ from ragward.domain.directory import (
 )
 from ragward.domain.errors import ConflictError, NotFoundError
 
-# Built once: this one runs on every request.
-_DISABLED: Final = select(directory_users.c.disabled).where(
-    directory_users.c.tenant == bindparam("of"),
-    directory_users.c.external_id == bindparam("who"),
+_DISABLED: Final = Prepared(
+    select(directory_users.c.disabled).where(
+        directory_users.c.tenant == bindparam("of"),
+        directory_users.c.external_id == bindparam("who"),
+    )
 )
 
 
-def is_disabled(connection: Connection, tenant: str, external_id: str) -> bool:
+def is_disabled(database: Database, tenant: str, external_id: str) -> bool:
     """By the unique index on (tenant, external id)."""
-    if not is_storable(external_id):
+    if not (is_storable(tenant) and is_storable(external_id)):
         return False
-    return bool(connection.execute(_DISABLED, {"of": tenant, "who": external_id}).scalar())
+    row = _DISABLED.row(database, tenant, who=external_id)
+    return row is not None and bool(row["disabled"])
 
 
 def disabled_external_ids(connection: Connection, tenant: str) -> list[str]:

@@ -80,6 +80,8 @@ def list_documents(
         wanted = wanted.where(documents.c.corpus == corpus)
     if only is not None:
         wanted = wanted.where(only)
+    if after is None and corpus is None:
+        after = ("", "")  # before everything: SQLite then reads in order, and sorts nothing
     if after is not None:
         wanted = wanted.where(place > after)
     wanted = wanted.order_by(documents.c.corpus, documents.c.source).limit(limit)
@@ -120,15 +122,14 @@ def documents_under(
 
 
 def count_per_label(connection: Connection, tenant: str) -> dict[int, int]:
-    """Label id -> documents whose current version is active under it."""
+    """Label id -> documents whose current version is active under it.
+
+    Read from an index alone: an active version is its document's current one, for the one before is superseded in the same
+    transaction.
+    """
     counted = (
         select(versions.c.label_id, func.count())
-        .join(documents, IS_CURRENT)
-        .where(
-            documents.c.tenant == tenant,
-            versions.c.tenant == tenant,
-            versions.c.state == DocumentState.ACTIVE.value,
-        )
+        .where(versions.c.tenant == tenant, versions.c.state == DocumentState.ACTIVE.value)
         .group_by(versions.c.label_id)
     )
     return {row.label_id: row[1] for row in connection.execute(counted)}

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -23,6 +24,7 @@ from ragward.adapters.catalog_sql.applications import agent_of, end_keys
 from ragward.adapters.catalog_sql.authority import RootKeeper, changing
 from ragward.adapters.catalog_sql.authority_rows import AGENTS, KEYS
 from ragward.adapters.catalog_sql.connection import Database, insert_or_ignore, is_storable
+from ragward.adapters.catalog_sql.prepared import Prepared
 from ragward.adapters.catalog_sql.schema import (
     agents,
     application_keys,
@@ -43,6 +45,11 @@ from ragward.domain.labels import Classification
 
 _KEY_USE: Final = "key:"
 _FAR_FUTURE: Final = 2**53
+_AGENT: Final = Prepared(
+    select(agents.c.principal, agents.c.tenant, agents.c.client_id, agents.c.expires_at).where(
+        agents.c.tenant == bindparam("of"), agents.c.principal == bindparam("who")
+    )
+)
 
 
 class SQLIdentities:
@@ -53,13 +60,10 @@ class SQLIdentities:
     _now: Callable[[], int]
 
     def find_agent(self, tenant: str, principal: str) -> Agent | None:
-        if not is_storable(principal):
+        if not (is_storable(tenant) and is_storable(principal)):
             return None
-        with self._database.read(tenant) as connection:
-            row = connection.execute(
-                select(agents).where(agents.c.tenant == tenant, agents.c.principal == principal)
-            ).one_or_none()
-        return None if row is None else agent_of(dict(row._mapping))
+        row = _AGENT.row(self._database, tenant, who=principal)
+        return None if row is None else agent_of(row)
 
     def save_agent(
         self,

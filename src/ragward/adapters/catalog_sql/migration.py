@@ -32,7 +32,7 @@ def check_revision(connection: Connection) -> None:
     if revision in OLDER_REVISIONS:
         raise ConfigurationError(
             f"the catalog is at revision {revision}, this version needs {REVISION}: "
-            "run `ragward init --upgrade`",
+            "run `ragward upgrade`",
             code="config.not_initialised",
         )
     raise ConfigurationError(

@@ -10,7 +10,7 @@ from ragward.adapters.catalog_sql.authority import RootKeeper, changing, require
 from ragward.adapters.catalog_sql.authority_rows import POLICY, PROPOSALS, VERSIONS
 from ragward.adapters.catalog_sql.connection import Database
 from ragward.adapters.catalog_sql.directory_members import governed, without_directory
-from ragward.adapters.catalog_sql.tenants import read_epoch, read_head
+from ragward.adapters.catalog_sql.tenants import epoch_of, read_head
 from ragward.domain.access import TenantHead
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
 from ragward.domain.policy_change import PolicyEdit, PolicyProposal, PolicyVersion, ProposalState
@@ -30,12 +30,10 @@ class SQLPolicyStore:
         self._keeper = keeper
 
     def epoch(self, tenant: str) -> int:
-        with self._database.read(tenant) as connection:
-            return read_epoch(connection, tenant)
+        return epoch_of(self._database, tenant)
 
     def head(self, tenant: str) -> TenantHead:
-        with self._database.read(tenant) as connection:
-            return read_head(connection, tenant)
+        return read_head(self._database, tenant)
 
     def policy(self, tenant: str) -> PolicySnapshot:
         with self._database.read(tenant) as connection:

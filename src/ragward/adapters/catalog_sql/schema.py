@@ -290,10 +290,19 @@ versions: Final = Table(
     Column("source_uri", _TEXT, nullable=False, server_default=""),
     Column("bytes_digest", LargeBinary),
     Index("versions_pending", "pending"),
-    Index("versions_tenant_state", "tenant", "state"),
+    Index("versions_tenant_state", "tenant", "state", "label_id", "pending"),
     Index("versions_state", "state"),
     Index("versions_kek", "tenant", "kek_id", "document_id", "version"),
     Index("versions_job", "tenant", "job_id"),
+)
+# What lies under each KEK version is counted from it.
+Index(
+    "versions_held",
+    versions.c.tenant,
+    versions.c.kek_id,
+    versions.c.kek_version,
+    sqlite_where=versions.c.wrapped_dek.is_not(None),
+    postgresql_where=versions.c.wrapped_dek.is_not(None),
 )
 
 # Of what made chunks: written once, never changed, checked against the digest when it is read. Ids rise with first use.
@@ -314,6 +323,7 @@ toolchains: Final = Table(
     sqlite_autoincrement=True,
 )
 
+HAS_TYPES: Final = text("entity_types <> ''")
 chunks: Final = Table(
     "chunks",
     metadata,
@@ -330,6 +340,14 @@ chunks: Final = Table(
     Column("toolchain_id", BigInteger),
     ForeignKeyConstraint(["document_id", "version"], ["versions.document_id", "versions.version"]),
     Index("chunks_version", "document_id", "version", "ordinal"),
+)
+# Partial: an index of all of a tenant's chunks is one that SQLite takes to read those of a few points.
+Index(
+    "chunks_types",
+    chunks.c.tenant,
+    chunks.c.entity_types,
+    sqlite_where=HAS_TYPES,
+    postgresql_where=HAS_TYPES,
 )
 
 fingerprints: Final = Table(

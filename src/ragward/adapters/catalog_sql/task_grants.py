@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from ragward.adapters.catalog_sql.connection import Database, is_storable
+from ragward.adapters.catalog_sql.prepared import Prepared
 from ragward.adapters.catalog_sql.schema import task_grants
 from ragward.adapters.catalog_sql.tenants import lock_tenant, move_epoch
 from ragward.domain.errors import IntegrityError, NotFoundError
 from ragward.domain.labels import Classification
 from ragward.domain.task_grants import TaskGrant, TaskGrantRecord
 
+_MAX_READ: Final = 1024
 _IN_FORCE: Final = task_grants.c.revoked_at.is_(None)
+_ONE: Final = Prepared(
+    select(task_grants).where(
+        task_grants.c.tenant == bindparam("of"), task_grants.c.grant_id == bindparam("id")
+    )
+)
 
 
 class SQLTaskGrants:
@@ -50,17 +58,12 @@ class SQLTaskGrants:
             connection.execute(insert(task_grants).values(**values))
 
     def task_grant(self, tenant: str, grant_id: str) -> TaskGrantRecord:
-        if not is_storable(grant_id):
+        if not (is_storable(tenant) and is_storable(grant_id)):
             raise NotFoundError
-        with self._database.read(tenant) as connection:
-            row = connection.execute(
-                select(task_grants).where(
-                    task_grants.c.tenant == tenant, task_grants.c.grant_id == grant_id
-                )
-            ).one_or_none()
+        row = _ONE.row(self._database, tenant, id=grant_id)
         if row is None:
             raise NotFoundError
-        return _record(row)
+        return _read_before(tuple(row), tuple(row.values()))
 
     def task_grants(
         self, tenant: str, *, minted_by: str | None = None, limit: int
@@ -72,7 +75,7 @@ class SQLTaskGrants:
             rows = connection.execute(
                 wanted.order_by(task_grants.c.minted_at.desc(), task_grants.c.grant_id).limit(limit)
             )
-            return [_record(row) for row in rows]
+            return [_record(row._mapping) for row in rows]
 
     def revoke_task_grant(self, tenant: str, grant_id: str, *, by: str) -> int:
         if not is_storable(grant_id):
@@ -106,31 +109,37 @@ class SQLTaskGrants:
             return done.rowcount == 1
 
 
-def _record(row: Row[Any]) -> TaskGrantRecord:
+@functools.lru_cache(maxsize=_MAX_READ)
+def _read_before(names: tuple[str, ...], values: tuple[Any, ...]) -> TaskGrantRecord:
+    """The record of a row: of an equal row the same object."""
+    return _record(dict(zip(names, values, strict=True)))
+
+
+def _record(row: Mapping[Any, Any]) -> TaskGrantRecord:
     try:
         grant = TaskGrant(
-            grant_id=row.grant_id,
-            tenant=row.tenant,
-            minted_by=row.minted_by,
-            agent=row.agent,
-            application=row.application,
-            purpose=row.purpose,
-            corpora=frozenset(json.loads(row.corpora)),
-            ceiling=Classification(row.ceiling),
-            actions=frozenset(json.loads(row.actions)),
-            budget_tokens=row.budget_tokens,
-            not_before=row.not_before,
-            not_after=row.not_after,
-            stepped_up=row.stepped_up,
+            grant_id=row["grant_id"],
+            tenant=row["tenant"],
+            minted_by=row["minted_by"],
+            agent=row["agent"],
+            application=row["application"],
+            purpose=row["purpose"],
+            corpora=frozenset(json.loads(row["corpora"])),
+            ceiling=Classification(row["ceiling"]),
+            actions=frozenset(json.loads(row["actions"])),
+            budget_tokens=row["budget_tokens"],
+            not_before=row["not_before"],
+            not_after=row["not_after"],
+            stepped_up=bool(row["stepped_up"]),
         )
     except (ValueError, TypeError):
         raise IntegrityError("a task grant's row was edited") from None
     return TaskGrantRecord(
         grant=grant,
-        reason=row.reason,
-        minted_at=row.minted_at,
-        secret_sha256=row.secret_sha256,
-        spent_tokens=row.spent_tokens,
-        revoked_at=row.revoked_at,
-        revoked_by=row.revoked_by,
+        reason=row["reason"],
+        minted_at=row["minted_at"],
+        secret_sha256=row["secret_sha256"],
+        spent_tokens=row["spent_tokens"],
+        revoked_at=row["revoked_at"],
+        revoked_by=row["revoked_by"],
     )

@@ -6,26 +6,30 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, exists, func, select, update
 
-from ragward.adapters.catalog_sql.connection import insert_or_ignore
+from ragward.adapters.catalog_sql.connection import Database, insert_or_ignore, is_storable
+from ragward.adapters.catalog_sql.prepared import Prepared
 from ragward.adapters.catalog_sql.schema import documents, labels, outbox, scopes, tenants
 from ragward.domain.access import TenantHead
 
 # Built once: building a statement takes several times as long as SQLite takes to answer it.
 EPOCH: Final = select(tenants.c.epoch).where(tenants.c.tenant == bindparam("of"))
 
-_HEAD: Final = select(
-    tenants.c.epoch,
-    tenants.c.policy_epoch,
-    select(func.max(labels.c.label_id))
-    .where(labels.c.tenant == bindparam("of"))
-    .scalar_subquery()
-    .label("last_label_id"),
-    select(func.max(scopes.c.scope_id))
-    .where(scopes.c.tenant == bindparam("of"))
-    .scalar_subquery()
-    .label("last_scope_id"),
-    exists().where(outbox.c.tenant == bindparam("of")).label("has_pending"),
-).where(tenants.c.tenant == bindparam("of"))
+_EPOCH: Final = Prepared(EPOCH)
+_HEAD: Final = Prepared(
+    select(
+        tenants.c.epoch,
+        tenants.c.policy_epoch,
+        select(func.max(labels.c.label_id))
+        .where(labels.c.tenant == bindparam("of"))
+        .scalar_subquery()
+        .label("last_label_id"),
+        select(func.max(scopes.c.scope_id))
+        .where(scopes.c.tenant == bindparam("of"))
+        .scalar_subquery()
+        .label("last_scope_id"),
+        exists().where(outbox.c.tenant == bindparam("of")).label("has_pending"),
+    ).where(tenants.c.tenant == bindparam("of"))
+)
 
 
 def lock_tenant(connection: Connection, tenant: str) -> None:
@@ -43,17 +47,23 @@ def read_epoch(connection: Connection, tenant: str) -> int:
     return int(connection.execute(EPOCH, {"of": tenant}).scalar() or 0)
 
 
-def read_head(connection: Connection, tenant: str) -> TenantHead:
+def epoch_of(database: Database, tenant: str) -> int:
+    """The same, by itself."""
+    row = _EPOCH.row(database, tenant) if is_storable(tenant) else None
+    return 0 if row is None else int(row["epoch"])
+
+
+def read_head(database: Database, tenant: str) -> TenantHead:
     """How far the tenant's records have come, in one statement; all zero for a tenant nobody wrote to."""
-    row = connection.execute(_HEAD, {"of": tenant}).one_or_none()
+    row = _HEAD.row(database, tenant) if is_storable(tenant) else None
     if row is None:
         return TenantHead()
     return TenantHead(
-        epoch=row.epoch,
-        policy_epoch=row.policy_epoch,
-        last_label_id=row.last_label_id or 0,
-        last_scope_id=row.last_scope_id or 0,
-        has_pending=bool(row.has_pending),
+        epoch=row["epoch"],
+        policy_epoch=row["policy_epoch"],
+        last_label_id=row["last_label_id"] or 0,
+        last_scope_id=row["last_scope_id"] or 0,
+        has_pending=bool(row["has_pending"]),
     )
 
 
