@@ -81,6 +81,8 @@ def _served(kind: str, site: Site) -> Iterator[int]:
         port = int(process.stdout.readline())
         yield port
     finally:
+        if process.stdout is not None:
+            process.stdout.close()
         process.terminate()
         try:
             process.wait(_STOP_SECONDS)

@@ -191,6 +191,7 @@ def _stages(report: Report) -> Any:
         axis.text(step.warm_ms, place + 0.2, f" {step.warm_ms:.2f}", va="center", fontsize=7.5)
     axis.set_yticks(list(places), [step.name for step in steps])
     axis.invert_yaxis()
+    axis.set_xlim(0, axis.get_xlim()[1] * 1.06)  # room for the figures beside the bars
     axis.set_xlabel("median, ms (search is exact: recall 1)")
     axis.legend(loc="lower right")
     axis.set_title("The stages of a query on the sample company")

@@ -88,6 +88,8 @@ class _Process:
         """Its input ends, and it with it."""
         if self.popen.stdin is not None and not self.popen.stdin.closed:
             self.popen.stdin.close()
+        if self.popen.stdout is not None:
+            self.popen.stdout.close()
         try:
             self.popen.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
