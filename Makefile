@@ -36,10 +36,8 @@ check: setup  ## lint, format, types, import contracts
 fix: setup  ## what can be mended by machine
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: setup  ## what a query costs, stage by stage; a permit; a search within it
-	$(BIN)/ragward bench quick
-	$(BIN)/python benchmarks/permits.py
-	$(BIN)/python benchmarks/retrieval.py
+bench: setup  ## what authorization costs and loses, beside what others do; minutes. `ragward bench full` is the large run
+	$(BIN)/ragward bench quick --langchain --out build/bench
 
 docs: setup  ## regenerate what is generated: the OpenAPI document, the reference
 	$(BIN)/ragward openapi --output schemas/openapi.json && $(BIN)/python docs/build_reference.py

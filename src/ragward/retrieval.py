@@ -18,6 +18,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from ragward.answers import Answers, Tally
@@ -359,11 +360,8 @@ class Retrieval:
             if snapshot.epoch != permit.epoch:
                 return None
             with tally.stage("decrypt"):
-                for chunk in self._open(subject, request, permit, fresh, snapshot, tally):
-                    near = chunk.score if search.by_vector else 0.0
-                    chunks.append(dataclasses.replace(chunk, similarity=near))
-                    if len(chunks) == wanted:
-                        break
+                opened = self._open(subject, request, permit, fresh, snapshot, tally, search)
+                chunks += islice(opened, wanted - len(chunks))
             if len(fresh) < size:
                 break
             size *= _REFILL_GROWTH
@@ -415,6 +413,7 @@ class Retrieval:
         candidates: Sequence[Candidate],
         snapshot: CatalogSnapshot,
         tally: Tally,
+        search: Search,
     ) -> Iterator[AuthorizedChunk]:
         """Re-decides every candidate on its authoritative label, then decrypts and verifies; the rest is dropped and counted."""
         disclosure = self._ports.disclosure
@@ -460,6 +459,7 @@ class Retrieval:
                     text=content.text,
                     spans=spans,
                     revealed=grant.revealed,
+                    similarity=candidate.score if search.by_vector else 0.0,
                     shown_as=disclosure.shown_as(subject.tenant, tally.purpose, grant),
                 )
 

@@ -1,23 +1,29 @@
-"""`ragward bench quick`: what a query costs on the sample company, stage by stage."""
+"""`ragward bench`: what authorization costs and loses, as a table, JSON, plots and a page."""
 
 from __future__ import annotations
 
-import json
-import os
+import dataclasses
 import statistics
 import time
+from pathlib import Path
+from typing import Final
 
 import typer
-from rich.table import Table
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ragward.bench.report import Report, Stage
+from ragward.bench.suite import FULL, QUICK, Plan, run
+from ragward.bench.table import show
 from ragward.bootstrap import Ragward
 from ragward.cli import render
-from ragward.cli.demo import ASKERS, Company, ingest_company, sample_installation
+from ragward.cli.demo import ASKERS, Company, ingested, sample_installation
 from ragward.domain.access import Credentials
+from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.passages import RetrievalRequest
 from ragward.opening import development_token
 
-STAGES = (
+STAGES: Final = (
     "identity",
     "limits",
     "check",
@@ -28,31 +34,112 @@ STAGES = (
     "decrypt",
     "redact",
     "minimize",
+    "receipt",
+    "behaviour",
     "audit",
 )
+_QUERIES: Final = {"quick": 100, "full": 400}
 
 
-def run_quick(queries: int, *, as_json: bool) -> None:
-    """Ingests the sample companies, asks `queries` questions in turn as five askers, prints medians in milliseconds."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a person may choose of a run."""
+
+    data: Path | None = None
+    wardowl: Path | None = None
+    postgres: bool = False
+    langchain: bool = False
+    points: int | None = None
+    keep: Path | None = None
+    out: Path | None = None
+
+
+def run_quick(options: Options, *, as_json: bool) -> int:
+    """Small, whole, in minutes; 1 where ragward gave a forbidden result."""
+    return _run(_chosen(QUICK, options), options, as_json=as_json)
+
+
+def run_full(options: Options, *, as_json: bool) -> int:
+    """All sizes; 1 where ragward gave a forbidden result."""
+    return _run(_chosen(FULL, options), options, as_json=as_json)
+
+
+def show_report(path: Path, out: Path | None, *, as_json: bool) -> int:
+    """A report that was written earlier. Raises `request.invalid` for anything else."""
+    try:
+        report = Report.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidRequestError(str(error)) from error
+    return _given(report, out, as_json=as_json)
+
+
+def _chosen(plan: Plan, options: Options) -> Plan:
+    plan = dataclasses.replace(
+        plan,
+        wardowl=options.wardowl,
+        postgres=options.postgres,
+        langchain=options.langchain,
+        keep=options.keep,
+    )
+    if options.points is not None:
+        first = dataclasses.replace(plan.shapes[0], points=options.points)
+        plan = dataclasses.replace(plan, shapes=(first, *plan.shapes[1:]))
+    if options.data is not None:
+        from ragward.bench.real_text import world_of
+
+        world = world_of(options.data, plan.shapes[0])
+        plan = dataclasses.replace(plan, world=world, keep=None)
+    return plan
+
+
+def _run(plan: Plan, options: Options, *, as_json: bool) -> int:
+    with _bars(render.console(stderr=True)) as bars:
+        tasks: dict[str, int] = {}
+
+        def progress(what: str, share: float) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=1.0)
+            bars.update(tasks[what], completed=share)  # type: ignore[arg-type]
+
+        report = run(plan, progress)
+    try:
+        report.stages += stages(_QUERIES[plan.mode])
+    except ConfigurationError as error:
+        report.left_out["stages of the query path"] = error.detail
+    return _given(report, options.out, as_json=as_json)
+
+
+def _given(report: Report, out: Path | None, *, as_json: bool) -> int:
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        show(report, render.console())
+    if out is not None:
+        from ragward.bench.page import write
+
+        for path in write(report, out):
+            typer.echo(str(path), err=True)
+    return 1 if report.forbidden() else 0
+
+
+def _bars(console: Console) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console, transient=True)
+
+
+# The stages of the query path, on real text with the real model. -----------------------------------------------------
+
+
+def stages(queries: int) -> list[Stage]:
+    """Ingests the sample companies and asks so many questions in turn as five askers. Raises `config.invalid` outside a checkout."""
     with sample_installation() as (ragward, companies):
         for company in companies:
-            ingest_company(ragward, company)
+            ingested(ragward, company)
         first, warm = measured(ragward, companies[0], queries)
-    rows = {stage: (_median(first, stage), _median(warm, stage)) for stage in (*STAGES, "total")}
-    if as_json:
-        typer.echo(json.dumps({"queries": queries, "cores": os.cpu_count(), "p50_ms": rows}))
-        return
-    table = Table(
-        "stage",
-        "first of a subject, ms",
-        "warm, ms",
-        "share of warm",
-        title=f"p50 of {queries} queries, {os.cpu_count()} cores",
-    )
-    total = rows["total"][1]
-    for stage, (cold, usual) in rows.items():
-        table.add_row(stage, f"{cold:.2f}", f"{usual:.2f}", f"{usual / total:.0%}")
-    render.console().print(table)
+    return [
+        Stage(name=name, first_ms=_median(first, name), warm_ms=_median(warm, name))
+        for name in (*STAGES, "total")
+    ]
 
 
 def measured(

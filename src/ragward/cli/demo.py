@@ -25,6 +25,7 @@ from ragward.cli.working import run_with_progress
 from ragward.domain.access import Credentials
 from ragward.domain.explanation import Asked, DocumentExplanation, DocumentId
 from ragward.domain.job_report import JobSummary
+from ragward.domain.jobs import ItemResult, JobRecord
 from ragward.domain.passages import Answer, Passage, RetrievalRequest
 from ragward.opening import development_token, manifest_items
 from ragward.settings import Settings
@@ -130,11 +131,16 @@ def run_demo(keep: Path | None, *, serve: bool) -> int:
 
 def ingest_company(ragward: Ragward, company: Company) -> None:
     """Ingests one company under a progress bar and prints the summary."""
+    job, results = ingested(ragward, company)
+    render_jobs.job(job, JobSummary.of(results))
+
+
+def ingested(ragward: Ragward, company: Company) -> tuple[JobRecord, Sequence[ItemResult]]:
+    """Ingests one company under a progress bar."""
     name = company.steward.partition("/")[2]
     subject = ragward.identify(_credentials(ragward.settings, company.tenant, name, None))
     items = manifest_items(company.root / "manifest.jsonl", company.tenant)
-    job, results = run_with_progress(ragward, subject, items)
-    render_jobs.job(job, JobSummary.of(results))
+    return run_with_progress(ragward, subject, items)
 
 
 def check_against_golden(ragward: Ragward, company: Company) -> list[str]:

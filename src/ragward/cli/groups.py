@@ -296,11 +296,68 @@ def index_rebuild(context: typer.Context, as_json: AsJSON = False) -> None:
     commands.index_rebuild(commands.load_settings(context.obj), as_json=as_json)
 
 
+_DATA = typer.Option(
+    help="Your own text in the place of made-up chunks: a directory, or JSONL with `text`."
+)
+_OUT = typer.Option(help="Also write benchmark.json, plots and index.html here.")
+_WARDOWL = typer.Option(help="Compare with wardowl: a Python that has wardowl[faiss] and pycasbin.")
+_POSTGRES = typer.Option(help="Compare with PostgreSQL, pgvector and row level security.")
+_LANGCHAIN = typer.Option(help="Compare with LangChain's retriever.")
+
+
 @bench_app.command("quick")
 def bench_quick(
-    queries: Annotated[int, typer.Option(min=10, max=2000)] = 200, as_json: AsJSON = False
+    data: Annotated[Path | None, _DATA] = None,
+    out: Annotated[Path | None, _OUT] = None,
+    wardowl: Annotated[Path | None, _WARDOWL] = None,
+    postgres: Annotated[bool, _POSTGRES] = False,
+    langchain: Annotated[bool, _LANGCHAIN] = False,
+    as_json: AsJSON = False,
 ) -> None:
-    """What a query costs on the sample company, stage by stage."""
-    from ragward.cli.bench import run_quick
+    """What authorization costs and loses on 10,000 chunks, beside what others do; minutes."""
+    from ragward.cli.bench import Options, run_quick
 
-    run_quick(queries, as_json=as_json)
+    options = Options(data=data, out=out, wardowl=wardowl, postgres=postgres, langchain=langchain)
+    raise typer.Exit(run_quick(options, as_json=as_json))
+
+
+@bench_app.command("full")
+def bench_full(
+    data: Annotated[Path | None, _DATA] = None,
+    out: Annotated[Path | None, _OUT] = None,
+    wardowl: Annotated[Path | None, _WARDOWL] = None,
+    postgres: Annotated[bool, _POSTGRES] = True,
+    langchain: Annotated[bool, _LANGCHAIN] = False,
+    points: Annotated[
+        int | None, typer.Option(min=1_000, max=1_000_000, help="Chunks; 100,000 if left out.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep, or use again, what is built here.")
+    ] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """The same on 100,000 chunks and at every readable share; an hour."""
+    from ragward.cli.bench import Options, run_full
+
+    options = Options(
+        data=data,
+        out=out,
+        wardowl=wardowl,
+        postgres=postgres,
+        langchain=langchain,
+        points=points,
+        keep=keep,
+    )
+    raise typer.Exit(run_full(options, as_json=as_json))
+
+
+@bench_app.command("report")
+def bench_report(
+    report: Annotated[Path, typer.Argument(help="What --out or --json wrote.")],
+    out: Annotated[Path | None, _OUT] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """An earlier run again: its table, and its plots and page with --out."""
+    from ragward.cli.bench import show_report
+
+    raise typer.Exit(show_report(report, out, as_json=as_json))

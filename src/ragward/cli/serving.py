@@ -104,7 +104,8 @@ def _run_uvicorn(ragward: Ragward, listener: socket.socket, *, console: bool = T
 @contextlib.contextmanager
 def _bound(settings: Settings) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as listener:
+    # With the protocol named, asyncio turns Nagle's algorithm off on what is accepted; without, each answer waits 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
         listener.listen(2048)

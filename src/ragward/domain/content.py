@@ -57,7 +57,7 @@ class ChunkContent:
         try:
             if data[:1] != _VERSION:
                 raise ValueError("unknown version")
-            body = json.loads(data[1:])
+            body = json.loads(data[1:].decode())  # given bytes, it looks for their encoding first
             spans = tuple(Span(int(a), int(b), str(kind), float(p)) for a, b, kind, p in body["s"])
             content = cls.of(body["t"], spans, str(body["d"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -106,6 +106,12 @@ class BlobHeader:
         """The header of a blob. Raises `integrity.envelope` on anything unknown."""
         if len(data) < HEADER_BYTES + SALT_BYTES + COMMITMENT_BYTES or data[:4] != MAGIC:
             raise IntegrityError("not a blob of this format")
+        return cls._read(data[:HEADER_BYTES])
+
+    @classmethod
+    @lru_cache(maxsize=1 << 12)
+    def _read(cls, data: bytes) -> BlobHeader:
+        """Chunks of one document version have the same header; it says nothing that the database does not."""
         suite, kind, flags = struct.unpack(">BBH", data[4:8])
         try:
             header = cls(
@@ -130,13 +136,23 @@ class EncryptionContext:
 
     def to_bytes(self, header: bytes) -> bytes:
         """The context string of the key derivation, length-prefixed fields."""
-        parts = (header, self.tenant.encode(), self.document_id.encode(), self.chunk_id.encode())
-        body = b"".join(struct.pack(">H", len(part)) + part for part in parts)
-        return (
-            b"ragward.blob.v1\0"
-            + body
-            + struct.pack(">H", 9)
-            + struct.pack(">BQ", self.kind, self.revision)
+        tenant, document = self.tenant.encode(), self.document_id.encode()
+        chunk = self.chunk_id.encode()
+        sizes = f">16sH{len(header)}sH{len(tenant)}sH{len(document)}sH{len(chunk)}sHBQ"
+        return struct.pack(
+            sizes,
+            b"ragward.blob.v1\0",
+            len(header),
+            header,
+            len(tenant),
+            tenant,
+            len(document),
+            document,
+            len(chunk),
+            chunk,
+            9,
+            self.kind,
+            self.revision,
         )
 
 

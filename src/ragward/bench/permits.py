@@ -1,33 +1,26 @@
 """What it costs to know which labels a subject may read: cold, warm, and by pycasbin's own loop.
 
-`python benchmarks/permits.py [--json FILE] [--labels N ...] [--rules N ...]`
-
-Every figure is the median of one process; the loop is timed on 200 sampled labels and scaled. Before anything is timed,
-the answer is held equal to the loop's on one label of every signature and on 2,000 more.
+The loop is timed on 100 sampled labels and scaled. Before anything is timed, the answer is held equal to the loop's on one label of
+every signature and on as many more as `checks` says.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import random
 import statistics
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import Any, Final
 
 from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
-from ragward.adapters.pdp_casbin.label_index import LabelIndex
 from ragward.adapters.pdp_casbin.model import Ctx, Sub, enforcer
 from ragward.adapters.pdp_casbin.rule_index import RuleIndex
-from ragward.domain.access import Application, Context, Subject, TenantHead
+from ragward.bench.report import Growth
+from ragward.domain.access import Application, Context, Deny, Subject, TenantHead
+from ragward.domain.errors import NotFoundError
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot
+from ragward.domain.task_grants import TaskGrantRecord
 from ragward.opening import resource
 
 MODEL = (resource("policies") / "model.conf").read_text(encoding="utf-8")
@@ -45,7 +38,7 @@ APPLICATION = Application(
 )
 
 
-class World:
+class Organisation:
     """An organisation: 10,000 people in 5,000 nested groups, 200 roles, some rules, some labels."""
 
     def __init__(self, labels: int, rules: int) -> None:
@@ -66,13 +59,17 @@ class World:
     def labels(self, tenant: str, *, after: int = 0) -> Mapping[int, AccessLabel]:
         return {i: label for i, label in self.by_id.items() if i > after}
 
+    def task_grant(self, tenant: str, grant_id: str) -> TaskGrantRecord:
+        raise NotFoundError
+
     def subject(self, principal: str) -> Subject:
         return Subject(
             tenant="acme", principal=principal, application=APPLICATION, not_after=10**10
         )
 
     def _memberships(self) -> set[Membership]:
-        chance, made = self.chance, set()
+        chance = self.chance
+        made: set[Membership] = set()
         for position, group in enumerate(self.groups[50:], start=50):
             made.add(Membership(group, self.groups[chance.randrange(position // 8)]))
         for person in self.people:
@@ -85,7 +82,8 @@ class World:
         return made
 
     def _rows(self, count: int) -> set[PolicyRow]:
-        chance, made = self.chance, set()
+        chance = self.chance
+        made: set[PolicyRow] = set()
         while len(made) < count:
             low = chance.randrange(4)
             made.add(
@@ -115,46 +113,72 @@ class World:
         )
 
 
-def measured(labels: int, rules: int) -> dict[str, float]:
-    """One cell of the table; times in microseconds."""
-    world = World(labels, rules)
-    begin = time.perf_counter()
-    index = LabelIndex("acme")
-    index.add(world.by_id)
-    RuleIndex(world.policy("acme"))
-    build = time.perf_counter() - begin
-    pdp = CasbinPolicyDecisionPoint(world, model_text=MODEL, entity_types=TYPES)
-    context = Context(now=NOW)
-    pdp.decide_labels(world.subject("user:acme/nobody"), context)  # the indexes are there
-    readers = world.chance.sample(world.people, 400)
-    compared, readable = checked(world, pdp, context)
-    cold, warm = [], []
-    for principal in readers:
-        subject = world.subject(principal)
-        begin = time.perf_counter()
-        pdp.decide_labels(subject, context)
-        cold.append(time.perf_counter() - begin)
-        begin = time.perf_counter()
-        for _ in range(20):
-            pdp.decide_labels(subject, context)
-        warm.append((time.perf_counter() - begin) / 20)
-    loop = looped(world, readers[0], context)
-    return {
-        "labels": labels,
-        "rules": rules,
-        "signatures": len(index.signatures),
-        "readable": readable,
-        "compared": compared,
-        "build": build * 1e6,
-        "cold": statistics.median(cold) * 1e6,
-        "cold_p99": sorted(cold)[int(len(cold) * 0.99)] * 1e6,
-        "warm": statistics.median(warm) * 1e6,
-        "add": added(index, world) * 1e6,
-        "loop": loop * 1e6,
-    }
+class Cell:
+    """One size of an organisation: seconds, medians over its people."""
+
+    def __init__(self, labels: int, rules: int, *, people: int, checks: int) -> None:
+        world = Organisation(labels, rules)
+        self._pdp = CasbinPolicyDecisionPoint(world, model_text=MODEL, entity_types=TYPES)
+        context = Context(now=NOW)
+        self._pdp.decide_labels(world.subject("user:acme/nobody"), context)  # the indexes are there
+        readers = world.chance.sample(world.people, people)
+        self.compared, self.readable = checked(world, self._pdp, context, checks)
+        cold, warm = [], []
+        for reader in readers:
+            subject = world.subject(reader)
+            begin = time.perf_counter()
+            self._pdp.decide_labels(subject, context)
+            between = time.perf_counter()
+            for _ in range(5):
+                self._pdp.decide_labels(subject, context)
+            cold.append(between - begin)
+            warm.append((time.perf_counter() - between) / 5)
+        self.cold, self.warm = statistics.median(cold), statistics.median(warm)
+        self.loop = looped(world, readers[0], context)
 
 
-def checked(world: World, pdp: CasbinPolicyDecisionPoint, context: Context) -> tuple[int, float]:
+def grown(
+    labels: tuple[int, ...], rules: tuple[int, ...], people: int, checks: int
+) -> list[Growth]:
+    """Along labels with the middle number of rules, along rules with the middle number of labels."""
+    if not labels or not rules:
+        return []
+    middle_rules, middle_labels = rules[len(rules) // 2], labels[len(labels) // 2]
+    found: list[Growth] = []
+    for axis, at in (("labels", labels), ("rules", rules)):
+        cells = [
+            Cell(
+                size if axis == "labels" else middle_labels,
+                size if axis == "rules" else middle_rules,
+                people=people,
+                checks=checks,
+            )
+            for size in at
+        ]
+        compared = sum(cell.compared for cell in cells)
+        for what in ("cold", "warm", "loop"):
+            found.append(
+                Growth(
+                    what=_WHAT[what],
+                    axis=axis,
+                    at=tuple(float(size) for size in at),
+                    p50_us=tuple(getattr(cell, what) * 1e6 for cell in cells),
+                    checked=f"{compared:,} decisions equal to enforce",
+                )
+            )
+    return found
+
+
+_WHAT: Final = {
+    "cold": "a subject's permit, cold",
+    "warm": "a subject's permit, warm",
+    "loop": "the same by pycasbin's enforce on every label",
+}
+
+
+def checked(
+    world: Organisation, pdp: CasbinPolicyDecisionPoint, context: Context, checks: int
+) -> tuple[int, float]:
     """(decisions compared with `enforce`, share of labels that somebody with rules reads). Raises if one differs."""
     rules = RuleIndex(world.policy("acme"))
     best = max(
@@ -164,13 +188,13 @@ def checked(world: World, pdp: CasbinPolicyDecisionPoint, context: Context) -> t
     plain, sub = casbin_for(world, best)
     ctx = Ctx(NOW, delegate=False, administrative=False)
     decision = pdp.decide_labels(world.subject(best), context)
-    admitted = decision.label_ids() if decision else frozenset()
+    admitted = frozenset() if isinstance(decision, Deny) else decision.label_ids()
     samples = {
         (label.corpus, label.classification, label.compartments): label_id
         for label_id, label in world.by_id.items()
     }
     wanted = set(samples.values()) | set(
-        world.chance.sample(sorted(world.by_id), min(2_000, len(world.by_id)))
+        world.chance.sample(sorted(world.by_id), min(checks, len(world.by_id)))
     )
     for label_id in wanted:
         expected = plain.enforce(sub, "corpus:retrieve", world.by_id[label_id], ctx)
@@ -179,61 +203,19 @@ def checked(world: World, pdp: CasbinPolicyDecisionPoint, context: Context) -> t
     return len(wanted), len(admitted) / len(world.by_id)
 
 
-def casbin_for(world: World, principal: str) -> tuple[Any, Sub]:
+def casbin_for(world: Organisation, principal: str) -> tuple[Any, Sub]:
     """An enforcer over all rules, with the memberships that concern one principal: all of them take minutes to load."""
     sub = RuleIndex(world.policy("acme")).sub(principal)
     concerned = tuple(m for m in world.memberships if m.member in sub.reached)
     return enforcer(PolicySnapshot("acme", 1, world.rows, concerned), MODEL), sub
 
 
-def looped(world: World, principal: str, context: Context) -> float:
+def looped(world: Organisation, principal: str, context: Context) -> float:
     """Seconds that `enforce`, label by label, would take for all labels."""
     plain, sub = casbin_for(world, principal)
     ctx = Ctx(context.now, delegate=False, administrative=False)
-    sample = world.chance.sample(sorted(world.by_id), min(200, len(world.by_id)))
+    sample = world.chance.sample(sorted(world.by_id), min(100, len(world.by_id)))
     begin = time.perf_counter()
     for label_id in sample:
         plain.enforce(sub, "corpus:retrieve", world.by_id[label_id], ctx)
     return (time.perf_counter() - begin) / len(sample) * len(world.by_id)
-
-
-def added(index: LabelIndex, world: World) -> float:
-    """Seconds to take in one more label."""
-    times = []
-    for _ in range(200):
-        label = world._label()
-        begin = time.perf_counter()
-        index.add({index.last_id + 1: label})
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--json", type=Path)
-    options.add_argument("--labels", type=int, nargs="+", default=[1_000, 10_000, 50_000])
-    options.add_argument("--rules", type=int, nargs="+", default=[10, 100, 1_000])
-    given = options.parse_args()
-    table = Table(
-        "labels", "rules", "signatures", "read", "= enforce on", "build, ms", "cold, us",
-        "cold p99, us", "warm, us", "add one, us", "pycasbin's loop, ms", "loop / cold",
-        title=f"the permitted labels of a subject; medians, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-    )  # fmt: skip
-    results = []
-    for labels in given.labels:
-        for rules in given.rules:
-            cell = measured(labels, rules)
-            results.append(cell)
-            table.add_row(
-                f"{labels:,}", f"{rules:,}", f"{cell['signatures']:.0f}", f"{cell['readable']:.1%}",
-                f"{cell['compared']:,}", f"{cell['build'] / 1000:.0f}", f"{cell['cold']:.0f}",
-                f"{cell['cold_p99']:.0f}", f"{cell['warm']:.1f}", f"{cell['add']:.1f}",
-                f"{cell['loop'] / 1000:,.0f}", f"{cell['loop'] / cell['cold']:,.0f}x",
-            )  # fmt: skip
-    Console(width=140).print(table)
-    if given.json:
-        given.json.write_text(json.dumps(results, indent=1))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,230 @@
+"""The benchmark suite, small: what it reports is true, and what leaks or loses is not reported as fast."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+
+import jsonschema_rs
+import numpy as np
+import pytest
+from rich.console import Console
+
+from ragward.bench.goals import goals_of
+from ragward.bench.measuring import measured
+from ragward.bench.page import _page, write
+from ragward.bench.real_text import world_of
+from ragward.bench.report import Latency, Report, percentiles
+from ragward.bench.suite import QUICK, run
+from ragward.bench.system_shard import policy_rows
+from ragward.bench.systems import UNFILTERED, Found
+from ragward.bench.table import show
+from ragward.bench.world import KINDS, K, Shape, World
+from ragward.cli.serving import _bound
+from ragward.domain.errors import InvalidRequestError
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/benchmark.schema.json").read_text())
+SHAPE = Shape(points=1_000, labels=60, groups=30, topics=10, rules=10)
+TINY = dataclasses.replace(
+    QUICK,
+    shapes=(SHAPE,),
+    shares=(0.1, 1.0),
+    kinds=("independent", "adverse"),
+    askers=1,
+    questions=3,
+    alone=10,
+    labels=(),
+    rules=(5, 10),
+    clients=(),
+    protected=0,
+)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return run(TINY, lambda _what, _share: None)
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World(SHAPE)
+
+
+class Planted:
+    """Answers with what `choose` picks of the best of everything and of the truth."""
+
+    slow, bytes_per_chunk = False, None
+
+    def __init__(self, world, name, choose):
+        self._world, self.name, self._choose = world, name, choose
+
+    def prepare(self, asker):
+        pass
+
+    def ask(self, asker, question):
+        best = np.argsort(-(self._world.vectors @ question.vector))[:K].tolist()
+        return Found(numbers=self._choose(best, self._world.truth(asker, question)))
+
+    def close(self):
+        pass
+
+
+def planted(world, choose, name="ragward, planted"):
+    systems = [
+        Planted(world, UNFILTERED, lambda best, _: best),
+        Planted(world, name, choose),
+    ]
+    askers = world.askers((0.1,), ("adverse",), 2)
+    return measured(world, systems, askers, 3, list)
+
+
+def printed(report):
+    out = io.StringIO()
+    show(report, Console(file=out, width=200))
+    return out.getvalue()
+
+
+def bare(rows):
+    machine = {"cores": 2, "python": "3", "system": "test", "load": 0.0}
+    return Report(made_at="2026-01-01T00:00:00+00:00", mode="test", machine=machine, rows=rows)
+
+
+def test_a_small_run_conforms_to_the_schema_and_nothing_forbidden_is_given(report):
+    jsonschema_rs.Draft202012Validator(SCHEMA).validate(json.loads(report.to_json()))
+    assert report.forbidden() == 0
+    assert not report.leaks()
+    ours = [row for row in report.rows if row.system.startswith("ragward")]
+    assert {row.system for row in ours} == {"ragward, authorization", "ragward, everything"}
+    assert all(row.latency.recall >= 0.99 and not row.short for row in ours)
+    assert [change.every for change in report.changes] == [0, 10, 1]
+    assert all(change.latency.recall >= 0.99 for change in report.changes)
+    assert "20 of 20" in report.growth[0].checked
+
+
+def test_what_does_without_authorization_is_told_apart(report):
+    adverse = [r for r in report.rows if r.system == UNFILTERED and r.kind == "adverse"]
+    assert adverse
+    assert all(row.forbidden for row in adverse)
+    assert not any(row.forbidden for row in report.rows if row.share == 1.0)
+    lost = [r for r in report.rows if r.system.startswith("post-filter") and r.kind == "adverse"]
+    assert lost
+    assert all(row.ratio is None and row.latency.recall < 0.99 for row in lost)
+
+
+def test_a_report_is_read_again_as_it_was_written(report):
+    text = report.to_json()
+    assert Report.from_json(text).to_json() == text
+    body = json.loads(text)
+    with pytest.raises(ValueError, match="version"):
+        Report.from_json(json.dumps(body | {"version": 2}))
+    del body["rows"][0]["latency"]["recall"]
+    assert not jsonschema_rs.Draft202012Validator(SCHEMA).is_valid(body)
+    with pytest.raises(ValueError, match="recall"):
+        Report.from_json(json.dumps(body))
+
+
+def test_a_system_that_leaks_is_called_forbidden_and_gets_no_ratio(world):
+    rows = planted(world, lambda best, truth: [best[0], *truth[1:]])
+    floor, leaky = rows
+    assert leaky.forbidden == leaky.asked == 6
+    assert leaky.ratio is None
+    assert floor.ratio == 1.0
+    found = bare(rows)
+    assert found.forbidden() == 6
+    assert found.leaks() == [leaky]
+    assert "FORBIDDEN" in printed(found)
+    assert not any(goal.met for goal in goals_of(found) if "forbidden" in goal.name)
+
+
+def test_a_plan_that_loses_results_is_no_figure_to_compare(world):
+    (_, lossy) = rows = planted(world, lambda _, truth: truth[:3])
+    assert lossy.latency.recall == pytest.approx(0.3)
+    assert lossy.short == lossy.asked
+    assert lossy.ratio is None
+    assert "0.300" in printed(bare(rows))
+    (_, whole) = planted(world, lambda _, truth: truth)
+    assert whole.ratio is not None
+    assert whole.latency.recall == 1.0
+
+
+@pytest.mark.parametrize("recall", [float("nan"), -0.1, 1.1])
+def test_there_is_no_latency_without_a_recall(recall):
+    with pytest.raises(ValueError, match="without its recall"):
+        Latency(p50=1.0, p95=1.0, p99=1.0, recall=recall)
+
+
+def test_percentiles_are_nearest_ranks():
+    found = percentiles([n / 1e6 for n in range(1, 101)], 1.0)
+    assert (found.p50, found.p95, found.p99) == pytest.approx((50, 95, 99))
+
+
+def test_the_truth_is_neither_nothing_nor_everything(world):
+    for asker in world.askers((0.1, 0.5), KINDS, 2):
+        assert 0.5 < asker.readable.mean() / asker.share < 1.5
+        # By names of groups and one chunk after the other: not how `asker` computes it.
+        mine = set(asker.groups)
+        may = [not mine.isdisjoint(world.groups_of(int(label))) for label in world.label]
+        assert may == asker.readable.tolist()
+        (question,) = world.questions(asker.topic, 1)
+        scores = sorted((-float(v @ question.vector), n) for n, v in enumerate(world.vectors))
+        assert world.truth(asker, question) == [n for _, n in scores if may[n]][:K]
+        best = {n for _, n in scores[:K]}
+        overlap = len(best & set(world.truth(asker, question)))
+        assert overlap == {"aligned": K, "adverse": 0}.get(asker.kind, overlap)
+
+
+def test_policies_have_as_many_rows_as_they_say():
+    for count in (10, 100, 1_000):
+        assert len(policy_rows(count)) == count
+
+
+def test_the_page_needs_nothing_else_and_holds_what_was_asked_for(report):
+    page = _page(report, {"x": "<svg></svg>"})
+    assert "<script" not in page
+    assert "src=" not in page
+    assert "default-src 'none'" in page
+    assert "recall@10" in page
+
+
+def test_what_is_no_text_is_refused(tmp_path):
+    wrong, little = tmp_path / "wrong.jsonl", tmp_path / "little.jsonl"
+    wrong.write_text('{"body": "x"}\n')
+    little.write_text('{"text": "One sentence."}\n')
+    for path in (wrong, little):
+        with pytest.raises(InvalidRequestError):
+            world_of(path, SHAPE)
+
+
+def test_answers_of_served_processes_do_not_wait_for_acknowledgements():
+    with _bound(SimpleNamespace(host="127.0.0.1", port=0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # what asyncio goes by; without, 40 ms each
+
+
+@pytest.mark.prove
+def test_everything_at_once_with_clients_plots_and_page(tmp_path):
+    plan = dataclasses.replace(
+        TINY,
+        labels=(500, 1_000),
+        people=10,
+        checks=20,
+        clients=(1, 4),
+        client_seconds=1.0,
+        protected=50,
+        protected_questions=5,
+        postgres=True,
+        langchain=True,
+    )
+    found = run(plan, lambda _what, _share: None)
+    jsonschema_rs.Draft202012Validator(SCHEMA).validate(json.loads(found.to_json()))
+    assert found.forbidden() == 0
+    assert {load.system for load in found.loads} == {"bare FastAPI route", "ragward, HTTP"}
+    assert len(found.costs) == 6
+    exact = [row for row in found.rows if row.system == "pgvector + RLS, exact"]
+    assert exact
+    assert all(row.latency.recall == 1.0 and not row.forbidden for row in exact)
+    paths = write(found, tmp_path)
+    assert {path.suffix for path in paths} == {".json", ".svg", ".png", ".html"}
