@@ -482,7 +482,7 @@ STEPS = ("save_receipt", "shred", "scrub")
 @pytest.mark.parametrize(
     ("kind", "step"),
     [
-        *(("source", step) for step in STEPS),
+        *(pytest.param("source", step, marks=pytest.mark.prove) for step in STEPS),
         *(("tenant", step) for step in (*STEPS, "close_tenant_keys")),
     ],
 )

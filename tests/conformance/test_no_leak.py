@@ -26,9 +26,9 @@ ASKERS = ("ann", "ben", "cai", "dot", "ann+bot", "ben+bot", "nobody")
 TYPES = ("EMAIL_ADDRESS", "US_SSN", "PERSON")
 LEGS = (
     "edge",
-    "edge without payload index",
     "qdrant-client",
-    "qdrant-client without payload index",
+    pytest.param("edge without payload index", marks=pytest.mark.prove),
+    pytest.param("qdrant-client without payload index", marks=pytest.mark.prove),
 )
 
 

@@ -114,8 +114,8 @@ def test_raising_seals_and_lowering_opens_at_once_and_nothing_is_lost(world, pau
     if paused:
         ports = dataclasses.replace(ports, index_sync=_Paused())
     ragward.relabelling._ports = ports
-    raised = records(ragward, Classification.PUBLIC, Classification.INTERNAL)[:6]
-    lowered = records(ragward, Classification.CONFIDENTIAL, Classification.RESTRICTED)[:6]
+    raised = records(ragward, Classification.PUBLIC, Classification.INTERNAL)[:4]
+    lowered = records(ragward, Classification.CONFIDENTIAL, Classification.RESTRICTED)[:4]
     seen = [v for record in raised for v in vectors_of(ragward, record)]
     assert legible(ragward.settings.data_dir, seen) == len(seen) > 5
     for number, record in enumerate(raised):

@@ -276,6 +276,12 @@ def twins_on_postgres(request, tmp_path):
     yield from _twins(request, tmp_path, "postgres")
 
 
+@pytest.fixture(scope="module")
+def twins_to_look_at(request, tmp_path_factory):
+    """The same, for what leaves no trace."""
+    yield from _twins(request, tmp_path_factory.mktemp("twins"), "postgres")
+
+
 def _twins(request, tmp_path, kind):
     key = tmp_path / "keys" / "policy-signing.key"
     create_policy_key(key)
@@ -291,9 +297,9 @@ def _twins(request, tmp_path, kind):
 
 
 @pytest.fixture
-def role(twins_on_postgres):
+def role(twins_to_look_at):
     """A function that runs SQL as the ordinary role, in a transaction with these settings."""
-    engine = create_engine(twins_on_postgres[0])
+    engine = create_engine(twins_to_look_at[0])
 
     def run(statement, settings=(), **values):
         with engine.connect() as connection, connection.begin() as transaction:
@@ -315,8 +321,8 @@ ACME = {"ragward.tenant": "acme"}
 
 @pytest.mark.postgres
 class TestPolicies:
-    def test_every_table_with_a_tenant_is_forced_to_ask(self, twins_on_postgres, behind):
-        url, *_ = twins_on_postgres
+    def test_every_table_with_a_tenant_is_forced_to_ask(self, twins_to_look_at, behind):
+        url, *_ = twins_to_look_at
         found = behind(
             url,
             "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, p.polcmd, p.polpermissive,"
@@ -334,8 +340,8 @@ class TestPolicies:
         assert "ragward.maintenance" in expression
 
     @pytest.mark.parametrize("table", TABLES)
-    def test_no_row_of_the_other_is_seen_or_touched(self, twins_on_postgres, role, behind, table):
-        url, *_ = twins_on_postgres
+    def test_no_row_of_the_other_is_seen_or_touched(self, twins_to_look_at, role, behind, table):
+        url, *_ = twins_to_look_at
         there = {row[0] for row in behind(url, f"SELECT DISTINCT tenant FROM {table}")}
         assert there == set(TENANTS), "the table is not filled: nothing is tested"
         assert {row[0] for row in role(f"SELECT tenant FROM {table}", ACME)} == {"acme"}
@@ -369,8 +375,8 @@ class TestPolicies:
         both = role("SELECT DISTINCT tenant FROM documents", {"ragward.maintenance": "on"})
         assert {row[0] for row in both} == set(TENANTS)
 
-    def test_nothing_is_carried_over_by_a_pooled_connection(self, twins_on_postgres):
-        _, catalog, _ = twins_on_postgres
+    def test_nothing_is_carried_over_by_a_pooled_connection(self, twins_to_look_at):
+        _, catalog, _ = twins_to_look_at
         database = catalog._database
         catalog.next_work(limit=10)
         catalog.documents("acme")
@@ -396,8 +402,8 @@ class TestSeparation:
         catalog.close()
 
     @pytest.mark.postgres
-    def test_an_ordinary_role_is_held(self, twins_on_postgres):
-        assert twins_on_postgres[1].separation()[0]
+    def test_an_ordinary_role_is_held(self, twins_to_look_at):
+        assert twins_to_look_at[1].separation()[0]
 
     @pytest.mark.postgres
     @pytest.mark.parametrize("way", ["SUPERUSER", "BYPASSRLS"])

@@ -347,8 +347,10 @@ def test_a_scheduler_is_used_and_one_that_is_gone_ends_the_job(tmp_path, folder,
             with pytest.raises(UnavailableError) as caught:
                 ran(ragward, folder)
             assert caught.value.code == "unavailable.workers"
-            [newest] = ragward.catalog.jobs("acme", limit=1)
-            assert newest.state.value in ("interrupted", "not_started")
+            both = {job.state.value for job in ragward.catalog.jobs("acme", limit=2)}
+            assert (
+                len(both & {"interrupted", "not_started"}) == 1
+            )  # of the same second: in no order
     with pytest.raises(UnavailableError), ExitStack() as stack:
         over("tcp://127.0.0.1:1", 1, stack)
 

@@ -37,6 +37,7 @@ def results(served):
         yield check_server(Client(http))
 
 
+@pytest.mark.prove
 def test_scim2_tester_finds_nothing_wrong(results):
     wrong = [
         f"{r.title} ({r.resource_type}): {r.reason}"
