@@ -8,7 +8,7 @@ setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e ".[model,postgres,aws,pkcs11,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[model,postgres,aws,pkcs11,dev]"
 	@touch $@
 
 softhsm:  ## the software token that pkcs11: is tested with, where apt can install it; tests say so where it is missing, and fail in CI
@@ -24,7 +24,7 @@ test: setup softhsm  ## all tests; minutes
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove" -n 3 --dist loadfile --no-loadscope-reorder -p no:langsmith_plugin -p no:faker
 
 prove: setup softhsm chromium  ## the full kill, fuzz and generation counts; every framework there is an adapter for; the console in a browser
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks,docs,browser]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks,docs,browser]"
 	RAGWARD_PROVE=1 $(BIN)/python -m pytest --timeout 3600
 
 serve: setup  ## the demo company behind the REST API on loopback
@@ -43,7 +43,7 @@ docs: setup  ## regenerate what is generated: the OpenAPI document, the referenc
 	$(BIN)/ragward openapi --output schemas/openapi.json && $(BIN)/python docs/build_reference.py
 
 site: docs  ## the documentation as a site, in site/; nothing on it is loaded from elsewhere
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	$(BIN)/zensical build --clean --strict && $(BIN)/python docs/check_site.py site
 
 pii-model: setup  ## train the name detector again, on generated sentences
