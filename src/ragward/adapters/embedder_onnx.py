@@ -83,6 +83,10 @@ class OnnxEmbedder:
 
     def _compare(self, windows: Windows) -> None:
         reference = self._manifest.reference
+        if not reference:
+            raise IntegrityError(
+                "the model's manifest has no vectors to compare with", code="integrity.model"
+            )
         given = np.array(self._embed(windows, [text for text, _ in reference]), np.float32)
         expected = np.array([vector for _, vector in reference], np.float32)
         if given.shape != expected.shape or not (np.abs(given - expected) <= _NEAR).all():

@@ -39,7 +39,7 @@ class InFile:
         """32 random bytes."""
         return to_text(os.urandom(32))
 
-    def open(self, which: KEKName, kept: str) -> LocalKEK:  # noqa: ARG002
+    def open(self, which: KEKName, kept: str) -> LocalKEK:  # noqa: ARG002 - the signature of the port
         """The KEK of these bytes."""
         return LocalKEK(from_text(kept))
 

@@ -69,7 +69,7 @@ class PKCS11Provider:
         """A handle; nothing leaves the token."""
         return _TokenKEK(self, bytes.fromhex(kept))
 
-    def destroy(self, which: KEKName, kept: str) -> None:  # noqa: ARG002
+    def destroy(self, which: KEKName, kept: str) -> None:  # noqa: ARG002 - the signature of the port
         """The key object is destroyed in the token."""
         identifier = bytes.fromhex(kept)
 

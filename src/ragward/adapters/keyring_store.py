@@ -128,7 +128,7 @@ def to_text(data: bytes) -> str:
 def from_text(text: object) -> bytes:
     """The inverse. Raises `integrity.keyring`."""
     try:
-        return base64.b64decode(text, validate=True)  # type: ignore[arg-type]
+        return base64.b64decode(text, validate=True)  # type: ignore[arg-type]  # no text raises TypeError, below
     except (ValueError, TypeError):
         raise IntegrityError(code="integrity.keyring") from None
 

@@ -77,7 +77,7 @@ class TransitProvider:
         """A door to it."""
         return _TransitKEK(self, kept)
 
-    def destroy(self, which: KEKName, kept: str) -> None:  # noqa: ARG002
+    def destroy(self, which: KEKName, kept: str) -> None:  # noqa: ARG002 - the signature of the port
         """Allows its deletion, then deletes it."""
         if self._call("GET", f"keys/{kept}", missing_is_fine=True) is None:
             return

@@ -110,7 +110,7 @@ class NamesHead:
         came: list[list[int]] = []
         for row in rows[1:]:
             back = [
-                max(range(size), key=lambda b, to=to: best[b] + score[b][to])  # type: ignore[misc]
+                max(range(size), key=lambda b, to=to: best[b] + score[b][to])  # type: ignore[misc]  # mypy has no type for a default in a lambda
                 for to in range(size)
             ]
             best = [best[b] + score[b][to] + row[to] for to, b in enumerate(back)]

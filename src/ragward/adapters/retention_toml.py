@@ -37,4 +37,4 @@ def _rule(table: dict[str, object]) -> RetentionRule:
     if not all(isinstance(text, str) and text for text in texts):
         raise ValueError("name, tenant, corpus and source are texts")
     named = frozenset(Classification.parse(str(level)) for level in levels)
-    return RetentionRule(classifications=named, **table)  # type: ignore[arg-type]
+    return RetentionRule(classifications=named, **table)  # type: ignore[arg-type]  # a field of another type raises TypeError or ValueError

@@ -76,7 +76,7 @@ def protections(site: Site, questions: int) -> list[Cost]:
     try:
         flow = made.ragward.retrieval
         ports = flow._ports
-        silent = Recorder(audit=_NoLog(), clock=ports.clock)  # type: ignore[arg-type]
+        silent = Recorder(audit=_NoLog(), clock=ports.clock)  # type: ignore[arg-type]  # of the log it only appends
         receipting = Receipting(recorder=silent, secrets=ports.receipting.secrets)
         unlogged = dataclasses.replace(ports, recorder=silent, receipting=receipting)
         unscreened: Any = _NoScreener(ports.screener)

@@ -14,7 +14,7 @@ _MOST: Final = 20_000
 def opened(site: Site) -> Iterator[LangChain]:
     """The filled store. Raises `NotHere`."""
     try:
-        import langchain_core.vectorstores  # noqa: F401
+        import langchain_core.vectorstores  # noqa: F401 - whether it is there
     except ImportError as error:
         raise NotHere("needs langchain-core: the extra `langchain`") from error
     if site.world.size > _MOST:

@@ -99,7 +99,7 @@ def _run(plan: Plan, options: Options, *, as_json: bool) -> int:
         def progress(what: str, share: float) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=1.0)
-            bars.update(tasks[what], completed=share)  # type: ignore[arg-type]
+            bars.update(tasks[what], completed=share)  # type: ignore[arg-type]  # rich numbers tasks by a type of its own
 
         report = run(plan, progress)
     try:

@@ -118,7 +118,7 @@ class ReceiptBundle:
             raise InvalidRequestError("the bundle has no policy")
         return self.snapshot
 
-    def labels(self, tenant: str, *, after: int = 0) -> Mapping[int, AccessLabel]:  # noqa: ARG002
+    def labels(self, tenant: str, *, after: int = 0) -> Mapping[int, AccessLabel]:  # noqa: ARG002 - the signature of the port
         """Labels of the answer's chunks."""
         return {i: label for i, label in sorted(self.label_rows.items()) if i > after}
 

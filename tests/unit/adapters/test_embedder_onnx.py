@@ -82,6 +82,12 @@ def test_a_model_that_answers_something_else_than_its_reference_is_not_used():
         embedder.embed_and_read(["anything"])
 
 
+def test_a_model_that_nothing_says_anything_of_is_not_used():
+    embedder = OnnxEmbedder.load(INSTALLED, replace(SHIPPED, reference=()), threads=1)
+    with pytest.raises(IntegrityError, match="no vectors to compare with"):
+        embedder.embed(["anything"])
+
+
 def test_a_mistake_in_the_graph_is_noticed(monkeypatch):
     """The attack on the check itself: one operator fewer, and nothing may be embedded."""
     monkeypatch.setattr(

@@ -187,7 +187,7 @@ def main() -> None:
 
         read = loader_from(sys.argv[5], sys.argv[6])
     else:  # openpyxl would load it, with the threads of its BLAS, for nothing
-        sys.modules["numpy"] = None  # type: ignore[assignment]
+        sys.modules["numpy"] = None  # type: ignore[assignment]  # documented: importing it fails
     serve(sys.stdin.buffer, sink, max_characters, max_bytes, read)
 
 
