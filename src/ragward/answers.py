@@ -41,6 +41,8 @@ class Tally:
     """chunk id -> personal data of each type that was shown as it is"""
 
     trace: Trace = field(default_factory=Trace)
+    within: float = 0.0
+    """seconds of the stages that ran within the one that is running"""
 
     def drop(self, point_id: str, fate: Fate) -> None:
         """What the re-check or the decryption refuses is counted in the log, once however it was found."""
@@ -55,12 +57,15 @@ class Tally:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Counts the seconds of a step."""
+        """Counts the seconds of a step, without those of steps within it."""
+        before, self.within = self.within, 0.0
         begin = self.clock.monotonic()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + self.clock.monotonic() - begin
+            took = self.clock.monotonic() - begin
+            self.seconds[name] = self.seconds.get(name, 0.0) + took - self.within
+            self.within = before + took
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

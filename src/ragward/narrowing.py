@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from ragward.domain.access import Deny, Permit, Subject
+from ragward.domain.admission import capped_per_document
 from ragward.domain.errors import NotFoundError
 from ragward.domain.passages import AuthorizedChunk, RetrievalRequest
 from ragward.evidence import Recorder
@@ -38,12 +40,14 @@ def narrowed(
     return points if matching is None else points & set(matching)
 
 
-def in_reading_order(
-    request: RetrievalRequest, chunks: Sequence[AuthorizedChunk]
-) -> list[AuthorizedChunk]:
-    """The best of one document, as they follow each other in it."""
+def spread(
+    request: RetrievalRequest, chunks: Iterable[AuthorizedChunk]
+) -> Iterator[AuthorizedChunk]:
+    """So many of each document as the request leaves; where it names one, its best as they follow each other in it."""
+    if request.document_id is None:
+        return capped_per_document(chunks, request.max_passages_per_document)
     room = min(request.limit, request.max_passages_per_document)
-    return sorted(chunks[:room], key=lambda chunk: chunk.stored.ordinal)
+    return iter(sorted(islice(chunks, room), key=lambda chunk: chunk.stored.ordinal))
 
 
 def _points_of(

@@ -16,41 +16,34 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from ragward.answers import Answers, Tally
+from ragward.authorizing import Asked, Authorizing, EpochMovedError
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Context, Credentials, Deny, Permit, Subject
 from ragward.domain.admission import (
-    capped_per_document,
     check_bounds,
     checked_query,
-    drop_reason,
-    joined,
     passage,
 )
 from ragward.domain.assurance import Assuring
 from ragward.domain.audit import EventType
 from ragward.domain.corpus import (
-    CatalogSnapshot,
-    StoredChunk,
     Vector,
 )
 from ragward.domain.errors import (
     ConflictError,
-    IntegrityError,
     NotFoundError,
-    RagwardError,
     RequestRefusedError,
     UnavailableError,
 )
 from ragward.domain.explanation import AskedAbout
-from ragward.domain.findings import Span, Verdict, verdict_now
+from ragward.domain.findings import Span
 from ragward.domain.funnel import Fate, Trace
-from ragward.domain.keys import Reading
 from ragward.domain.marking import SourceTrust
 from ragward.domain.minimization import LeftOut, Shown, minimize
 from ragward.domain.passages import (
@@ -58,12 +51,12 @@ from ragward.domain.passages import (
     AuthorizedChunk,
     Candidate,
     Passage,
+    RedactedText,
     RetrievalRequest,
     SearchMode,
 )
 from ragward.evidence import Recorder
-from ragward.honey import notice
-from ragward.narrowing import in_reading_order, narrowed
+from ragward.narrowing import narrowed, spread
 from ragward.ports import (
     Catalog,
     ChunkIndex,
@@ -78,13 +71,9 @@ from ragward.ports import (
 )
 from ragward.protection import Protection
 from ragward.receipting import Receipting
-from ragward.searching import Question, Search, VectorSearch, Within
+from ragward.searching import Question, VectorSearch, Within
 from ragward.task_budgets import TaskBudgets
 
-_SLACK: Final = 10
-_REFILL_GROWTH: Final = 4
-_MAX_SEEN: Final = 20_000
-_OPENED_AT_ONCE: Final = 16
 _REDECISIONS: Final = 2
 _EPOCH_WAIT_SECONDS: Final = 2.0
 _EPOCH_POLL_SECONDS: Final = 0.02
@@ -136,6 +125,15 @@ class Retrieval:
             epoch_tokens=ports.epoch_tokens,
             budgets=TaskBudgets(store=ports.catalog),
             watch=ports.watch,
+        )
+        self._authorizing = Authorizing(
+            index=ports.index,
+            catalog=ports.catalog,
+            protection=ports.protection,
+            disclosure=ports.disclosure,
+            screener=ports.screener,
+            trust=ports.trust,
+            recorder=ports.recorder,
         )
 
     def retrieve(self, credentials: Credentials, request: RetrievalRequest) -> Answer:
@@ -192,10 +190,12 @@ class Retrieval:
             if isinstance(decision, Deny):
                 return Rehearsal(permit=None, passages=(), trace=tally.trace, vector=vector)
             permit = narrow(decision)
-            chunks = self._authorized(steward, request, permit, question, tally)
-            if chunks is not None:
-                passages, _ = self._passages(query, request, chunks, tally)
-                return Rehearsal(permit=permit, passages=passages, trace=tally.trace, vector=vector)
+            try:
+                chunks = list(self._authorized(steward, request, permit, question, tally))
+            except EpochMovedError:
+                continue
+            passages = self._traced(query, request, chunks, tally)
+            return Rehearsal(permit=permit, passages=passages, trace=tally.trace, vector=vector)
         raise UnavailableError(code="unavailable.consistency")
 
     def nearest(
@@ -218,15 +218,14 @@ class Retrieval:
             permit = self._decided(subject)
             if isinstance(permit, Deny):
                 raise NotFoundError
-            found = self._authorized(
-                subject, request, permit, Question(vector=any_direction), tally
-            )
-            if found is not None:
-                break
-        else:
-            raise UnavailableError(code="unavailable.consistency")
-        if not found:
+            question = Question(vector=any_direction)
+            try:
+                if any(self._authorized(subject, request, permit, question, tally)):
+                    return
+            except EpochMovedError:
+                continue
             raise NotFoundError
+        raise UnavailableError(code="unavailable.consistency")
 
     # The flow. ------------------------------------------------------------------------------------------------------
 
@@ -251,12 +250,13 @@ class Retrieval:
             if isinstance(permit, Deny):
                 self._filtered(subject, request, permit)
                 return self._answers.empty(subject, query, permit, flags, tally)
-            chunks = self._authorized(subject, request, permit, question, tally)
-            if chunks is None:
-                continue  # permissions moved under the answer: decide again
-            with tally.stage("pseudonyms"):
-                chunks = self._ports.disclosure.with_tokens(subject.tenant, tally.purpose, chunks)
-            passages, left_out = self._passages(query, request, chunks, tally)
+            try:
+                chunks = self._authorized(
+                    subject, request, permit, question, tally, pseudonyms=True
+                )
+                passages, left_out = self._passages(query, request, spread(request, chunks), tally)
+            except EpochMovedError:
+                continue  # decided again
             if self._still_current(subject, permit, passages):
                 return self._answers.receipted(
                     subject, query, permit, passages, flags, left_out, tally
@@ -286,90 +286,18 @@ class Retrieval:
         permit: Permit,
         question: Question,
         tally: Tally,
-    ) -> list[AuthorizedChunk] | None:
-        """The best chunks the permit admits; None when the epoch moved."""
+        *,
+        pseudonyms: bool = False,
+    ) -> Iterator[AuthorizedChunk]:
+        """The best chunks the permit admits, best first, each read and opened when it is taken. Raises `EpochMovedError`."""
         with tally.stage("search"):
             only = self._filtered(subject, request, permit)
             within = self._within(subject, request, permit)
-        rankings: list[list[AuthorizedChunk]] = []
-        for search in question.searches(within):
-            found = self._ranked(subject, request, permit, search, only, tally)
-            if found is None:
-                return None
-            rankings.append(found)
-        if len(rankings) == 1:
-            chunks = rankings[0]
-        else:
-            chunks = self._joined(request, question, rankings, tally)
-        if request.document_id is None:
-            return chunks
-        best = in_reading_order(request, chunks)
-        tally.trace.end_missing(_points(chunks), _points(best), Fate.PER_DOCUMENT)
-        return best
-
-    def _joined(
-        self,
-        request: RetrievalRequest,
-        question: Question,
-        rankings: Sequence[list[AuthorizedChunk]],
-        tally: Tally,
-    ) -> list[AuthorizedChunk]:
-        """By rank; what only words found gets its similarity, by which its sentences are chosen."""
-        chunks = joined(rankings, request.limit * 2 + _SLACK)
-        for ranking in rankings:
-            tally.trace.end_missing(_points(ranking), _points(chunks), Fate.RANK)
-        near = {chunk.stored.point_id: chunk.similarity for chunk in rankings[0]}
-        others = [point_id for point_id in _points(chunks) if point_id not in near]
-        if others and question.vector is not None:
-            with tally.stage("search"):
-                scored = self._ports.index.score_points(question.vector, others)
-            near |= {candidate.point_id: candidate.score for candidate in scored}
-        return [
-            dataclasses.replace(chunk, similarity=near.get(chunk.stored.point_id, 0.0))
-            for chunk in chunks
-        ]
-
-    def _ranked(
-        self,
-        subject: Subject,
-        request: RetrievalRequest,
-        permit: Permit,
-        search: Search,
-        only: Collection[str] | None,
-        tally: Tally,
-    ) -> list[AuthorizedChunk] | None:
-        """The best of one search that the permit admits; None when the epoch moved.
-
-        While re-checks leave too few, searches again and wider without those seen: points that the index has in a wrong
-        place must not shorten an answer, or their number would show in it.
-        """
-        wanted = size = request.limit * 2 + _SLACK
-        seen: set[str] = set()
-        chunks: list[AuthorizedChunk] = []
-        while len(chunks) < wanted and len(seen) < _MAX_SEEN:
-            with tally.stage("search"):
-                found = search.best(size, seen, only)
-            tally.searches += 1
-            fresh = [candidate for candidate in found if candidate.point_id not in seen]
-            tally.trace.found(fresh)
-            seen.update(candidate.point_id for candidate in fresh)
-            with tally.stage("read"):
-                snapshot = self._ports.catalog.stored_chunks(
-                    subject.tenant, [candidate.point_id for candidate in fresh]
-                )
-            if snapshot.epoch != permit.epoch:
-                return None
-            with tally.stage("decrypt"):
-                opened = self._open(subject, request, permit, fresh, snapshot, tally, search)
-                chunks += islice(opened, wanted - len(chunks))
-            if len(fresh) < size:
-                break
-            size *= _REFILL_GROWTH
-        chunks.sort(key=lambda chunk: (-chunk.score, chunk.stored.point_id))
-        tally.trace.end_missing(
-            seen - tally.trace.ended.keys(), _points(chunks), Fate.RANK
-        )  # enough were opened before them
-        return chunks
+        asked = Asked(
+            subject=subject, request=request, permit=permit, tally=tally, pseudonyms=pseudonyms
+        )
+        lots = self._authorizing.lots(asked, question, within, only)
+        return islice(chain.from_iterable(lots), asked.enough)
 
     def _filtered(
         self, subject: Subject, request: RetrievalRequest, permit: Permit | Deny
@@ -405,122 +333,20 @@ class Retrieval:
             scopes=ports.scopes.permitted(subject.tenant, permit, request.corpora),
         )
 
-    def _open(
-        self,
-        subject: Subject,
-        request: RetrievalRequest,
-        permit: Permit,
-        candidates: Sequence[Candidate],
-        snapshot: CatalogSnapshot,
-        tally: Tally,
-        search: Search,
-    ) -> Iterator[AuthorizedChunk]:
-        """Re-decides every candidate on its authoritative label, then decrypts and verifies; the rest is dropped and counted."""
-        disclosure = self._ports.disclosure
-        reading = Reading(subject=subject, epoch=permit.epoch)
-        for start in range(0, len(candidates), _OPENED_AT_ONCE):
-            part = candidates[start : start + _OPENED_AT_ONCE]
-            found = [snapshot.chunks.get(candidate.point_id) for candidate in part]
-            fates = [
-                drop_reason(permit, request, stored) or self._untrusted(stored) for stored in found
-            ]
-            admitted = [
-                s for s, fate in zip(found, fates, strict=True) if s is not None and not fate
-            ]
-            contents = self._ports.protection.opened(admitted, reading)
-            for candidate, stored, fate in zip(part, found, fates, strict=True):
-                if stored is None or fate:
-                    tally.drop(candidate.point_id, fate or Fate.ABSENT)
-                    if stored is not None:
-                        notice(
-                            self._ports.recorder,
-                            subject,
-                            stored.label,
-                            stored.document_id,
-                            "search",
-                        )
-                    continue
-                content = next(contents)
-                if isinstance(content, RagwardError):
-                    self._refused(subject, stored, content, tally)
-                    continue
-                if self._raised(stored, content.text):
-                    tally.drop(candidate.point_id, Fate.QUARANTINED)
-                    continue
-                grant = permit.grant_of(stored.label_id)
-                level = self._ports.protection.handling[stored.label.classification]
-                spans = disclosure.current_spans(content, level.stale_spans)
-                if grant is None or spans is None:
-                    tally.drop(candidate.point_id, Fate.STALE_SPANS)
-                    continue
-                yield AuthorizedChunk(
-                    stored=stored,
-                    score=candidate.score,
-                    text=content.text,
-                    spans=spans,
-                    revealed=grant.revealed,
-                    similarity=candidate.score if search.by_vector else 0.0,
-                    shown_as=disclosure.shown_as(subject.tenant, tally.purpose, grant),
-                )
-
-    def _refused(
-        self, subject: Subject, stored: StoredChunk, why: RagwardError, tally: Tally
-    ) -> None:
-        """What does not verify, or a key broker does not open to this subject, is dropped; a key that is away ends the answer."""
-        if isinstance(why, IntegrityError):
-            tally.drop(stored.point_id, Fate.INTEGRITY)
-            details = {"code": why.code, "chunk": stored.chunk_id, "document": stored.document_id}
-            self._record(EventType.INTEGRITY_FAILURE, subject, "dropped", details)
-        elif isinstance(why, NotFoundError):
-            tally.drop(stored.point_id, Fate.LABEL)
-        else:
-            raise why
-
-    def _untrusted(self, stored: StoredChunk | None) -> Fate | None:
-        """Why a chunk is not answered whose source is trusted less than the handling of its classification demands."""
-        if stored is None:
-            return None
-        profile = self._ports.protection.handling[stored.label.classification]
-        flagged = stored.verdict == Verdict.FLAG
-        trust = self._ports.trust.of(
-            stored.label.tenant, stored.corpus, stored.source, flagged=flagged
-        )
-        return None if profile.is_trusted(trust) else Fate.UNTRUSTED
-
-    def _raised(self, stored: StoredChunk, text: str) -> bool:
-        """Whether rules newer than those the chunk was screened with hold it back."""
-        screener = self._ports.screener
-        if stored.rule_set == screener.rule_set:
-            return False
-        verdict = verdict_now(Verdict(stored.verdict), stored.rules, screener.screen(text))
-        return verdict is Verdict.QUARANTINE
-
     def _passages(
-        self, query: str, request: RetrievalRequest, chunks: list[AuthorizedChunk], tally: Tally
+        self,
+        query: str,
+        request: RetrievalRequest,
+        chunks: Iterable[AuthorizedChunk],
+        tally: Tally,
     ) -> tuple[tuple[Passage, ...], Counter[Fate]]:
-        """Redacts, then minimizes what is left; both near-duplicates and budgets are judged on the redacted text."""
+        """Redacts, then minimizes what is left; both near-duplicates and budgets are judged on the redacted text. Takes chunks
+        one by one, and none after the last that is needed."""
         handling = self._ports.protection.handling
-        with tally.stage("redact"):
-            capped = capped_per_document(chunks, request.max_passages_per_document)
-            tally.trace.end_missing(_points(chunks), _points(capped), Fate.PER_DOCUMENT)
-            redacted = [
-                self._ports.protection.redactor.redact(
-                    chunk.text, chunk.spans, chunk.revealed, chunk.shown_as
-                )
-                for chunk in capped
-            ]
+        taken: list[tuple[AuthorizedChunk, RedactedText]] = []
         with tally.stage("minimize"):
-            safe = [self._ports.screener.neutralise(text.text) for text in redacted]
             minimal = minimize(
-                [
-                    Shown(
-                        text=text,
-                        level=chunk.stored.label.classification,
-                        mode=handling[chunk.stored.label.classification].mode(request.minimize),
-                        similarity=chunk.similarity,
-                    )
-                    for chunk, text in zip(capped, safe, strict=True)
-                ],
+                self._shown(request, chunks, taken, tally),
                 query,
                 budgets={
                     level: profile.budget(tally.purpose) for level, profile in handling.items()
@@ -529,10 +355,10 @@ class Retrieval:
             )
         passages: list[Passage] = []
         left_out: Counter[Fate] = Counter()
-        for chunk, text, kept in zip(capped, redacted, minimal, strict=True):
+        for (chunk, text), kept in zip(taken, minimal, strict=True):
             if isinstance(kept, LeftOut):
                 left_out[kept.fate] += 1
-                other = None if kept.other is None else capped[kept.other].stored.point_id
+                other = None if kept.other is None else taken[kept.other][0].stored.point_id
                 tally.trace.end(chunk.stored.point_id, kept.fate, other)
             else:
                 tally.trace.end(chunk.stored.point_id, Fate.RETURNED)
@@ -545,6 +371,43 @@ class Retrieval:
                 )
                 passages.append(made)
         return tuple(passages), left_out
+
+    def _shown(
+        self,
+        request: RetrievalRequest,
+        chunks: Iterable[AuthorizedChunk],
+        taken: list[tuple[AuthorizedChunk, RedactedText]],
+        tally: Tally,
+    ) -> Iterator[Shown]:
+        """Each as the subject may see it, with what could give orders to a model taken out; noted in `taken`."""
+        protection = self._ports.protection
+        for chunk in chunks:
+            with tally.stage("redact"):
+                text = protection.redactor.redact(
+                    chunk.text, chunk.spans, chunk.revealed, chunk.shown_as
+                )
+            with tally.stage("neutralise"):
+                safe = self._ports.screener.neutralise(text.text)
+            taken.append((chunk, text))
+            level = chunk.stored.label.classification
+            mode = protection.handling[level].mode(request.minimize)
+            yield Shown(text=safe, level=level, mode=mode, similarity=chunk.similarity)
+
+    def _traced(
+        self,
+        query: str,
+        request: RetrievalRequest,
+        chunks: Sequence[AuthorizedChunk],
+        tally: Tally,
+    ) -> tuple[Passage, ...]:
+        """The passages of a rehearsal, and what became of every chunk."""
+        trace = tally.trace
+        trace.end_missing(trace.candidates.keys() - trace.ended.keys(), _points(chunks), Fate.RANK)
+        left = list(spread(request, chunks))
+        trace.end_missing(_points(chunks), _points(left), Fate.PER_DOCUMENT)
+        passages, _ = self._passages(query, request, left, tally)
+        trace.end_missing(_points(left), trace.ended, Fate.LIMIT)
+        return passages
 
     def _still_current(self, subject: Subject, permit: Permit, passages: Sequence[Passage]) -> bool:
         """For classifications whose handling says so, the epoch is compared once more immediately before sending."""

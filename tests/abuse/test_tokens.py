@@ -534,3 +534,75 @@ def test_a_key_that_was_rotated_out_of_the_set_verifies_nothing(tmp_path):
     os.utime(path, ns=(1, 1))  # whatever the clock of the file system resolves
     refused(rotating, token)  # its key id is another key's now
     assert verified(rotating, signed(kid="ed"))
+
+
+# Tokens whose signature was verified before. ------------------------------------------------------------------------
+
+
+def later(verifier, tmp_path, token):
+    verifier._clock.seconds = NOW + 700
+
+
+def withdrawn(verifier, tmp_path, token):
+    replaced(tmp_path, [key for key in JWKS["keys"] if key["kid"] != "ec"])
+
+
+def under_the_same_name(verifier, tmp_path, token):
+    replaced(tmp_path, [jwk("ec", STRANGER, "ES256")])
+
+
+def deactivated(verifier, tmp_path, token):
+    verifier._catalog.is_disabled = lambda *_: True
+
+
+def application_gone(verifier, tmp_path, token):
+    verifier._catalog.by_client.clear()
+
+
+def replaced(tmp_path, keys):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"keys": keys}))
+    os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize(
+    "change", [later, withdrawn, under_the_same_name, deactivated, application_gone]
+)
+def test_a_token_that_was_good_before_is_refused_as_soon_as_it_is_not(verifier, tmp_path, change):
+    token = signed()
+    for _ in range(2):
+        assert verified(verifier, token).principal == "user:acme/ann"
+    assert len(verifier._signed._known) == 1
+    change(verifier, tmp_path, token)
+    with pytest.raises(UnauthenticatedError):
+        verified(verifier, token)
+
+
+def test_nothing_is_believed_for_being_like_a_token_that_was_good(verifier):
+    token = signed()
+    verified(verifier, token)
+    head, body, signature = token.split(".")
+    other = base64.urlsafe_b64encode(json.dumps(claims(sub="bob")).encode()).rstrip(b"=").decode()
+    none = (
+        base64.urlsafe_b64encode(b'{"typ":"at+jwt","kid":"ec","alg":"none"}').rstrip(b"=").decode()
+    )
+    for wrong in (
+        f"{head}.{other}.{signature}",
+        f"{none}.{body}.{signature}",
+        f"{head}.{body}.{signature[:-4]}AAAA",
+        f"{head}.{body}.{signature}?",
+        f"{head}.{body}.{signature}\udcff",
+    ):
+        with pytest.raises(UnauthenticatedError):
+            verified(verifier, wrong)
+    assert len(verifier._signed._known) == 1
+
+
+def test_what_is_remembered_of_tokens_is_bounded_and_is_not_the_token(verifier, monkeypatch):
+    monkeypatch.setattr("ragward.adapters.identity_jwt._MAX_SIGNED", 3)
+    tokens = [signed(jti=str(n)) for n in range(9)]
+    for token in tokens:
+        verified(verifier, token)
+    assert len(verifier._signed._known) == 3
+    assert not any(token in repr(vars(verifier._signed)) for token in tokens)
+    assert verified(verifier, tokens[0]).principal == "user:acme/ann"

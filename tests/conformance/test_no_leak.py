@@ -114,7 +114,7 @@ COUNT = 400 if PROVE else 25
 
 def check(world, asker, query, k):
     request = RetrievalRequest(query=query, limit=k, max_passages_per_document=k, minimize=Mode.OFF)
-    chunks = world.ragward.retrieval._authorized(
+    found = world.ragward.retrieval._authorized(
         company.subject(asker.split("+")[0], agents=("agent:acme/bot",) if "+" in asker else ()),
         request,
         world.ragward.pdp.decide_labels(
@@ -126,6 +126,7 @@ def check(world, asker, query, k):
         Question(vector=world.embedder.embed([query])[0]),
         _tally(world),
     )
+    chunks = list(found)
     expected, everything = world.truth(asker, query, k)
     got = [(-round(chunk.score, 5), chunk.stored.point_id) for chunk in chunks[:k]]
     assert {point for _, point, _ in everything} >= {point for _, point in got}  # nothing leaked

@@ -213,9 +213,10 @@ def check(installed, world, tenant, name, readable, questions, seed):
             assert answer.passages == ()
             continue
         vector = FakeEmbedder().embed([query])[0]
-        chunks = ragward.retrieval._authorized(
+        found = ragward.retrieval._authorized(
             subject, request, permit, Question(vector=vector), Tally(ragward.clock)
         )
+        chunks = list(found)
         expected = np.sort(matrix[mine] @ np.array(vector))[::-1][:limit]
         assert [c.score for c in chunks[:limit]] == pytest.approx(list(expected), abs=2e-5)
         assert {c.stored.source for c in chunks} <= readable

@@ -14,9 +14,12 @@ import hashlib
 import hmac
 import json
 import math
+import threading
 from base64 import urlsafe_b64decode
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import jwt
@@ -39,6 +42,7 @@ _LEEWAY_SECONDS: Final = 10
 _REQUIRED: Final = ["iss", "aud", "exp", "iat", "sub", "jti"]
 _REFUSED_HEADERS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64"})
 _NO_DIGEST: Final = bytes(32)
+_MAX_SIGNED: Final = 2_048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,7 @@ class JWTIdentityVerifier:
         self._allowed_pairs = allowed_pairs
         self._max_agents = max_agents
         self._zones = zones or Networks({})
+        self._signed = _Signed()
         self._proofs = DPoPProofs(clock, Replays(clock) if sees_replays else None)
 
     def verify(self, credentials: Credentials) -> Subject:
@@ -267,8 +272,20 @@ class JWTIdentityVerifier:
     def _claims(
         self, untrusted: str, issuer: TrustedIssuer, key: tuple[Any, str]
     ) -> Mapping[str, Any]:
+        claims = self._signed.claims(untrusted, issuer, key[0])
+        if claims is None:
+            claims = self._signed.keep(
+                untrusted, issuer, key[0], self._read(untrusted, issuer, key)
+            )
+        self._check_times(claims, issuer)
+        return claims
+
+    def _read(
+        self, untrusted: str, issuer: TrustedIssuer, key: tuple[Any, str]
+    ) -> Mapping[str, Any]:
+        """Claims whose signature holds, and that are all there."""
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 untrusted,
                 key[0],
                 algorithms=[key[1]],
@@ -284,7 +301,6 @@ class JWTIdentityVerifier:
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise UnauthenticatedError from error
-        self._check_times(claims, issuer)
         for name in ("sub", "jti"):
             if not isinstance(claims[name], str) or not claims[name]:
                 raise UnauthenticatedError
@@ -303,6 +319,39 @@ class JWTIdentityVerifier:
             raise UnauthenticatedError(code="auth.expired")
         if max(claims["iat"], claims.get("nbf", now)) > now + _LEEWAY_SECONDS:
             raise UnauthenticatedError
+
+
+class _Signed:
+    """Tokens whose signature was found to hold, by their digest, with the key and the issuer that it holds for.
+
+    A signature does not change: who brings the same token again is spared the arithmetic and nothing else. Times, binding,
+    application and person are looked at in every request, and a key that its issuer has withdrawn finds nothing here."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, tuple[TrustedIssuer, Any, Mapping[str, Any]]] = (
+            OrderedDict()
+        )
+        self._lock = threading.Lock()
+
+    def claims(self, untrusted: str, issuer: TrustedIssuer, key: Any) -> Mapping[str, Any] | None:
+        found = self._known.get(_digest(untrusted))
+        if found is None or found[0] is not issuer or found[1] is not key:
+            return None
+        return found[2]
+
+    def keep(
+        self, untrusted: str, issuer: TrustedIssuer, key: Any, claims: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        kept = MappingProxyType(claims)
+        with self._lock:
+            self._known[_digest(untrusted)] = issuer, key, kept
+            if len(self._known) > _MAX_SIGNED:
+                self._known.popitem(last=False)
+        return kept
+
+
+def _digest(untrusted: str) -> bytes:
+    return hashlib.sha256(untrusted.encode(errors="surrogatepass")).digest()
 
 
 def _parts(untrusted: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -68,18 +68,12 @@ def hidden_parts(text: str) -> Iterator[str]:
 
 def neutralised(text: str) -> str:
     """`text` without what is invisible or active, and with links out as their text and host."""
-    text = INVISIBLE.sub("", text)
-    if "<" in text:
-        text = _COMMENT.sub("", text)
-        text = _HIDDEN_ELEMENT.sub("", text)
-        text = _HTML_ACTIVE.sub("[active content removed]", text)
-        text = _ANCHOR.sub(lambda link: _inert(link[2], link[1]), text)
-        text = _LOADING_TAG.sub("[active content removed]", text)
-    text = _MARKDOWN_IMAGE.sub("[image removed]", text)
-    text = _MARKDOWN_LINK.sub(lambda link: _inert(link[1], link[2]), text)
-    text = _AUTOLINK.sub(lambda link: _inert("link", link[1]), text)
-    text = _FILLED.sub(lambda link: _inert("link removed", link[0]), text)
-    return _LIVE_TAG.sub("< ", _LIVE_LINK.sub("] ", text))
+    if not text.isascii():
+        text = INVISIBLE.sub("", text)
+    for sign, pattern, inert in _STEPS:
+        if sign in text:
+            text = pattern.sub(inert, text)
+    return text
 
 
 def _inert(label: str, url: str) -> str:
@@ -88,3 +82,20 @@ def _inert(label: str, url: str) -> str:
     except ValueError:
         host = "elsewhere"
     return f"{label} ({host})"
+
+
+_REMOVED: Final = "[active content removed]"
+#: In order: what a text must have for a pattern to be found in it, the pattern, and what takes its place.
+_STEPS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
+    ("<", _COMMENT, ""),
+    ("<", _HIDDEN_ELEMENT, ""),
+    ("<", _HTML_ACTIVE, _REMOVED),
+    ("<", _ANCHOR, lambda link: _inert(link[2], link[1])),
+    ("<", _LOADING_TAG, _REMOVED),
+    ("![", _MARKDOWN_IMAGE, "[image removed]"),
+    ("](", _MARKDOWN_LINK, lambda link: _inert(link[1], link[2])),
+    ("://", _AUTOLINK, lambda link: _inert("link", link[1])),
+    ("://", _FILLED, lambda link: _inert("link removed", link[0])),
+    ("]", _LIVE_LINK, "] "),
+    ("<", _LIVE_TAG, "< "),
+)

@@ -33,6 +33,7 @@ STAGES: Final = (
     "read",
     "decrypt",
     "redact",
+    "neutralise",
     "minimize",
     "receipt",
     "behaviour",

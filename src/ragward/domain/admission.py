@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +15,7 @@ from ragward.domain.funnel import Fate
 from ragward.domain.labels import is_honey
 from ragward.domain.marking import NOBODY_VOUCHES, SourceTrust
 from ragward.domain.passages import (
+    Admitted,
     AuthorizedChunk,
     MinimalText,
     Passage,
@@ -98,24 +99,22 @@ def drop_reason(
     return None
 
 
-def joined(rankings: Sequence[Sequence[AuthorizedChunk]], limit: int) -> list[AuthorizedChunk]:
-    """The best of several rankings, by rank. Only what was admitted has one: what was not moves nobody's."""
+def joined(rankings: Sequence[Sequence[Admitted]]) -> list[Admitted]:
+    """Several rankings as one, by rank. Only what was admitted has one: what was not moves nobody's."""
     scores = fused([[chunk.stored.point_id for chunk in ranking] for ranking in rankings])
     chunks = {chunk.stored.point_id: chunk for ranking in reversed(rankings) for chunk in ranking}
-    best = sorted(scores, key=lambda name: (-scores[name], name))[:limit]
+    best = sorted(scores, key=lambda name: (-scores[name], name))
     return [replace(chunks[name], score=scores[name]) for name in best]
 
 
-def capped_per_document(chunks: Sequence[AuthorizedChunk], limit: int) -> list[AuthorizedChunk]:
-    """At most `limit` chunks of one document, in order."""
+def capped_per_document(chunks: Iterable[AuthorizedChunk], limit: int) -> Iterator[AuthorizedChunk]:
+    """At most `limit` chunks of one document, in order; each is taken when it is asked for."""
     counts: dict[str, int] = {}
-    kept = []
     for chunk in chunks:
         document = chunk.stored.document_id
         counts[document] = counts.get(document, 0) + 1
         if counts[document] <= limit:
-            kept.append(chunk)
-    return kept
+            yield chunk
 
 
 def passage(

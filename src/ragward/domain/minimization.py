@@ -13,7 +13,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from functools import cached_property
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Final
 
@@ -97,8 +98,8 @@ _STOP: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Why nothing is left of a text: `NEAR_DUPLICATE` of text `other`, past the `LIMIT`, nothing in it that answers
-    (`NOT_ANSWERING`), or no room in the `BUDGET`."""
+    """Why nothing is left of a text: `NEAR_DUPLICATE` of text `other`, nothing in it that answers (`NOT_ANSWERING`), or no
+    room in the `BUDGET`."""
 
     fate: Fate
     other: int | None = None
@@ -114,15 +115,36 @@ class Shown:
     similarity: float = 0.0
 
 
-@dataclass(slots=True)
 class _Read:
-    """A text read once: where its sentences are, their words, and their scores."""
+    """A text read once. Where its sentences are, their words and their scores are worked out where they decide anything."""
 
-    shown: Shown
-    bounds: list[tuple[int, int]]
-    words: list[list[str]]
-    headings: list[bool]
-    scores: list[float] = field(default_factory=list)
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.scores: list[float] = []
+        self._lower = shown.text.lower()
+        if len(self._lower) != len(shown.text):  # a few letters have no lower case of one character
+            self._lower = "".join(
+                low if len(low := char.lower()) == 1 else char for char in shown.text
+            )
+
+    @cached_property
+    def bounds(self) -> list[tuple[int, int]]:
+        """(start, end) of each sentence."""
+        return sentences_of(self.shown.text)
+
+    @cached_property
+    def headings(self) -> list[bool]:
+        """Which sentences are headings."""
+        return [is_heading(self.shown.text, start, end) for start, end in self.bounds]
+
+    @cached_property
+    def words(self) -> list[list[str]]:
+        """By sentence."""
+        return [_WORD.findall(self._lower, start, end) for start, end in self.bounds]
+
+    def all_words(self) -> list[str]:
+        """In order; no sentence ends within a word."""
+        return _WORD.findall(self._lower)
 
     def candidates(self) -> list[int]:
         """The sentences that are chosen from: headings come along with what stands under them."""
@@ -131,46 +153,31 @@ class _Read:
 
 
 def minimize(
-    texts: Sequence[Shown], query: str, *, budgets: Mapping[int, int], limit: int
+    texts: Iterable[Shown], query: str, *, budgets: Mapping[int, int], limit: int
 ) -> list[MinimalText | LeftOut]:
-    """What is left of each text, in rank order. `budgets` are the tokens that all texts of one level may have together."""
-    distinct = _Distinct()
-    read: dict[int, _Read] = {}
-    repeated: dict[int, int] = {}
+    """What is left of each text, in rank order. `budgets` are the tokens that all texts of one level may have together.
 
-    def is_read(index: int) -> bool:
-        """Whether the text is none that was there already; each is read once, and those past the limit not at all."""
-        if index not in read and index not in repeated:
-            one = _read(texts[index])
-            other = distinct.like(index, [word for words in one.words for word in words])
-            if other is None:
-                read[index] = one
-            else:
-                repeated[index] = other
-        return index in read
-
-    given = [read[at] for at in islice(filter(is_read, range(len(texts))), max(limit, 0))]
-    weights = _weights(given, query)
-    for one in given:
-        _score(one, weights)
-    least = {mode: _least_score(given, mode) for mode in _CHOSEN_SHARE}
+    Texts are taken one by one as they are needed; of what is past the limit, and was not taken, nothing is told."""
+    source = map(_Distinct().read, texts)
+    taken: list[_Read | LeftOut] = []
+    given: list[_Read] = []
+    while len(given) < limit and (one := next(source, None)) is not None:
+        taken.append(one)
+        if isinstance(one, _Read):
+            given.append(one)
+    marks = _Marks(given, query)
     room = dict(budgets)
     out: list[MinimalText | LeftOut] = []
     left = limit
-    for index, shown in enumerate(texts):
-        if left <= 0:
-            out.append(LeftOut(Fate.LIMIT))
+    following = chain(taken, source)
+    while left > 0 and (one := next(following, None)) is not None:
+        if isinstance(one, LeftOut):
+            out.append(one)
             continue
-        if not is_read(index):
-            out.append(LeftOut(Fate.NEAR_DUPLICATE, repeated[index]))
-            continue
-        one = read[index]
-        if not one.scores:
-            _score(one, weights)
-        stands = shown.mode is not Mode.STRICT and limit - left < _STANDING
-        kept = _minimal(one, least.get(shown.mode, -math.inf), room[shown.level], stands=stands)
+        stands = one.shown.mode is not Mode.STRICT and limit - left < _STANDING
+        kept = _minimal(one, marks, room[one.shown.level], stands=stands)
         if isinstance(kept, MinimalText):
-            room[shown.level] -= tokens_of(kept.text)
+            room[one.shown.level] -= tokens_of(kept.text)
         left -= kept != LeftOut(Fate.BUDGET)  # what does not answer is not made up for
         out.append(kept)
     return out
@@ -194,19 +201,6 @@ def stem(word: str) -> str:
 # Reading and near-duplicates. ---------------------------------------------------------------------------------------
 
 
-def _read(shown: Shown) -> _Read:
-    bounds = sentences_of(shown.text)
-    lower = shown.text.lower()
-    if len(lower) != len(shown.text):  # a few letters have no lower case of one character
-        lower = "".join(low if len(low := char.lower()) == 1 else char for char in shown.text)
-    return _Read(
-        shown=shown,
-        bounds=bounds,
-        words=[_WORD.findall(lower, start, end) for start, end in bounds],
-        headings=[is_heading(shown.text, start, end) for start, end in bounds],
-    )
-
-
 class _Distinct:
     """Texts of which none nearly repeats another. Sets that similar share one of their first shingles in any common order
     (prefix filtering, Chaudhuri et al. 2006), so only such pairs are compared."""
@@ -214,8 +208,16 @@ class _Distinct:
     def __init__(self) -> None:
         self._kept: dict[int, frozenset[int]] = {}
         self._holders: dict[int, list[int]] = {}
+        self._taken = 0
 
-    def like(self, index: int, words: list[str]) -> int | None:
+    def read(self, shown: Shown) -> _Read | LeftOut:
+        """The next text, unless it repeats an earlier one."""
+        index, self._taken = self._taken, self._taken + 1
+        one = _Read(shown)
+        other = self._like(index, one.all_words())
+        return one if other is None else LeftOut(Fate.NEAR_DUPLICATE, other)
+
+    def _like(self, index: int, words: list[str]) -> int | None:
         """The first of them that the text repeats; None takes it in."""
         own = _shingles(words)
         first = sorted(own)[: len(own) - math.ceil(_NEAR * len(own)) + 1]
@@ -242,6 +244,30 @@ def _jaccard(one: frozenset[int], other: frozenset[int]) -> float:
 
 
 # Scores. ------------------------------------------------------------------------------------------------------------
+
+
+class _Marks:
+    """What the sentences of an answer's texts are judged by, worked out where something is to be judged."""
+
+    def __init__(self, given: Sequence[_Read], query: str) -> None:
+        self._given, self._query = given, query
+        self._weights: dict[str, float] | None = None
+        self._least: dict[Mode, float] = {}
+
+    def score(self, one: _Read) -> None:
+        """Scores a text's sentences, once."""
+        if self._weights is None:
+            self._weights = _weights(self._given, self._query)
+        if not one.scores:
+            _score(one, self._weights)
+
+    def least(self, mode: Mode) -> float:
+        """What a sentence must have to be kept."""
+        if mode not in self._least:
+            for one in self._given:
+                self.score(one)
+            self._least[mode] = _least_score(self._given, mode)
+        return self._least[mode]
 
 
 def _weights(texts: Sequence[_Read], query: str) -> dict[str, float]:
@@ -322,19 +348,23 @@ def _least_score(texts: Sequence[_Read], mode: Mode) -> float:
 
 
 def _minimal(
-    one: _Read, least: float, budget_tokens: int, *, stands: bool
+    one: _Read, marks: _Marks, budget_tokens: int, *, stands: bool
 ) -> MinimalText | LeftOut:
-    """The sentences with at least that score, in order; of a text that `stands` at least one."""
-    own = one.candidates()
+    """The sentences that score enough, in order; of a text that `stands` at least one."""
     if one.shown.mode is Mode.OFF:
+        if one.shown.text and tokens_of(one.shown.text) <= budget_tokens:
+            return MinimalText(text=one.shown.text.strip(), share=1.0, cut=Cut())
         chosen = set(range(len(one.bounds)))
     else:
+        own, least = one.candidates(), marks.least(one.shown.mode)
+        marks.score(one)
         chosen = {at for at in own if one.scores[at] >= least}
         if not chosen and own:
             if not stands:
                 return LeftOut(Fate.NOT_ANSWERING)
             chosen = {_one_of(one, own)}
         chosen |= _headings_above(one, chosen)
+    marks.score(one)
     chosen = _within_budget(one, chosen, budget_tokens)
     return _kept(one, chosen) if chosen else LeftOut(Fate.BUDGET)
 

@@ -33,6 +33,17 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A stored chunk whose authoritative label was decided on, and that may be opened.
+
+    `similarity` is None where only its words were found, as far as it is not looked up."""
+
+    stored: StoredChunk
+    score: float
+    similarity: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizedChunk:
     """A stored chunk whose authoritative label was decided on, with its decrypted, verified text.
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ragward.adapters import screening_hidden
 from ragward.adapters.screener_rules import RuleScreener
 from ragward.domain.errors import ConfigurationError
 from ragward.domain.findings import Verdict
@@ -218,6 +219,14 @@ def test_nothing_live_is_left(text):
     assert re.search(r"<(?:script|style|iframe|img)\b", left, re.IGNORECASE) is None
     assert re.search(r"\][(:]\s*(?:https?:|//)", left, re.IGNORECASE) is None
     assert "\u200b" not in left
+
+
+@settings(max_examples=100)
+@given(st.lists(FRAGMENTS, max_size=14).map("".join))
+def test_a_pattern_that_is_not_tried_would_find_nothing(text):
+    for sign, pattern, _ in screening_hidden._STEPS:
+        assert sign in text or pattern.search(text) is None
+    assert not text.isascii() or screening_hidden.INVISIBLE.search(text) is None
 
 
 @pytest.mark.parametrize("unit", PATHOLOGICAL)

@@ -252,7 +252,8 @@ def test_at_most_so_many_of_one_document_in_order(limit, kept):
 
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(1, 5))
 def test_the_cap_holds_and_takes_no_more_than_it_must(documents, limit):
-    kept = capped_per_document([authorized(d, at) for at, d in enumerate(documents)], limit)
+    chunks = [authorized(d, at) for at, d in enumerate(documents)]
+    kept = list(capped_per_document(chunks, limit))
     for document in "abc":
         own = [chunk for chunk in kept if chunk.stored.document_id == document]
         assert len(own) == min(limit, documents.count(document))
