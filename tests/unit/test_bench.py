@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import socket
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,7 +37,7 @@ TINY = dataclasses.replace(
     kinds=("independent", "adverse"),
     askers=1,
     questions=3,
-    alone=10,
+    under_changes=10,
     labels=(),
     rules=(5, 10),
     clients=(),
@@ -202,6 +203,22 @@ def test_what_is_no_text_is_refused(tmp_path):
 def test_answers_of_served_processes_do_not_wait_for_acknowledgements():
     with _bound(SimpleNamespace(host="127.0.0.1", port=0)) as listener:
         assert listener.proto == socket.IPPROTO_TCP  # what asyncio goes by; without, 40 ms each
+
+
+def test_ragward_alone_tells_the_memory_of_the_process_that_answers():
+    plan = dataclasses.replace(TINY, alone=True, shares=(0.1,), clients=(1,), client_seconds=0.3)
+    found = run(plan, lambda _what, _share: None)
+    assert {row.system for row in found.rows} == {"ragward, authorization", "ragward, everything"}
+    assert {row.ratio for row in found.rows} == {None}
+    [load] = found.loads
+    assert (load.system, load.forbidden, load.latency.recall) == ("ragward, HTTP", 0, 1.0)
+    assert sys.platform != "linux" or 50e6 < load.peak_bytes < 2e9
+    jsonschema_rs.Draft202012Validator(SCHEMA).validate(json.loads(found.to_json()))
+
+
+def test_a_world_is_the_same_however_much_of_it_is_made_at_once(world, monkeypatch):
+    monkeypatch.setattr("ragward.bench.world._MADE_AT_ONCE", 7)
+    assert (World(SHAPE).vectors == world.vectors).all()
 
 
 @pytest.mark.prove

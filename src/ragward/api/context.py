@@ -38,26 +38,34 @@ class ApiParts:
     """what answers `/mcp` (`routes_mcp.sessionless`)"""
 
 
-def _parts(request: Request) -> ApiParts:
+async def _parts(request: Request) -> ApiParts:
+    """Not a plain function, and neither is `_credentials`: FastAPI would hand each of them to a thread of its own."""
+    return parts_of(request)
+
+
+def parts_of(request: Request) -> ApiParts:
+    """What the application holds."""
     parts: ApiParts = request.app.state.parts
     return parts
 
 
-def _credentials(request: Request, _scheme: Annotated[object, Depends(_declared)]) -> Credentials:
+async def _credentials(
+    request: Request, _scheme: Annotated[object, Depends(_declared)]
+) -> Credentials:
+    return credentials_of_request(request)
+
+
+def credentials_of_request(request: Request) -> Credentials:
+    """What a request carries, unverified. Raises `auth.invalid` for headers that are malformed or there twice."""
     first, first_by_dpop = _token(request, "authorization")
     second, second_by_dpop = _token(request, USER_HEADER)
-    settings = _parts(request).ragward.settings
+    settings = parts_of(request).ragward.settings
     return Credentials(
         untrusted_authorization=first,
         untrusted_user_authorization=second,
         untrusted_task_grant=_once(request, TASK_HEADER),
         connection=connection_of(request, settings, (first_by_dpop, second_by_dpop)),
     )
-
-
-def credentials_of_request(request: Request) -> Credentials:
-    """What a request carries, unverified. Raises `auth.invalid` for headers that are malformed or there twice."""
-    return _credentials(request, None)
 
 
 def _once(request: Request, header: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
+from fastapi.concurrency import run_in_threadpool
 
 from ragward.api.context import Credential, Parts
 from ragward.api.problems import responses
@@ -25,10 +26,11 @@ _MAX_ATTRIBUTES = 16
 
 
 @router.post("/retrieve", operation_id="retrieve", responses=responses(400, 403, 409))
-def retrieve(
+async def retrieve(
     body: RetrieveRequest, parts: Parts, credential: Credential, response: Response
 ) -> RetrieveResponse:
     """What this asker may know of it, only as much as the question needs, with a receipt."""
+    # Of a plain function FastAPI would have the answer checked in a thread as well: one more change of threads.
     request = RetrievalRequest(
         query=body.query,
         corpora=tuple(body.corpora),
@@ -41,7 +43,7 @@ def retrieve(
         purpose=body.purpose,
         search=SearchMode(body.search),
     )
-    answer = parts.ragward.retrieve(credential, request)
+    answer = await run_in_threadpool(parts.ragward.retrieve, credential, request)
     parts.metrics.observe_answer(answer)
     response.headers.update(rate_headers(answer.rates))
     return RetrieveResponse.of(answer)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from ragward.bench.measuring import Answers
 from ragward.bench.report import Load, percentiles
@@ -28,20 +31,24 @@ def loads(
     number_of: Mapping[str, int],
     clients: Sequence[int],
     seconds: float,
+    *,
+    bare: bool = True,
 ) -> list[Load]:
-    """The bare route and ragward, so many clients each. Nothing else may have their files open."""
+    """The bare route, unless it is left out, and ragward, so many clients each. Nothing else may have their files open."""
     asked = {asker.name: site.world.questions(asker.topic, 40, seed=9) for asker in askers}
     save_questions(site.directory, [each for some in asked.values() for each in some])
     work = [(asker, question) for asker in askers for question in asked[asker.name]]
     truths = {(a.name, q.text): site.world.truth(a, q) for a, q in work}
     found: list[Load] = []
-    for kind, system in (("bare", "bare FastAPI route"), ("ragward", "ragward, HTTP")):
+    kinds = [("bare", "bare FastAPI route"), ("ragward", "ragward, HTTP")]
+    for kind, system in kinds[0 if bare else 1 :]:
         number = int if kind == "bare" else number_of.__getitem__
-        with _served(kind, site) as port:
+        with _served(kind, site) as (port, process):
             _asked(port, work, tokens, 2, 1.0)  # warm
             for count in clients:
                 answers, per_second = _asked(port, work, tokens, count, seconds)
-                found.append(_load(system, count, answers, per_second, truths, number))
+                load = _load(system, count, answers, per_second, truths, number)
+                found.append(replace(load, peak_bytes=peak_bytes(process)))
                 site.progress(f"{system}, {count} clients", 1.0)
     return found
 
@@ -68,8 +75,8 @@ def _load(
 
 
 @contextlib.contextmanager
-def _served(kind: str, site: Site) -> Iterator[int]:
-    """The port of a process that serves."""
+def _served(kind: str, site: Site) -> Iterator[tuple[int, int]]:
+    """(port, process id) of a process that serves."""
     process = subprocess.Popen(  # noqa: S603 - ourselves
         [sys.executable, "-m", "ragward.bench.serving", kind, str(site.directory)],
         stdout=subprocess.PIPE,
@@ -79,7 +86,7 @@ def _served(kind: str, site: Site) -> Iterator[int]:
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        yield port
+        yield port, process.pid
     finally:
         if process.stdout is not None:
             process.stdout.close()
@@ -89,6 +96,16 @@ def _served(kind: str, site: Site) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def peak_bytes(process: int) -> int | None:
+    """The most memory that a process had, the parts of mapped files that it read among it; None where nothing tells."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else None
 
 
 def _asked(

@@ -10,6 +10,7 @@ from ragward.bench.systems import UNFILTERED
 
 AUTHORIZATION: Final = "ragward, authorization"
 WHOLE: Final = "ragward, everything"
+_MANY: Final = 1_000_000
 _EASY: Final = (0.01, 0.3)
 """Shares up to and from which the plan is to cost hardly more than no authorization."""
 
@@ -25,6 +26,7 @@ def goals_of(report: Report) -> list[Goal]:
         *_faster(report, "pgvector + RLS, exact"),
         *_flat(report),
         *_http(report),
+        *_memory(report),
     ]
 
 
@@ -148,6 +150,25 @@ def _flat(report: Report) -> list[Goal]:
                 )
             )
     return found
+
+
+def _memory(report: Report) -> list[Goal]:
+    """Of the process that answers, where there are many chunks."""
+    points = max((row.points for row in report.rows), default=0)
+    most = max(
+        (each.peak_bytes or 0 for each in report.loads if each.system.startswith("ragward")),
+        default=0,
+    )
+    if points < _MANY or not most:
+        return []
+    return [
+        Goal(
+            name=f"memory of the process that answers over {points:,} chunks",
+            asked="<= 8 GiB",
+            measured=f"{most / 2**30:.1f} GiB",
+            met=most <= 8 * 2**30,
+        )
+    ]
 
 
 def _http(report: Report) -> list[Goal]:

@@ -108,6 +108,8 @@ class Load:
     per_second: float
     latency: Latency
     forbidden: int
+    peak_bytes: int | None = None
+    """the most memory of the process that answered, with what it read of mapped files; None where nothing tells"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

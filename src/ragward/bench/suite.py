@@ -38,7 +38,7 @@ class Plan:
     kinds: tuple[Kind, ...] = KINDS
     askers: int = 4
     questions: int = 25
-    alone: int = 40
+    under_changes: int = 40
     """questions under each number of rules, and each rate of changes"""
     labels: tuple[int, ...] = (1_000, 10_000, 50_000)
     rules: tuple[int, ...] = (10, 100, 1_000)
@@ -50,6 +50,8 @@ class Plan:
     protected_questions: int = 100
     postgres: bool = False
     langchain: bool = False
+    alone: bool = False
+    """ragward only: of a million chunks one system fills a small machine"""
     wardowl: Path | None = None
     """A Python that has wardowl, faiss-cpu and pycasbin."""
     keep: Path | None = None
@@ -100,7 +102,7 @@ def run(plan: Plan, progress: Progress) -> Report:
     for position, shape in enumerate(plan.shapes):
         world = plan.world if plan.world is not None and position == 0 else World(shape)
         with _directory(plan, world.shape) as directory:
-            _compare(plan, world, directory, report, progress, alone=position == 0)
+            _compare(plan, world, directory, report, progress, first=position == 0)
     report.growth += permits.grown(plan.labels, plan.rules, plan.people, plan.checks)
     progress("permits", 1.0)
     if plan.protected:
@@ -117,44 +119,53 @@ def run(plan: Plan, progress: Progress) -> Report:
 
 
 def _compare(
-    plan: Plan, world: World, directory: Path, report: Report, progress: Progress, *, alone: bool
+    plan: Plan, world: World, directory: Path, report: Report, progress: Progress, *, first: bool
 ) -> None:
     """All systems on one world; in the first world also what concerns ragward alone, and clients over HTTP."""
     kinds = plan.kinds if world.shape.structure != "random" else plan.kinds[:1]
     askers = world.askers(plan.shares, kinds, plan.askers)
     site = Site(world=world, askers=askers, directory=directory, progress=progress)
     with ExitStack() as stack:
-        shard = Shard.opened(site)
-        stack.callback(shard.close)
         made = installed.opened(site)
         stack.callback(made.close)
-        systems: list[System] = [
-            Unfiltered(shard),
-            Authorization(made, world),
-            Whole(made, world),
-            GroupTokens(shard),
-            PostFilter(shard, site, 10),
-            PostFilter(shard, site, _OVER_FETCHED),
-            Partitions(site),
-            *_optional(plan, site, report, stack),
-        ]
+        floor, *others = [None] if plan.alone else _others(plan, site, report, stack)
+        ours = [Authorization(made, world), Whole(made, world)]
+        systems = [system for system in (floor, *ours, *others) if system is not None]
         groups = list(_alike(askers))
         for position, alike in enumerate(groups):
             report.rows += measured(world, systems, alike, plan.questions, made.embedder.learn)
             progress(
                 f"{world.size:,} chunks, {world.shape.structure}", (position + 1) / len(groups)
             )
-        if not alone:
+        if not first:
             return
-        report.growth += [ragward_alone.along_rules(made, world, askers, plan.rules, plan.alone)]
-        report.changes += ragward_alone.while_permissions_change(made, world, askers, plan.alone)
+        report.growth += [
+            ragward_alone.along_rules(made, world, askers, plan.rules, plan.under_changes)
+        ]
+        report.changes += ragward_alone.while_permissions_change(
+            made, world, askers, plan.under_changes
+        )
         busy = [asker for asker in askers if asker.share == max(s for s in plan.shares if s <= 0.5)]
         tokens = {a.name: str(made.credentials(a.name).untrusted_authorization) for a in busy}
         number_of = made.number_of
     if plan.clients:
         report.loads += clients.loads(
-            site, busy, tokens, number_of, plan.clients, plan.client_seconds
+            site, busy, tokens, number_of, plan.clients, plan.client_seconds, bare=not plan.alone
         )
+
+
+def _others(plan: Plan, site: Site, report: Report, stack: ExitStack) -> list[System | None]:
+    """What ragward is compared with, no authorization first."""
+    shard = Shard.opened(site)
+    stack.callback(shard.close)
+    return [
+        Unfiltered(shard),
+        GroupTokens(shard),
+        PostFilter(shard, site, 10),
+        PostFilter(shard, site, _OVER_FETCHED),
+        Partitions(site),
+        *_optional(plan, site, report, stack),
+    ]
 
 
 def _optional(plan: Plan, site: Site, report: Report, stack: ExitStack) -> list[System]:

@@ -110,7 +110,7 @@ def _growth(report: Report) -> Table:
 
 def _loads(report: Report) -> Table:
     table = Table(
-        "over HTTP", "clients", "a second", "p50, us", "recall@10", "p99", "forbidden",
+        "over HTTP", "clients", "a second", "p50, us", "recall@10", "p99", "forbidden", "memory, MB",
         title="several clients at once, one server process",
     )  # fmt: skip
     for load in report.loads:
@@ -121,6 +121,7 @@ def _loads(report: Report) -> Table:
             *shown(load.latency),
             f"{load.latency.p99:,.0f}",
             str(load.forbidden),
+            "-" if load.peak_bytes is None else f"{load.peak_bytes / 1e6:,.0f}",
         )
     return table
 

@@ -28,6 +28,7 @@ SHARES: Final = (0.001, 0.01, 0.1, 0.3, 0.5, 0.9, 1.0)
 KINDS: Final[tuple[Kind, ...]] = ("independent", "aligned", "adverse")
 _SPREAD: Final = 0.6  # a topic's centre in the sum with noise of the same length
 _WORDS_IN_CHUNK: Final = 60
+_MADE_AT_ONCE: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +126,15 @@ class World:
 
     def _vectors(self) -> Floats:
         shape = self.shape
-        vectors = self.chance.normal(size=(shape.points, shape.dimension)).astype(np.float32)
-        if shape.structure == "clustered":
-            vectors += _SPREAD * np.sqrt(shape.dimension) * self.centres[self._topics()]
-        return _unit(vectors)
+        vectors, topics = np.empty((shape.points, shape.dimension), np.float32), self._topics()
+        for start in range(0, shape.points, _MADE_AT_ONCE):  # a million at once would take 6 GB
+            part = vectors[start : start + _MADE_AT_ONCE]
+            part[:] = self.chance.normal(size=part.shape)
+            if shape.structure == "clustered":
+                centres = self.centres[topics[start : start + len(part)]]
+                part += _SPREAD * np.sqrt(shape.dimension) * centres
+            part[:] = _unit(part)
+        return vectors
 
     def _topics(self) -> Numbers:
         return np.asarray(self.label // self._labels_of_topic)

@@ -50,6 +50,7 @@ class Options:
     wardowl: Path | None = None
     postgres: bool = False
     langchain: bool = False
+    alone: bool = False
     points: int | None = None
     keep: Path | None = None
     out: Path | None = None
@@ -82,6 +83,10 @@ def _chosen(plan: Plan, options: Options) -> Plan:
         langchain=options.langchain,
         keep=options.keep,
     )
+    if options.alone:
+        plan = dataclasses.replace(
+            plan, alone=True, shapes=plan.shapes[:1], askers=2, questions=15, protected=0, labels=()
+        )
     if options.points is not None:
         first = dataclasses.replace(plan.shapes[0], points=options.points)
         plan = dataclasses.replace(plan, shapes=(first, *plan.shapes[1:]))

@@ -331,6 +331,10 @@ def bench_full(
     points: Annotated[
         int | None, typer.Option(min=1_000, max=1_000_000, help="Chunks; 100,000 if left out.")
     ] = None,
+    alone: Annotated[
+        bool,
+        typer.Option(help="ragward only: of a million chunks one system fills a small machine."),
+    ] = False,
     keep: Annotated[
         Path | None, typer.Option(help="Keep, or use again, what is built here.")
     ] = None,
@@ -345,6 +349,7 @@ def bench_full(
         wardowl=wardowl,
         postgres=postgres,
         langchain=langchain,
+        alone=alone,
         points=points,
         keep=keep,
     )
