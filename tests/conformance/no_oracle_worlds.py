@@ -382,8 +382,8 @@ def both(base, directory, change, *, seed, index=None, graph=False):
             facts = change(*sides, random.Random(seed))
             if graph:
                 for ragward in sides:
-                    assert ragward.index.build_graph()
-                    assert ragward.index._has_graph
+                    assert ragward.index.plain.build_graph()
+                    assert ragward.index.plain._has_graph
             worlds = [
                 World(ragward, stack.enter_context(TestClient(create_app(ragward))))
                 for ragward in sides

@@ -43,7 +43,7 @@ class Stored(Protocol):
 class Verified(Protocol):
     """Rows that were signed."""
 
-    def verified(self, tenant: str) -> Authority: ...
+    def verified(self, tenant: str, known: Authority | None = None) -> Authority: ...
 
 
 class Witness(Protocol):
@@ -79,7 +79,7 @@ class SignedAuthority:
 
     def policy(self, tenant: str) -> PolicySnapshot:
         """As it was signed. Raises `policy.invalid`, too."""
-        return self._load(tenant).policy()
+        return self._load(tenant, self._known.get(tenant)).policy()
 
     def labels(self, tenant: str, *, after: int = 0) -> Mapping[int, AccessLabel]:
         """Not signed here: their digests bind the keys of what lies under them."""
@@ -163,9 +163,10 @@ class SignedAuthority:
         newest = self._witness.newest(tenant)
         return newest is None or (known.root is not None and known.root.serial >= newest.serial)
 
-    def _load(self, tenant: str) -> Authority:
+    def _load(self, tenant: str, known: Authority | None = None) -> Authority:
+        """All of it, or only that `known` is still what was signed."""
         try:
-            known = self._verified.verified(tenant)
+            known = self._verified.verified(tenant, known)
         except IntegrityError as error:
             raise self._alarm(tenant, error) from None
         with self._lock:

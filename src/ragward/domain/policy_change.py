@@ -11,7 +11,14 @@ from enum import StrEnum
 from typing import Final
 
 from ragward.domain.labels import AccessLabel, Classification
-from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot, Reach, parse_levels
+from ragward.domain.policy import (
+    Membership,
+    PolicyRow,
+    PolicySnapshot,
+    Reach,
+    in_order,
+    parse_levels,
+)
 from ragward.domain.policy_csv import line_of
 
 PROPOSAL_LIFETIME_SECONDS: Final = 14 * 86_400
@@ -44,7 +51,7 @@ class PolicyEdit:
             before.tenant,
             before.epoch,
             tuple(sorted(rows | self.add_rows)),
-            tuple(sorted(memberships | self.add_memberships)),
+            in_order(memberships | self.add_memberships),
         )
 
 

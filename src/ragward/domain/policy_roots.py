@@ -11,13 +11,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ragward.domain.access import Application
 from ragward.domain.checkpoints import LogKey, Verify, opened_text
 from ragward.domain.errors import IntegrityError, InvalidRequestError
 from ragward.domain.identities import Agent, ApplicationKey
-from ragward.domain.policy import PolicySnapshot
+from ragward.domain.policy import MANY_ROWS, PolicySnapshot
 
 KEY_NAME: Final = "ragward/policy"
 _HEADER: Final = "ragward/policy-root/v1"
@@ -94,9 +95,17 @@ def chained(head: bytes, row: Sequence[Field]) -> bytes:
     return hashlib.sha256(head + hashlib.sha256(_leaf(row).encode()).digest()).digest()
 
 
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), default=lambda odd: {"odd": repr(odd)})
+
+
 def _leaf(row: Sequence[Field]) -> str:
     """ASCII. SQLite columns may hold bytes whatever their type says; those are like no text."""
-    return json.dumps(list(row), separators=(",", ":"), default=lambda odd: {"odd": repr(odd)})
+    return _leaf_of(*row)
+
+
+@lru_cache(maxsize=MANY_ROWS, typed=True)  # 1 and True are equal, and are not the same row
+def _leaf_of(*row: Field) -> str:
+    return _JSON.encode(row)
 
 
 def differing(root: PolicyRoot, found: Mapping[str, bytes]) -> list[str]:

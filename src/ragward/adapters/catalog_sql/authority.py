@@ -119,10 +119,14 @@ class SQLAuthority:
         """Releases connections."""
         self._database.close()
 
-    def verified(self, tenant: str) -> Authority:
-        """Everything that is read before deciding, in one snapshot. Raises `integrity.policy_root`."""
+    def verified(self, tenant: str, known: Authority | None = None) -> Authority:
+        """Everything that is read before deciding, in one snapshot. `known`, which was verified before, is it as long as its root
+        is the one in force: it is what was signed, whatever the rows are now. Raises `integrity.policy_root`."""
         with self._database.read(tenant) as connection:
             note, root = _root_of(connection, self._keeper, tenant)
+            if known is not None and root is not None and known.root == root:
+                self._require_epochs(connection, tenant, root)
+                return known
             found = {name: rows.read_section(connection, tenant, name) for name in rows.DECIDING}
             epoch = read_epoch(connection, tenant)
             version = latest_version(connection, tenant)
@@ -162,14 +166,17 @@ class SQLAuthority:
     ) -> None:
         if root.model != self._keeper.model:
             raise root_error("model.conf is not the one that was signed")
+        self._require_epochs(connection, tenant, root)
+        wrong = differing(root, {name: rows_digest(those) for name, those in found.items()})  # type: ignore[arg-type]  # whatever the database holds
+        if wrong:
+            raise root_error(f"not what was signed: {', '.join(wrong)}")
+
+    def _require_epochs(self, connection: Connection, tenant: str, root: PolicyRoot) -> None:
         epoch = rows.read_policy_epoch(connection, tenant)
         if epoch != root.epoch:
             raise root_error(f"the policy's epoch is {epoch}, the root's {root.epoch}")
         if read_epoch(connection, tenant) < root.epoch:
             raise root_error("the tenant's epoch is lower than its policy's")
-        wrong = differing(root, {name: rows_digest(those) for name, those in found.items()})  # type: ignore[arg-type]  # whatever the database holds
-        if wrong:
-            raise root_error(f"not what was signed: {', '.join(wrong)}")
 
     def tenants(self) -> Sequence[str]:
         """Everybody who has rows here."""

@@ -25,7 +25,7 @@ from ragward.domain.directory import (
     user_principal,
 )
 from ragward.domain.errors import InvalidRequestError
-from ragward.domain.policy import Membership, PolicySnapshot
+from ragward.domain.policy import Membership, PolicySnapshot, in_order
 from ragward.domain.policy_change import PolicyEdit
 
 
@@ -80,7 +80,7 @@ def governed(connection: Connection, wanted: PolicySnapshot) -> PolicySnapshot:
     memberships = others | effective(connection, wanted.tenant)
     if memberships == set(wanted.memberships):
         return wanted
-    merged = PolicySnapshot(wanted.tenant, wanted.epoch, wanted.rows, tuple(sorted(memberships)))
+    merged = PolicySnapshot(wanted.tenant, wanted.epoch, wanted.rows, in_order(memberships))
     merged.validate()
     return merged
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
@@ -16,7 +17,14 @@ from ragward.adapters.catalog_sql.authority_rows import ELEVATIONS, read_section
 from ragward.adapters.catalog_sql.schema import casbin_rule
 from ragward.adapters.catalog_sql.tenants import move_policy_epoch, read_epoch
 from ragward.domain.errors import ConflictError, InvalidRequestError
-from ragward.domain.policy import Membership, PolicyRow, PolicySnapshot, TimedMembership
+from ragward.domain.policy import (
+    MANY_ROWS,
+    Membership,
+    PolicyRow,
+    PolicySnapshot,
+    TimedMembership,
+    in_order,
+)
 from ragward.domain.policy_change import PolicyDiff, PolicyEdit
 
 _VALUES = tuple(casbin_rule.c[f"v{position}"] for position in range(6))
@@ -36,7 +44,7 @@ def read_policy(connection: Connection, tenant: str) -> PolicySnapshot:
     """Rows, memberships and epoch. Raises `policy.invalid` for a row no version of this code wrote."""
     stored = connection.execute(
         select(casbin_rule.c.ptype, *_VALUES).where(casbin_rule.c.tenant == tenant)
-    )
+    ).all()
     version = policy_history.latest_version(connection, tenant)
     epoch = read_epoch(connection, tenant)
     return snapshot_of(tenant, epoch, version, stored, read_section(connection, tenant, ELEVATIONS))
@@ -61,17 +69,22 @@ def snapshot_of(
         if row[0] == "p":
             rows.append(PolicyRow.from_fields(fields))
         elif row[0] == "g":
-            memberships.append(Membership.from_fields(fields))
+            memberships.append(_membership(*fields))
         else:
             raise InvalidRequestError("a stored row is neither p nor g", code="policy.invalid")
     return PolicySnapshot(
         tenant,
         epoch,
         tuple(sorted(rows)),
-        tuple(sorted(memberships)),
+        in_order(memberships),
         version,
         tuple(sorted(TimedMembership(*row) for row in timed)),
     )
+
+
+@lru_cache(maxsize=MANY_ROWS, typed=True)
+def _membership(*fields: str) -> Membership:
+    return Membership.from_fields(fields)
 
 
 def require_version(connection: Connection, tenant: str, expected: int | None) -> None:
@@ -87,7 +100,7 @@ def valid_policy(
     tenant: str, rows: Iterable[PolicyRow], memberships: Iterable[Membership]
 ) -> PolicySnapshot:
     """These rows, sorted and once each. Raises `policy.invalid`, `principal.invalid`."""
-    wanted = PolicySnapshot(tenant, 0, tuple(sorted(set(rows))), tuple(sorted(set(memberships))))
+    wanted = PolicySnapshot(tenant, 0, tuple(sorted(set(rows))), in_order(set(memberships)))
     wanted.validate()
     return wanted
 
