@@ -2,7 +2,7 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-.PHONY: setup softhsm chromium demo test prove serve check fix bench docs site pii-model clean
+.PHONY: setup softhsm systemd chromium demo test prove serve check fix bench docs site pii-model clean
 
 setup: $(VENV)/.installed
 
@@ -14,16 +14,19 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 softhsm:  ## the software token that pkcs11: is tested with, where apt can install it; tests say so where it is missing, and fail in CI
 	@command -v softhsm2-util >/dev/null || (command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get install -y -qq softhsm2 >/dev/null) || echo "softhsm2 is not installed: the pkcs11 tests are skipped"
 
+systemd:  ## what reads the units of deploy/, where apt can install it; likewise
+	@command -v systemd-analyze >/dev/null || (command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends systemd >/dev/null) || echo "systemd-analyze is not installed: the test of the units is skipped"
+
 chromium:  ## the browser that the console is driven with by `make prove`, where apt can install it; without it those tests fail
 	@command -v chromium >/dev/null || (command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null) || echo "chromium is not installed: the console's browser tests fail"
 
 demo: setup  ## ingest two sample companies, ask as five people, check the answers
 	$(BIN)/ragward demo
 
-test: setup softhsm  ## all tests; minutes
+test: setup softhsm systemd  ## all tests; minutes
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove" -n 3 --dist loadfile --no-loadscope-reorder -p no:langsmith_plugin -p no:faker
 
-prove: setup softhsm chromium  ## the full kill, fuzz and generation counts; every framework there is an adapter for; the console in a browser
+prove: setup softhsm systemd chromium  ## the full kill, fuzz and generation counts; every framework there is an adapter for; the console in a browser
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks,docs,browser]"
 	RAGWARD_PROVE=1 $(BIN)/python -m pytest --timeout 3600
 

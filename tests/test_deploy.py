@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -223,7 +224,10 @@ def test_each_worker_reaches_its_own_socket_only():
     assert "/srv/sources" in hidden["query"]
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None and not os.environ.get("CI"),
+    reason="systemd-analyze is not here",
+)
 def test_systemd_can_read_the_units(tmp_path):
     for file in UNITS:
         text = file.read_text().replace("/opt/ragward/bin/ragward", "/bin/true")

@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from ragward.domain.erasure import Outcome, StoreOutcome
 from ragward.domain.errors import IntegrityError, InvalidRequestError
@@ -146,24 +146,23 @@ class ShredReceipt:
     @classmethod
     def from_fields(cls, fields: Mapping[str, object]) -> ShredReceipt:
         """The inverse. Raises `integrity.audit`."""
-        given = dict(fields)
+        given: dict[str, Any] = dict(fields)
         try:
             given["kind"] = ShredKind(str(given["kind"]))
-            given["documents"] = tuple(given["documents"])  # type: ignore[arg-type]
+            given["documents"] = tuple(given["documents"])
             given["keks"] = tuple(
                 ShreddedKEK(**(k | {"classification": Classification[k["classification"]]}))
-                for k in given["keks"]  # type: ignore[attr-defined]
+                for k in given["keks"]
             )
-            given["held"] = tuple(given.get("held", ()))  # type: ignore[arg-type]
+            given["held"] = tuple(given.get("held", ()))
             given["stores"] = tuple(
                 StoreOutcome(**(s | {"outcome": Outcome(s["outcome"])}))
-                for s in given.get("stores", ())  # type: ignore[attr-defined]
+                for s in given.get("stores", ())
             )
             given["statements"] = tuple(
-                Statement(**(s | {"gone": Copies(s["gone"])}))
-                for s in given["statements"]  # type: ignore[attr-defined]
+                Statement(**(s | {"gone": Copies(s["gone"])})) for s in given["statements"]
             )
-            return cls(**given)  # type: ignore[arg-type]
+            return cls(**given)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise IntegrityError(
                 "a shredding receipt is damaged", code="integrity.envelope"
