@@ -344,9 +344,11 @@ class Retrieval:
         one by one, and none after the last that is needed."""
         handling = self._ports.protection.handling
         taken: list[tuple[AuthorizedChunk, RedactedText]] = []
+        shown = self._shown(request, chunks, taken, tally)
+        first = list(islice(shown, request.limit))  # all of these are needed, whatever they say
         with tally.stage("minimize"):
             minimal = minimize(
-                self._shown(request, chunks, taken, tally),
+                chain(first, shown),
                 query,
                 budgets={
                     level: profile.budget(tally.purpose) for level, profile in handling.items()
@@ -380,18 +382,19 @@ class Retrieval:
         tally: Tally,
     ) -> Iterator[Shown]:
         """Each as the subject may see it, with what could give orders to a model taken out; noted in `taken`."""
-        protection = self._ports.protection
-        for chunk in chunks:
+        handling, redact = self._ports.protection.handling, self._ports.protection.redactor.redact
+        source, size = iter(chunks), request.limit
+        while lot := list(islice(source, size)):
             with tally.stage("redact"):
-                text = protection.redactor.redact(
-                    chunk.text, chunk.spans, chunk.revealed, chunk.shown_as
-                )
+                texts = [redact(c.text, c.spans, c.revealed, c.shown_as) for c in lot]
             with tally.stage("neutralise"):
-                safe = self._ports.screener.neutralise(text.text)
-            taken.append((chunk, text))
-            level = chunk.stored.label.classification
-            mode = protection.handling[level].mode(request.minimize)
-            yield Shown(text=safe, level=level, mode=mode, similarity=chunk.similarity)
+                safe = [self._ports.screener.neutralise(text.text) for text in texts]
+            for chunk, text, clean in zip(lot, texts, safe, strict=True):
+                taken.append((chunk, text))
+                level = chunk.stored.label.classification
+                mode = handling[level].mode(request.minimize)
+                yield Shown(text=clean, level=level, mode=mode, similarity=chunk.similarity)
+            size = 1  # in the place of one that is left out
 
     def _traced(
         self,
