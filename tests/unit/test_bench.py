@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from ragward.bench.goals import goals_of
+from ragward.bench.ingesting import ingest_costs
 from ragward.bench.measuring import measured
 from ragward.bench.page import _page, write
 from ragward.bench.real_text import world_of
@@ -27,6 +28,8 @@ from ragward.bench.table import show
 from ragward.bench.world import KINDS, K, Shape, World
 from ragward.cli.serving import _bound
 from ragward.domain.errors import InvalidRequestError
+from tests import company
+from tests.installation import initialised, opened
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/benchmark.schema.json").read_text())
 SHAPE = Shape(points=1_000, labels=60, groups=30, topics=10, rules=10)
@@ -216,6 +219,31 @@ def test_ragward_alone_tells_the_memory_of_the_process_that_answers():
     jsonschema_rs.Draft202012Validator(SCHEMA).validate(json.loads(found.to_json()))
 
 
+def test_each_protection_is_left_out_of_ingesting_in_turn(tmp_path):
+    given = [SimpleNamespace(load=lambda d=document: d) for document in company.documents(12)]
+    with opened(initialised(tmp_path)) as ragward:
+        costs = ingest_costs(ragward, company.subject("steward"), given, 4)
+        stored = ragward.catalog.documents("acme", limit=1_000)
+        entities = {
+            way: {
+                kind
+                for record in stored
+                if record.source.startswith(way)
+                for chunk in ragward.catalog.document_chunks("acme", record.document_id)
+                for kind in chunk.entity_types
+            }
+            for way in ("everything", "finding personal data")
+        }
+    assert [cost.documents for cost in costs] == [4, 4, 4]
+    assert all(cost.without_per_second > 0 and cost.ratio > 0 for cost in costs)
+    assert len(stored) == 4 * 5
+    assert entities["everything"]
+    assert not entities["finding personal data"]
+    report = Report(made_at="2026-11-22T00:00:00+00:00", mode="quick", machine={"cores": 2, "python": "3", "system": "x", "load": 0.0}, ingest_costs=costs)  # fmt: skip
+    assert Report.from_json(report.to_json()).ingest_costs == costs
+    jsonschema_rs.Draft202012Validator(SCHEMA).validate(json.loads(report.to_json()))
+
+
 def test_a_world_is_the_same_however_much_of_it_is_made_at_once(world, monkeypatch):
     monkeypatch.setattr("ragward.bench.world._MADE_AT_ONCE", 7)
     assert (World(SHAPE).vectors == world.vectors).all()
@@ -239,7 +267,7 @@ def test_everything_at_once_with_clients_plots_and_page(tmp_path):
     jsonschema_rs.Draft202012Validator(SCHEMA).validate(json.loads(found.to_json()))
     assert found.forbidden() == 0
     assert {load.system for load in found.loads} == {"bare FastAPI route", "ragward, HTTP"}
-    assert len(found.costs) == 6
+    assert len(found.costs) == 7
     exact = [row for row in found.rows if row.system == "pgvector + RLS, exact"]
     assert exact
     assert all(row.latency.recall == 1.0 and not row.forbidden for row in exact)

@@ -1,7 +1,7 @@
 """What each protection costs: the same questions with it and without it, in turn, in one installation.
 
 Four corpora hold the same chunks: in clear (PUBLIC), encrypted (INTERNAL), encrypted with personal data that the asker may not see,
-and with vectors encrypted too (CONFIDENTIAL). Screening and the log are taken out of the flow instead.
+and with vectors encrypted too (CONFIDENTIAL). Screening and the log are taken out of the flow instead; an answer waits for the log to be on disk only in its own row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ragward.domain.policy import Membership, PolicyRow
 from ragward.evidence import Recorder
 from ragward.installation import Policy, initialise
 from ragward.receipting import Receipting
-from ragward.retrieval import Retrieval
+from ragward.retrieval import Retrieval, RetrievalPorts
 
 _READERS: Final = f"group:{TENANT}/readers"
 _ASKER: Final = "dana"
@@ -97,6 +97,10 @@ def protections(site: Site, questions: int) -> list[Cost]:
                 _Way(corpus=_ENCRYPTED, flow=Retrieval(unlogged)),
                 encrypted,
             ),
+            "waiting until the log is on disk": (
+                encrypted,
+                _Way(corpus=_ENCRYPTED, flow=Retrieval(_durable(ports))),
+            ),
             "minimization": (
                 encrypted,
                 _Way(corpus=_ENCRYPTED, flow=flow, minimize=Mode.BALANCED),
@@ -108,6 +112,16 @@ def protections(site: Site, questions: int) -> list[Cost]:
         ]
     finally:
         made.close()
+
+
+def _durable(ports: RetrievalPorts) -> RetrievalPorts:
+    """As for RESTRICTED, whose answers wait for a write to disk."""
+    handling = {
+        level: dataclasses.replace(profile, durable_audit=True)
+        for level, profile in ports.protection.handling.items()
+    }
+    protection = dataclasses.replace(ports.protection, handling=handling)
+    return dataclasses.replace(ports, protection=protection)
 
 
 def _compared(

@@ -109,6 +109,14 @@ def _tables(report: Report) -> Iterable[str]:
         ],
     )
     yield _table(
+        "Ingesting real text with one protection at a time left out, in turn",
+        ["protection", "documents", "without, a second", "with all, a second", "ratio"],
+        [
+            [_e(c.name), str(c.documents), f"{c.without_per_second:.1f}", f"{c.with_per_second:.1f}", f"{c.ratio:.2f}x"]
+            for c in report.ingest_costs
+        ],
+    )  # fmt: skip
+    yield _table(
         "While permissions are taken away and given back",
         ["questions to a revocation", "asked", "p50, µs", "recall", "p99", "forbidden"],
         [

@@ -75,6 +75,18 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IngestCost:
+    """The same documents ingested with everything, and with one protection left out, in turn."""
+
+    name: str
+    documents: int
+    without_per_second: float
+    with_per_second: float
+    ratio: float
+    """time with over time without: the median over documents"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
     """One cost along one axis, and the exponent fitted to it: 0 is flat, 1 proportional."""
 
@@ -143,6 +155,7 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
+    ingest_costs: list[IngestCost] = field(default_factory=list)
     growth: list[Growth] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
     changes: list[Changes] = field(default_factory=list)
@@ -196,6 +209,7 @@ class Report:
                     )
                     for each in body.pop("costs")
                 ],
+                ingest_costs=[IngestCost(**each) for each in body.pop("ingest_costs")],
                 growth=[
                     Growth(**_without(each, "exponent", "spread")) for each in body.pop("growth")
                 ],

@@ -24,6 +24,7 @@ def show(report: Report, console: Console) -> None:
     for table in (
         _stages(report),
         _costs(report),
+        _ingest_costs(report),
         _growth(report),
         _loads(report),
         _changes(report),
@@ -95,6 +96,22 @@ def _costs(report: Report) -> Table:
     )  # fmt: skip
     for cost in report.costs:
         table.add_row(cost.name, *shown(cost.without), *shown(cost.with_it), f"{cost.ratio:.2f}x")
+    return table
+
+
+def _ingest_costs(report: Report) -> Table:
+    table = Table(
+        "protection", "documents", "without, a second", "with all, a second", "ratio",
+        title="ingesting real text with one protection at a time left out, in turn",
+    )  # fmt: skip
+    for cost in report.ingest_costs:
+        table.add_row(
+            cost.name,
+            str(cost.documents),
+            f"{cost.without_per_second:.1f}",
+            f"{cost.with_per_second:.1f}",
+            f"{cost.ratio:.2f}x",
+        )
     return table
 
 

@@ -17,7 +17,14 @@ from ragward.bench.suite import FULL, QUICK, Plan, run
 from ragward.bench.table import show
 from ragward.bootstrap import Ragward
 from ragward.cli import render
-from ragward.cli.demo import ASKERS, Company, ingested, sample_installation
+from ragward.cli.demo import (
+    ASKERS,
+    Company,
+    ingested,
+    items_of,
+    sample_installation,
+    steward_of,
+)
 from ragward.domain.access import Credentials
 from ragward.domain.errors import ConfigurationError, InvalidRequestError
 from ragward.domain.passages import RetrievalRequest
@@ -40,6 +47,7 @@ STAGES: Final = (
     "audit",
 )
 _QUERIES: Final = {"quick": 100, "full": 400}
+_DOCUMENTS: Final = {"quick": 20, "full": 100}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +117,7 @@ def _run(plan: Plan, options: Options, *, as_json: bool) -> int:
 
         report = run(plan, progress)
     try:
-        report.stages += stages(_QUERIES[plan.mode])
+        _on_real_text(plan.mode, report)
     except ConfigurationError as error:
         report.left_out["stages of the query path"] = error.detail
     return _given(report, options.out, as_json=as_json)
@@ -136,12 +144,21 @@ def _bars(console: Console) -> Progress:
 # The stages of the query path, on real text with the real model. -----------------------------------------------------
 
 
-def stages(queries: int) -> list[Stage]:
-    """Ingests the sample companies and asks so many questions in turn as five askers. Raises `config.invalid` outside a checkout."""
+def _on_real_text(mode: str, report: Report) -> None:
+    """Ingests the sample companies, asks in turn as five askers, and ingests some again. Raises `config.invalid` outside a checkout."""
+    from ragward.bench.ingesting import ingest_costs
+
     with sample_installation() as (ragward, companies):
         for company in companies:
             ingested(ragward, company)
-        first, warm = measured(ragward, companies[0], queries)
+        report.stages += stages(ragward, companies[0], _QUERIES[mode])
+        steward, items = steward_of(ragward, companies[0]), items_of(companies[0])
+        report.ingest_costs += ingest_costs(ragward, steward, items, _DOCUMENTS[mode])
+
+
+def stages(ragward: Ragward, company: Company, queries: int) -> list[Stage]:
+    """The medians of so many questions of an ingested company."""
+    first, warm = measured(ragward, company, queries)
     return [
         Stage(name=name, first_ms=_median(first, name), warm_ms=_median(warm, name))
         for name in (*STAGES, "total")

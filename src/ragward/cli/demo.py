@@ -22,10 +22,10 @@ from ragward.bootstrap import Ragward
 from ragward.cli import render, render_jobs
 from ragward.cli.serving import serve_api
 from ragward.cli.working import run_with_progress
-from ragward.domain.access import Credentials
+from ragward.domain.access import Credentials, Subject
 from ragward.domain.explanation import Asked, DocumentExplanation, DocumentId
 from ragward.domain.job_report import JobSummary
-from ragward.domain.jobs import ItemResult, JobRecord
+from ragward.domain.jobs import ItemResult, JobItem, JobRecord
 from ragward.domain.passages import Answer, Passage, RetrievalRequest
 from ragward.opening import development_token, manifest_items
 from ragward.settings import Settings
@@ -137,10 +137,18 @@ def ingest_company(ragward: Ragward, company: Company) -> None:
 
 def ingested(ragward: Ragward, company: Company) -> tuple[JobRecord, Sequence[ItemResult]]:
     """Ingests one company under a progress bar."""
+    return run_with_progress(ragward, steward_of(ragward, company), items_of(company))
+
+
+def steward_of(ragward: Ragward, company: Company) -> Subject:
+    """Who ingests its documents."""
     name = company.steward.partition("/")[2]
-    subject = ragward.identify(_credentials(ragward.settings, company.tenant, name, None))
-    items = manifest_items(company.root / "manifest.jsonl", company.tenant)
-    return run_with_progress(ragward, subject, items)
+    return ragward.identify(_credentials(ragward.settings, company.tenant, name, None))
+
+
+def items_of(company: Company) -> Sequence[JobItem]:
+    """Its documents."""
+    return manifest_items(company.root / "manifest.jsonl", company.tenant)
 
 
 def check_against_golden(ragward: Ragward, company: Company) -> list[str]:
