@@ -143,8 +143,10 @@ class _Read:
         return [_WORD.findall(self._lower, start, end) for start, end in self.bounds]
 
     def all_words(self) -> list[str]:
-        """In order; no sentence ends within a word."""
-        return _WORD.findall(self._lower)
+        """In order. No sentence ends within a word, so those of a text that is not cut are found without its sentences."""
+        if self.shown.mode is Mode.OFF:
+            return _WORD.findall(self._lower)
+        return list(chain.from_iterable(self.words))
 
     def candidates(self) -> list[int]:
         """The sentences that are chosen from: headings come along with what stands under them."""
