@@ -233,7 +233,7 @@ MUTANTS = [
     Mutant(
         "membership-across-tenants",
         POLICY,
-        "if tenant_of(self.member) != tenant_of(self.group):",
+        "if tenant_of(member) != tenant_of(group):",
         "if False:",
         REFUSALS,
     ),
