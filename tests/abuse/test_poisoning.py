@@ -334,6 +334,7 @@ def test_as_shipped_nobody_counts(ragward):
 def test_what_is_trusted_less_than_its_classification_demands_is_not_answered(ragward):
     from ragward.domain.marking import CuratedSource, SourceTrust, Trust
     from ragward.domain.passages import RetrievalRequest
+    from ragward.retrieval import Retrieval
     from tests.installation import asked_by
 
     for name in ("vouched/1.txt", "unvouched/1.txt"):
@@ -348,15 +349,12 @@ def test_what_is_trusted_less_than_its_classification_demands_is_not_answered(ra
             for level, profile in before.protection.handling.items()
         }
         protection = dataclasses.replace(before.protection, handling=handling)
-        ragward.retrieval._ports = dataclasses.replace(before, protection=protection, trust=trust)
+        flow = Retrieval(dataclasses.replace(before, protection=protection, trust=trust))
         request = RetrievalRequest(query="calibration sensor winter", corpora=("fin",))
-        found = ragward.retrieve(asked_by("ann"), request).passages
+        found = flow.retrieve(asked_by("ann"), request).passages
         return {(passage.source, passage.trust) for passage in found}
 
-    try:
-        vouched = ("vouched/1.txt", Trust.CURATED)
-        assert answered(Trust.CURATED) == {vouched}
-        for demanded in (Trust.UNTRUSTED, Trust.SUSPECT):
-            assert answered(demanded) == {vouched, ("unvouched/1.txt", Trust.UNTRUSTED)}
-    finally:
-        ragward.retrieval._ports = before
+    vouched = ("vouched/1.txt", Trust.CURATED)
+    assert answered(Trust.CURATED) == {vouched}
+    for demanded in (Trust.UNTRUSTED, Trust.SUSPECT):
+        assert answered(demanded) == {vouched, ("unvouched/1.txt", Trust.UNTRUSTED)}

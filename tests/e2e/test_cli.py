@@ -527,15 +527,21 @@ def test_a_token_is_printed_and_expires(home, ragward, monkeypatch):
 PROGRAM = Path(sys.executable).parent / "ragward"
 
 
+EMPTY = "import typer; app = typer.Typer(); app.command()(lambda: None); app(['--help'])"
+
+
 def test_help_comes_at_once():
-    """Half a second of a processor, best of three: what is heavy is imported by the command that needs it."""
-    seconds = []
+    """Within a few times what a program with one empty command takes, in turn with it: a machine may be slow for an hour.
+    What is heavy is imported by the command that needs it."""
+    seconds = {(PROGRAM, "--help"): [], (sys.executable, "-c", EMPTY): []}
     for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 0.5
+        for command, taken in seconds.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(command, capture_output=True, text=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    ours, empty = map(min, seconds.values())
+    assert ours < 4 * empty
 
 
 def test_help_imports_nothing_heavy():
