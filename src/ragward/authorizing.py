@@ -41,7 +41,7 @@ class EpochMovedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Attempt:
     """One attempt at an answer."""
 
     subject: Subject
@@ -58,7 +58,7 @@ class Asked:
 
     @property
     def lot(self) -> int:
-        """How many are read and opened at once."""
+        """How many are read and opened at once: a few more than wanted, because another lot is another read."""
         return self.request.limit + _LOT_SLACK
 
 
@@ -75,72 +75,75 @@ class Authorizing:
     recorder: Recorder
 
     def lots(
-        self, asked: Asked, question: Question, within: Within, only: Collection[str] | None
+        self, attempt: Attempt, question: Question, within: Within, only: Collection[str] | None
     ) -> Iterator[list[AuthorizedChunk]]:
         """The chunks that the permit admits, best first, in lots. Raises `EpochMovedError`, `unavailable.keys`."""
-        rankings = [self._ranking(asked, search, only) for search in question.searches(within)]
-        admitted = rankings[0] if len(rankings) == 1 else self._joined(asked, question, rankings)
+        searches = question.searches(within)
+        # Lists that are joined by rank are looked at as far down as is enough, so they are read at once.
+        size = attempt.lot if len(searches) == 1 else attempt.enough
+        rankings = [self._ranking(attempt, search, only, size) for search in searches]
+        admitted = rankings[0] if len(rankings) == 1 else self._joined(attempt, question, rankings)
         for lot in admitted:
-            with asked.tally.stage("decrypt"):
-                opened = self._opened(asked, lot)
-            if asked.pseudonyms:
-                with asked.tally.stage("pseudonyms"):
+            with attempt.tally.stage("decrypt"):
+                opened = self._opened(attempt, lot)
+            if attempt.pseudonyms:
+                with attempt.tally.stage("pseudonyms"):
                     opened = self.disclosure.with_tokens(
-                        asked.subject.tenant, asked.tally.purpose, opened
+                        attempt.subject.tenant, attempt.tally.purpose, opened
                     )
             yield opened
 
     # Candidates, decided again. -------------------------------------------------------------------------------------
 
     def _ranking(
-        self, asked: Asked, search: Search, only: Collection[str] | None
+        self, attempt: Attempt, search: Search, only: Collection[str] | None, lot: int
     ) -> Iterator[list[Admitted]]:
-        """What one search finds and the permit admits.
+        """What one search finds and the permit admits, read in lots of that many.
 
         While what was found is not enough, searches again and wider without those seen: points that the index has in a wrong
         place must not shorten an answer, or their number would show in it.
         """
-        size = asked.enough
+        size = attempt.enough
         seen: set[str] = set()
         while len(seen) < _MAX_SEEN:
-            with asked.tally.stage("search"):
+            with attempt.tally.stage("search"):
                 found = search.best(size, seen, only)
-            asked.tally.searches += 1
+            attempt.tally.searches += 1
             fresh = [candidate for candidate in found if candidate.point_id not in seen]
-            asked.tally.trace.found(fresh)
+            attempt.tally.trace.found(fresh)
             seen.update(candidate.point_id for candidate in fresh)
-            for start in range(0, len(fresh), asked.lot):
-                with asked.tally.stage("read"):
-                    admitted = self._admitted(asked, fresh[start : start + asked.lot], search)
+            for start in range(0, len(fresh), lot):
+                with attempt.tally.stage("read"):
+                    admitted = self._admitted(attempt, fresh[start : start + lot], search)
                 yield admitted
             if len(fresh) < size:
                 return
             size *= _GROWTH
 
     def _admitted(
-        self, asked: Asked, candidates: Sequence[Candidate], search: Search
+        self, attempt: Attempt, candidates: Sequence[Candidate], search: Search
     ) -> list[Admitted]:
         """ONE catalog read, in one state with the epoch, which is the permit's; then the decision on each label."""
         snapshot = self.catalog.stored_chunks(
-            asked.subject.tenant, [candidate.point_id for candidate in candidates]
+            attempt.subject.tenant, [candidate.point_id for candidate in candidates]
         )
-        if snapshot.epoch != asked.permit.epoch:
+        if snapshot.epoch != attempt.permit.epoch:
             raise EpochMovedError
         admitted = []
         for candidate in candidates:
             stored = snapshot.chunks.get(candidate.point_id)
-            fate = drop_reason(asked.permit, asked.request, stored) or self._untrusted(stored)
+            fate = drop_reason(attempt.permit, attempt.request, stored) or self._untrusted(stored)
             if stored is None or fate:
-                asked.tally.drop(candidate.point_id, fate or Fate.ABSENT)
-                self._notice(asked, stored)
+                attempt.tally.drop(candidate.point_id, fate or Fate.ABSENT)
+                self._notice(attempt, stored)
                 continue
             similarity = candidate.score if search.by_vector else None
             admitted.append(Admitted(stored=stored, score=candidate.score, similarity=similarity))
         return admitted
 
-    def _notice(self, asked: Asked, stored: StoredChunk | None) -> None:
+    def _notice(self, attempt: Attempt, stored: StoredChunk | None) -> None:
         if stored is not None:
-            notice(self.recorder, asked.subject, stored.label, stored.document_id, "search")
+            notice(self.recorder, attempt.subject, stored.label, stored.document_id, "search")
 
     def _untrusted(self, stored: StoredChunk | None) -> Fate | None:
         """Why a chunk is not answered whose source is trusted less than the handling of its classification demands."""
@@ -152,14 +155,14 @@ class Authorizing:
         return None if profile.is_trusted(trust) else Fate.UNTRUSTED
 
     def _joined(
-        self, asked: Asked, question: Question, rankings: Sequence[Iterator[list[Admitted]]]
+        self, attempt: Attempt, question: Question, rankings: Sequence[Iterator[list[Admitted]]]
     ) -> Iterator[list[Admitted]]:
         """By rank, as far down as is enough, then further. What only words found gets its similarity, by which its sentences
         are chosen."""
         sources = [chain.from_iterable(ranking) for ranking in rankings]
         lists: list[list[Admitted]] = [[] for _ in rankings]
         given: set[str] = set()
-        step = asked.enough
+        step = attempt.enough
         while True:
             added = [list(islice(source, step)) for source in sources]
             if not any(added):
@@ -168,17 +171,17 @@ class Authorizing:
                 ranking.extend(more)
             fresh = [one for one in joined(lists) if one.stored.point_id not in given]
             given.update(one.stored.point_id for one in fresh)
-            for start in range(0, len(fresh), asked.lot):
-                yield self._with_similarity(asked, question, fresh[start : start + asked.lot])
+            for start in range(0, len(fresh), attempt.lot):
+                yield self._with_similarity(attempt, question, fresh[start : start + attempt.lot])
             step *= _GROWTH
 
     def _with_similarity(
-        self, asked: Asked, question: Question, lot: list[Admitted]
+        self, attempt: Attempt, question: Question, lot: list[Admitted]
     ) -> list[Admitted]:
         others = [one.stored.point_id for one in lot if one.similarity is None]
         near: dict[str, float] = {}
         if others and question.vector is not None:
-            with asked.tally.stage("search"):
+            with attempt.tally.stage("search"):
                 scored = self.index.score_points(question.vector, others)
             near = {candidate.point_id: candidate.score for candidate in scored}
         return [
@@ -190,26 +193,26 @@ class Authorizing:
 
     # Opening. -------------------------------------------------------------------------------------------------------
 
-    def _opened(self, asked: Asked, lot: Sequence[Admitted]) -> list[AuthorizedChunk]:
+    def _opened(self, attempt: Attempt, lot: Sequence[Admitted]) -> list[AuthorizedChunk]:
         """Decrypts and verifies; what cannot be answered is dropped and counted."""
-        reading = Reading(subject=asked.subject, epoch=asked.permit.epoch)
+        reading = Reading(subject=attempt.subject, epoch=attempt.permit.epoch)
         contents = self.protection.opened([one.stored for one in lot], reading)
         opened = []
         for one, content in zip(lot, contents, strict=True):
             if isinstance(content, RagwardError):
-                self._refused(asked, one.stored, content)
-            elif (chunk := self._answerable(asked, one, content)) is not None:
+                self._refused(attempt, one.stored, content)
+            elif (chunk := self._answerable(attempt, one, content)) is not None:
                 opened.append(chunk)
         return opened
 
     def _answerable(
-        self, asked: Asked, one: Admitted, content: ChunkContent
+        self, attempt: Attempt, one: Admitted, content: ChunkContent
     ) -> AuthorizedChunk | None:
-        stored, tally = one.stored, asked.tally
+        stored, tally = one.stored, attempt.tally
         if self._raised(stored, content.text):
             tally.drop(stored.point_id, Fate.QUARANTINED)
             return None
-        grant = asked.permit.grant_of(stored.label_id)
+        grant = attempt.permit.grant_of(stored.label_id)
         level = self.protection.handling[stored.label.classification]
         spans = self.disclosure.current_spans(content, level.stale_spans)
         if grant is None or spans is None:
@@ -222,17 +225,17 @@ class Authorizing:
             spans=spans,
             revealed=grant.revealed,
             similarity=one.similarity or 0.0,
-            shown_as=self.disclosure.shown_as(asked.subject.tenant, tally.purpose, grant),
+            shown_as=self.disclosure.shown_as(attempt.subject.tenant, tally.purpose, grant),
         )
 
-    def _refused(self, asked: Asked, stored: StoredChunk, why: RagwardError) -> None:
+    def _refused(self, attempt: Attempt, stored: StoredChunk, why: RagwardError) -> None:
         """What does not verify, or a key broker does not open to this subject, is dropped; a key that is away ends the answer."""
         if isinstance(why, IntegrityError):
-            asked.tally.drop(stored.point_id, Fate.INTEGRITY)
+            attempt.tally.drop(stored.point_id, Fate.INTEGRITY)
             details = {"code": why.code, "chunk": stored.chunk_id, "document": stored.document_id}
-            self.recorder.record(EventType.INTEGRITY_FAILURE, asked.subject, "dropped", details)
+            self.recorder.record(EventType.INTEGRITY_FAILURE, attempt.subject, "dropped", details)
         elif isinstance(why, NotFoundError):
-            asked.tally.drop(stored.point_id, Fate.LABEL)
+            attempt.tally.drop(stored.point_id, Fate.LABEL)
         else:
             raise why
 

@@ -4,7 +4,7 @@
     query            -> checked query      bounded, normalised, screened (flagged, not refused)
     Subject          -> Permit             Casbin decides labels, not chunks
     query            -> Candidates         a search within the permit, by vectors, words or both
-    Candidates       -> AuthorizedChunks   ONE catalog read: authoritative label, state, key, ciphertext, epoch
+    Candidates       -> AuthorizedChunks   a lot at a time, ONE catalog read each: authoritative label, state, key, ciphertext, epoch
     AuthorizedChunks -> redacted texts     personal data by entitlement; all that follows sees only these
     redacted texts   -> Passages           near-duplicates out, sentences that answer kept, budget held
     Passages         -> receipt            recorded before it is given: cannot record, cannot answer
@@ -22,7 +22,7 @@ from itertools import chain, islice
 from typing import Final
 
 from ragward.answers import Answers, Tally
-from ragward.authorizing import Asked, Authorizing, EpochMovedError
+from ragward.authorizing import Attempt, Authorizing, EpochMovedError
 from ragward.disclosure import Disclosure
 from ragward.domain.access import Context, Credentials, Deny, Permit, Subject
 from ragward.domain.admission import (
@@ -293,11 +293,11 @@ class Retrieval:
         with tally.stage("search"):
             only = self._filtered(subject, request, permit)
             within = self._within(subject, request, permit)
-        asked = Asked(
+        attempt = Attempt(
             subject=subject, request=request, permit=permit, tally=tally, pseudonyms=pseudonyms
         )
-        lots = self._authorizing.lots(asked, question, within, only)
-        return islice(chain.from_iterable(lots), asked.enough)
+        lots = self._authorizing.lots(attempt, question, within, only)
+        return islice(chain.from_iterable(lots), attempt.enough)
 
     def _filtered(
         self, subject: Subject, request: RetrievalRequest, permit: Permit | Deny

@@ -637,7 +637,7 @@ MUTANTS = [
         "stale-points-shorten-answers",
         "authorizing.py",
         "while len(seen) < _MAX_SEEN:",
-        "while len(seen) < 3 * asked.enough:",
+        "while len(seen) < 3 * attempt.enough:",
         (*CASES, "-k", "still_holds"),
     ),
     Mutant(
@@ -657,8 +657,8 @@ MUTANTS = [
     Mutant(
         "permissions-move-between-two-lots",
         "authorizing.py",
-        "if snapshot.epoch != asked.permit.epoch:",
-        "if snapshot.epoch < asked.permit.epoch:",
+        "if snapshot.epoch != attempt.permit.epoch:",
+        "if snapshot.epoch < attempt.permit.epoch:",
         ("tests/conformance/test_lots.py", "-k", "between"),
     ),
     Mutant(

@@ -115,6 +115,12 @@ def test_nothing_is_read_in_the_catalog_that_is_not_needed(ragward, counted):
     assert sum(map(len, counted.catalog.lots)) < 50
 
 
+def test_lists_that_are_joined_are_read_once_each(ragward, counted):
+    ragward.retrieve(asked_by("ben"), request(HYBRID, limit=3))
+    assert len(counted.catalog.lots) == 2
+    assert len(counted.protection.opened_chunks) == 3 + 2
+
+
 def test_where_many_repeat_each_other_more_is_opened_and_the_answer_is_full(ragward, counted):
     copies = [f"The {QUERY} says the same to everybody who comes here{' ' * n}." for n in range(9)]
     names = [ingested(ragward, f"same-{n}.txt", text) for n, text in enumerate(copies)]
