@@ -47,6 +47,7 @@ MODEL = "adapters/pdp_casbin/model.py"
 COMPILER = "adapters/pdp_casbin/compiler.py"
 FAST = "adapters/pdp_casbin/fast.py"
 INDEX = "adapters/pdp_casbin/label_index.py"
+UNCHANGED = ("tests/unit/adapters/test_catalog_unchanged.py",)
 ACCESS = "domain/access.py"
 POLICY = "domain/policy.py"
 LABELS = "domain/labels.py"
@@ -738,6 +739,43 @@ MUTANTS = [
         '+ tenant.encode(), "sha256")',
         "+ b'', \"sha256\")",
         WORDS,
+    ),
+    # what is remembered of the catalog's file
+    Mutant(
+        "a-commit-goes-unnoticed",
+        "adapters/catalog_sql/unchanged.py",
+        "if version != self._version:",
+        "if self._version is None:",
+        UNCHANGED,
+        sample=True,
+    ),
+    Mutant(
+        "kept-though-somebody-committed",
+        "adapters/catalog_sql/unchanged.py",
+        "if now is not seen:",
+        "if now is None:",
+        UNCHANGED,
+    ),
+    Mutant(
+        "two-states-in-one-read",
+        "adapters/catalog_sql/stored_chunks.py",
+        "if database.unchanged.keep(seen, added):",
+        "if database.unchanged.keep(seen, added) or known:",
+        UNCHANGED,
+    ),
+    Mutant(
+        "one-row-for-all-that-is-asked",
+        "adapters/catalog_sql/prepared.py",
+        "asked = (self, *given.values())",
+        "asked = (self, tenant)",
+        UNCHANGED,
+    ),
+    Mutant(
+        "segments-remembered-too-early",
+        "adapters/sealed_places.py",
+        "if complete:",
+        "if found is not None:",
+        ("tests/unit/adapters/test_index_sealed.py",),
     ),
 ]
 

@@ -83,7 +83,7 @@ def planted(world, choose, name="ragward, planted"):
         Planted(world, name, choose),
     ]
     askers = world.askers((0.1,), ("adverse",), 2)
-    return measured(world, systems, askers, 3, list)
+    return measured(world, systems, askers, 3, list, lambda: None)
 
 
 def printed(report):

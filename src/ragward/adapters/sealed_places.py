@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from pyroaring import BitMap, FrozenBitMap
 
 from ragward.domain.labels import AccessLabel, Classification
 from ragward.ports import LabelStore, VectorStore
+
+_REMEMBERED: Final = 4096
 
 
 class SegmentStore(LabelStore, VectorStore, Protocol):
@@ -47,11 +49,29 @@ class SegmentPlaces:
     def __init__(self, store: SegmentStore, sealed: Collection[Classification]) -> None:
         self._store, self._sealed = store, frozenset(sealed)
         self._tenants: dict[str, _Tenant] = {}
+        # By identity, with the set itself, so that nothing else has its id: a permit's scope set stays the same object for as
+        # long as the permit is remembered, and a scope stays in its segment.
+        self._reached: dict[int, tuple[FrozenBitMap, list[SegmentKey]]] = {}
         self._lock = threading.Lock()
 
-    def reached(self, scopes: FrozenBitMap) -> list[SegmentKey]:
+    def reached(self, scopes: FrozenBitMap) -> Sequence[SegmentKey]:
         """The segments that have one of these scopes. Raises `unavailable.catalog`, `integrity.envelope`."""
+        with self._lock:
+            known = self._reached.get(id(scopes))
+            if known is not None and known[0] is scopes:
+                return known[1]
+        found, complete = self._look_up(scopes)
+        if complete:
+            with self._lock:
+                if len(self._reached) >= _REMEMBERED:
+                    self._reached.clear()
+                self._reached[id(scopes)] = scopes, found
+        return found
+
+    def _look_up(self, scopes: FrozenBitMap) -> tuple[list[SegmentKey], bool]:
+        """The segments, and whether all scopes are known: one that is added later may be in another segment."""
         found: list[SegmentKey] = []
+        complete = True
         with self._lock:
             left = BitMap(scopes)
             while left:
@@ -59,14 +79,18 @@ class SegmentPlaces:
                 tenant = self._tenant_of(first)
                 if tenant is None:
                     left.discard(first)
+                    complete = False
                     continue
                 known = self._tenants.setdefault(tenant, _Tenant())
                 if not left <= known.known:
                     self._extend(tenant)
-                found += [key for key, place in known.places.items() if place.scopes & left]
+                found += [
+                    key for key, place in known.places.items() if place.scopes.intersect(left)
+                ]
                 left -= known.known
+                complete = complete and first in known.known
                 left.discard(first)
-        return found
+        return found, complete
 
     def catch_up(self, tenant: str) -> None:
         """Reads the labels and scopes that were added."""

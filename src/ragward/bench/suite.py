@@ -133,7 +133,9 @@ def _compare(
         systems = [system for system in (floor, *ours, *others) if system is not None]
         groups = list(_alike(askers))
         for position, alike in enumerate(groups):
-            report.rows += measured(world, systems, alike, plan.questions, made.embedder.learn)
+            report.rows += measured(
+                world, systems, alike, plan.questions, made.embedder.learn, made.commit
+            )
             progress(
                 f"{world.size:,} chunks, {world.shape.structure}", (position + 1) / len(groups)
             )

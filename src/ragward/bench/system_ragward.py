@@ -44,7 +44,7 @@ class Authorization:
         if isinstance(permit, Deny):
             return Found(numbers=[])
         scopes = self._scopes.permitted(subject.tenant, permit, ())
-        found = self._index.search(question.vector, scopes=scopes, limit=K)  # type: ignore[arg-type]  # a bitmap is a collection of scopes
+        found = self._index.search(question.vector.tolist(), scopes=scopes, limit=K)
         names = [candidate.point_id for candidate in found]
         snapshot = self._catalog.stored_chunks(subject.tenant, names)
         if snapshot.epoch != permit.epoch:

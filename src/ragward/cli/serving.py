@@ -7,6 +7,7 @@ requests from one listening socket. A worker that dies is started again; workers
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -90,8 +91,12 @@ def _run_uvicorn(ragward: Ragward, listener: socket.socket, *, console: bool = T
 
     hold_to_allowed_hosts(ragward.settings)
     logs.configure(ragward.settings.log_format)
+    app = create_app(ragward, console=console)
+    # What there is by now stays. Going through it again in each full collection took requests 0.2 s, once in a hundred.
+    gc.collect()
+    gc.freeze()
     config = uvicorn.Config(
-        create_app(ragward, console=console),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,

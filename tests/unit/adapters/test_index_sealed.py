@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroaring import FrozenBitMap
 
 from ragward.adapters.cipher_aesgcm import AESGCMCipher
 from ragward.adapters.index_filter import ScopeFilter
 from ragward.adapters.index_sealed import SealedChunkIndex
+from ragward.adapters.sealed_places import SegmentPlaces
 from ragward.adapters.sealed_segment import Segment
 from ragward.domain.content import PackedParts
 from ragward.domain.corpus import KeyReference, StoredVector
@@ -96,6 +98,20 @@ def test_scopes_of_nobody_and_of_plain_classifications_load_nothing(made):
     assert plain.found(1, 2, 3) == []
     assert not plain.keyring.unwrapped
     plain.index.close()
+
+
+def test_a_scope_that_is_added_later_is_met_by_the_same_permit(made, monkeypatch):
+    scopes = FrozenBitMap([1, 51])
+    made.store.LABELS = 50
+
+    def found():
+        return [c.point_id for c in made.index.search(QUERY, scopes=scopes, limit=10)]
+
+    assert found() == ["a"]
+    made.store.LABELS = 100
+    assert found() == ["a", "c"]
+    monkeypatch.delattr(SegmentPlaces, "_look_up")  # from here on it is remembered
+    assert found() == ["a", "c"]
 
 
 def test_with_the_keys_away_only_who_reaches_sealed_vectors_is_refused(made):

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
-    BindParameter,
     ColumnElement,
     Connection,
     and_,
@@ -36,8 +34,12 @@ def find_application(
     """The application, unless it is unknown or has expired."""
     if not (is_storable(tenant) and is_storable(client_id)):
         return None
-    row = _BY_CLIENT.row(database, tenant, client_id=client_id, now=now)
-    return None if row is None else application_of(row)
+    row = _BY_CLIENT.row(database, tenant, client_id=client_id)
+    if row is None:
+        return None
+    application = application_of(row)
+    ends = application.expires_at
+    return application if ends is None or ends > now else None
 
 
 def find_application_by_key(connection: Connection, prefix: str, now: int) -> ApplicationKey | None:
@@ -167,7 +169,7 @@ def require_acceptable(
         raise InvalidRequestError("a key has a prefix and a SHA-256 digest")
 
 
-def _live(now: int | BindParameter[int]) -> ColumnElement[bool]:
+def _live(now: int) -> ColumnElement[bool]:
     return or_(applications.c.expires_at.is_(None), applications.c.expires_at > now)
 
 
@@ -175,13 +177,13 @@ _BY_CLIENT: Final = Prepared(
     select(applications).where(
         applications.c.tenant == bindparam("of"),
         applications.c.client_id == bindparam("client_id"),
-        _live(bindparam("now", type_=BigInteger())),
     )
 )
 
 
 def application_of(row: Mapping[Any, Any]) -> Application:
     """The application of a row. Raises `integrity.envelope`."""
+    ends = row["expires_at"]
     try:
         return Application(
             principal=row["principal"],
@@ -190,7 +192,7 @@ def application_of(row: Mapping[Any, Any]) -> Application:
             corpora=frozenset(json.loads(row["corpora"])),
             ceiling=Classification(row["ceiling"]),
             public_client=bool(row["public_client"]),
-            expires_at=row["expires_at"],
+            expires_at=None if ends is None else int(ends),
         )
     except (ValueError, TypeError):
         raise IntegrityError("application row was edited") from None

@@ -408,8 +408,7 @@ class SQLCatalog(
             return stored_vectors.tenant_of_scope(connection, scope_id)
 
     def vector_mark(self, tenant: str) -> int:
-        with self._database.read(tenant) as connection:
-            return stored_vectors.read_mark(connection, tenant)
+        return stored_vectors.mark_of(self._database, tenant)
 
     def documents_moved(self, tenant: str, *, since: int) -> tuple[int, Sequence[str]]:
         with self._database.read(tenant) as connection:

@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, SQLAlchemyError
 
 from ragward.adapters.catalog_sql.row_security import bind
+from ragward.adapters.catalog_sql.unchanged import Unchanged
 from ragward.domain.errors import (
     ConfigurationError,
     ConflictError,
@@ -64,6 +65,8 @@ class Database:
         with _translated():
             self._engine = _create_engine(url)
             self._idle: deque[sqlite3.Connection] = deque()
+            self.unchanged = Unchanged(self._own_connection)
+            """of `run_sqlite`'s answers; for SQLite only"""
             self._writer = self._engine.execution_options(**{_WRITE: True})
             self._reader: Engine = (
                 self._engine.execution_options(
@@ -126,12 +129,15 @@ class Database:
         try:
             return self._idle.pop()
         except IndexError:
-            with _translated():
-                pooled = self._engine.raw_connection()
-            reader = pooled.driver_connection
-            pooled.detach()
-            assert isinstance(reader, sqlite3.Connection)
-            return reader
+            return self._own_connection()
+
+    def _own_connection(self) -> sqlite3.Connection:
+        with _translated():
+            pooled = self._engine.raw_connection()
+        connection = pooled.driver_connection
+        pooled.detach()
+        assert isinstance(connection, sqlite3.Connection)
+        return connection
 
     def scrub(self, tables: Sequence[str]) -> None:
         """Has the database forget what was removed from these tables. Raises `unavailable.catalog`."""
@@ -152,6 +158,7 @@ class Database:
     def close(self) -> None:
         """Releases the connections that are not in use."""
         self._engine.dispose()
+        self.unchanged.close()
         while self._idle:
             self._idle.pop().close()
 

@@ -1,7 +1,8 @@
 """The authoritative read: what the catalog says of the chunks an index found, in one snapshot with the tenant's epoch.
 
 It lies on the path of every answer. On SQLite its one statement goes to the driver, and rows are taken by position: what
-SQLAlchemy adds to a statement costs as much as SQLite's answer (docs/performance.md).
+SQLAlchemy adds to a statement costs as much as SQLite's answer (docs/performance.md). Rows are not read again while nobody has
+committed anything: they are what reading them would give.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from ragward.domain.corpus import (
 from ragward.domain.errors import IntegrityError
 from ragward.domain.labels import AccessLabel
 
+_SEEN: Final = "stored chunk"  # beside what else is remembered
+
 
 def read_stored_chunks(
     database: Database, tenant: str, point_ids: Collection[str]
@@ -40,13 +43,9 @@ def read_stored_chunks(
     Raises `unavailable.catalog`, `integrity.envelope`."""
     wanted = sorted({point_id for point_id in point_ids if is_storable(point_id)})
     if database.is_sqlite and is_storable(tenant) and 0 < len(wanted) <= IN_LIMIT:
-        statement, places = _for_sqlite(len(wanted))
-        filled = [
-            tenant if at is None else wanted[at] if isinstance(at, int) else at for at in places
-        ]
-        rows = database.run_sqlite(statement, filled)
-        if rows:  # without a row the statement says nothing of the epoch either
-            return CatalogSnapshot(epoch=rows[0][-1], chunks=_by_point(rows))
+        snapshot = _of_sqlite(database, tenant, wanted)
+        if snapshot is not None:
+            return snapshot
     found: dict[str, StoredChunk] = {}
     with database.read(tenant) as connection:
         for batch in batches(wanted, IN_LIMIT):
@@ -54,6 +53,36 @@ def read_stored_chunks(
             found |= _by_point(connection.execute(_BY_POINT, values).all())
         epoch = read_epoch(connection, tenant)
     return CatalogSnapshot(epoch=epoch, chunks=found)
+
+
+def _of_sqlite(database: Database, tenant: str, wanted: Sequence[str]) -> CatalogSnapshot | None:
+    """None where no row says what the epoch is."""
+    seen = database.unchanged.seen()
+    known = {p: row for p in wanted if (row := seen.get((_SEEN, tenant, p))) is not None}
+    missing = [point_id for point_id in wanted if point_id not in known]
+    if missing:
+        read = _read_of_sqlite(database, tenant, missing)
+        added = {(_SEEN, tenant, point_id): row for point_id, row in read.items()}
+        if database.unchanged.keep(seen, added):
+            known |= read
+        elif known:  # somebody has committed: what was known is of another state than what was read
+            known = _read_of_sqlite(database, tenant, wanted)
+        else:
+            known = read
+    if not known:
+        return None
+    epoch, _ = next(iter(known.values()))  # of one state, so all have the same
+    return CatalogSnapshot(epoch=epoch, chunks={p: chunk for p, (_, chunk) in known.items()})
+
+
+def _read_of_sqlite(
+    database: Database, tenant: str, wanted: Sequence[str]
+) -> dict[str, tuple[int, StoredChunk]]:
+    """Point id -> (epoch, chunk), of one state."""
+    statement, places = _for_sqlite(len(wanted))
+    filled = [tenant if at is None else wanted[at] if isinstance(at, int) else at for at in places]
+    rows = database.run_sqlite(statement, filled)
+    return {row[0]: (row[-1], _stored_chunk(row)) for row in rows}
 
 
 def read_document_chunks(

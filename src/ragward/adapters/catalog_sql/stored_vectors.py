@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, select
 
-from ragward.adapters.catalog_sql.connection import IN_LIMIT, batches, is_storable
+from ragward.adapters.catalog_sql.connection import IN_LIMIT, Database, batches, is_storable
 from ragward.adapters.catalog_sql.documents import IS_CURRENT
 from ragward.adapters.catalog_sql.further import with_vectors
+from ragward.adapters.catalog_sql.prepared import Prepared
 from ragward.adapters.catalog_sql.schema import (
     chunks,
     documents,
@@ -24,8 +25,8 @@ from ragward.domain.corpus import DocumentState, KeyReference, Pending, StoredVe
 _DOCUMENTS: Final = 200
 """Asked for at once, beside the labels: older SQLite builds take at most 999 variables in a statement."""
 
-# Built once: every search of sealed vectors asks this.
 _MARK: Final = select(tenants.c.vector_mark).where(tenants.c.tenant == bindparam("of"))
+_MARK_ALONE: Final = Prepared(_MARK)  # every search of sealed vectors asks this
 
 
 def tenant_of_scope(connection: Connection, scope_id: int) -> str | None:
@@ -36,6 +37,12 @@ def tenant_of_scope(connection: Connection, scope_id: int) -> str | None:
 def read_mark(connection: Connection, tenant: str) -> int:
     """The tenant's newest mark; 0 for a tenant nobody wrote to."""
     return int(connection.execute(_MARK, {"of": tenant}).scalar() or 0)
+
+
+def mark_of(database: Database, tenant: str) -> int:
+    """The same, by itself."""
+    row = _MARK_ALONE.row(database, tenant) if is_storable(tenant) else None
+    return 0 if row is None else int(row["vector_mark"])
 
 
 def documents_moved(connection: Connection, tenant: str, since: int) -> tuple[int, list[str]]:
