@@ -56,7 +56,8 @@ def _correctness(report: Report) -> list[Goal]:
 
 def _over_the_floor(report: Report) -> list[Goal]:
     found = []
-    for system, most in ((AUTHORIZATION, 1.10), (WHOLE, 1.25)):
+    asked = ((AUTHORIZATION, 1.10), (WHOLE, 1.25))
+    for system, most in (*asked, *((f"{name}, known", most) for name, most in asked)):
         ratios = [
             row.ratio
             for row in report.rows

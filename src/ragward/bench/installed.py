@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ragward.adapters.catalog_sql import SQLCatalog
 from ragward.adapters.index_edge import EdgeChunkIndex
 from ragward.bench.system_shard import memberships_of, policy_rows
 from ragward.bench.systems import Site, files_of
@@ -86,8 +87,14 @@ class Installed:
         """Catalog and index."""
         return files_of(self.directory / "data") / world.size
 
+    def forget(self) -> None:
+        """Nothing that was read of the catalog is known any more: the next question is one that nobody asked."""
+        catalog = self.ragward.catalog
+        assert isinstance(catalog, SQLCatalog)
+        catalog._database.unchanged.forget()
+
     def commit(self) -> None:
-        """Somebody writes to the catalog: nothing that was read of it is known any more, and the next answer reads it anew."""
+        """Somebody writes to the catalog: nothing is known, and the database's own caches are stale."""
         self.ragward.catalog.set_meta("bench", str(time.monotonic_ns()))
 
     def close(self) -> None:

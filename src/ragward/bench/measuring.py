@@ -53,10 +53,10 @@ def measured(
     askers: Sequence[Asker],
     questions: int,
     learn: Callable[[Iterable[Question]], None],
-    between: Callable[[], None],
+    forget: Callable[[], None],
 ) -> list[Row]:
-    """A row for each system; `askers` are all of one kind and share, each asks so many questions. `learn` is told them first,
-    `between` is called before each, untimed: a system must not gain from another having just asked the same."""
+    """A row for each system; `askers` are all of one kind and share, each asks so many questions. `learn` is told them first.
+    `forget` is called before each, untimed: a system must not gain from another having just asked the same."""
     chance = np.random.default_rng(len(askers))
     answers = {system.name: Answers() for system in systems}
     quick = [system for system in systems if not system.slow]
@@ -72,13 +72,13 @@ def measured(
         for question, truth in zip(rest, truths, strict=True):
             for position in chance.permutation(len(quick)):
                 system = quick[position]
-                between()
+                forget()
                 _ask(system, asker, question, truth, answers[system.name])
         for system in slow:
             system.prepare(asker)
             system.ask(asker, warm)
             for question, truth in list(zip(rest, truths, strict=True))[:_SLOW_QUESTIONS]:
-                between()
+                forget()
                 _ask(system, asker, question, truth, answers[system.name])
     return [_row(world, system, askers, answers) for system in systems]
 

@@ -20,7 +20,7 @@ from ragward.bench import clients, costs, installed, permits, ragward_alone
 from ragward.bench.measuring import measured
 from ragward.bench.report import Report
 from ragward.bench.system_partitions import Partitions
-from ragward.bench.system_ragward import Authorization, Whole
+from ragward.bench.system_ragward import AskedBefore, Authorization, Whole
 from ragward.bench.system_shard import GroupTokens, PostFilter, Shard, Unfiltered
 from ragward.bench.systems import NotHere, Site, System
 from ragward.bench.world import KINDS, SHARES, Asker, Kind, Shape, World
@@ -129,12 +129,13 @@ def _compare(
         made = installed.opened(site)
         stack.callback(made.close)
         floor, *others = [None] if plan.alone else _others(plan, site, report, stack)
-        ours = [Authorization(made, world), Whole(made, world)]
-        systems = [system for system in (floor, *ours, *others) if system is not None]
+        ours: list[System] = [Authorization(made, world), Whole(made, world)]
+        known = [AskedBefore(each) for each in ours]
+        systems = [system for system in (floor, *ours, *known, *others) if system is not None]
         groups = list(_alike(askers))
         for position, alike in enumerate(groups):
             report.rows += measured(
-                world, systems, alike, plan.questions, made.embedder.learn, made.commit
+                world, systems, alike, plan.questions, made.embedder.learn, made.forget
             )
             progress(
                 f"{world.size:,} chunks, {world.shape.structure}", (position + 1) / len(groups)

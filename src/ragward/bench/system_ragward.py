@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from ragward.bench.installed import Installed
-from ragward.bench.systems import Found
+from ragward.bench.systems import Found, System
 from ragward.bench.world import Asker, K, Question, World
 from ragward.domain.access import Context, Credentials, Deny, Subject
 from ragward.domain.admission import drop_reason
@@ -82,6 +84,32 @@ class Whole:
         answer = self._installed.ragward.retrieve(self._credentials, asked(question))
         number_of = self._installed.number_of
         return Found(numbers=[number_of[each.chunk_id] for each in answer.passages])
+
+    def close(self) -> None:
+        """The installation is closed by who opened it."""
+
+
+class AskedBefore:
+    """One of them, asked right after the same question while nobody commits: nothing is read of the catalog."""
+
+    slow = False
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.name = f"{system.name}, known"
+        self.bytes_per_chunk = system.bytes_per_chunk
+
+    def prepare(self, asker: Asker) -> None:
+        """As the other."""
+        self._system.prepare(asker)
+
+    def ask(self, asker: Asker, question: Question) -> Found:
+        """Twice, of which the second is timed."""
+        self._system.ask(asker, question)
+        work, begin = time.process_time(), time.perf_counter()
+        found = self._system.ask(asker, question)
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - work
+        return Found(numbers=found.numbers, seconds=seconds, cpu_seconds=cpu)
 
     def close(self) -> None:
         """The installation is closed by who opened it."""

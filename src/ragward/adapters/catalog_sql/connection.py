@@ -141,6 +141,7 @@ class Database:
 
     def scrub(self, tables: Sequence[str]) -> None:
         """Has the database forget what was removed from these tables. Raises `unavailable.catalog`."""
+        self.unchanged.forget()
         with _translated(), self._engine.connect() as connection:
             if self.is_sqlite:
                 cursor = (

@@ -46,10 +46,15 @@ class Unchanged:
             now.update(read)
             return True
 
+    def forget(self) -> None:
+        """Has everything read again."""
+        with self._lock:
+            self._seen = {}
+
     def close(self) -> None:
         """Lets go of the file, and forgets."""
         with self._lock:
-            self._forget()
+            self._let_go()
 
     def _now(self) -> dict[object, Any]:
         try:
@@ -57,13 +62,13 @@ class Unchanged:
                 self._connection = self._connect()
             ((version,),) = self._connection.execute("PRAGMA data_version").fetchall()
         except sqlite3.Error as error:
-            self._forget()
+            self._let_go()
             raise UnavailableError from error
         if version != self._version:
             self._version, self._seen = version, {}
         return self._seen
 
-    def _forget(self) -> None:
+    def _let_go(self) -> None:
         """A new connection counts anew: nothing that another one counted is comparable."""
         if self._connection is not None:
             self._connection.close()
