@@ -92,9 +92,7 @@ def _run_uvicorn(ragward: Ragward, listener: socket.socket, *, console: bool = T
     hold_to_allowed_hosts(ragward.settings)
     logs.configure(ragward.settings.log_format)
     app = create_app(ragward, console=console)
-    # What there is by now stays. Going through it again in each full collection took requests 0.2 s, once in a hundred.
-    gc.collect()
-    gc.freeze()
+    leave_alone_what_stays()
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -104,6 +102,12 @@ def _run_uvicorn(ragward: Ragward, listener: socket.socket, *, console: bool = T
     )
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def leave_alone_what_stays() -> None:
+    """Keeps the collector of garbage from going through what there is by now, again and again: a request would wait for it."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.contextmanager
