@@ -747,7 +747,6 @@ MUTANTS = [
         "if version != self._version:",
         "if self._version is None:",
         UNCHANGED,
-        sample=True,
     ),
     Mutant(
         "kept-though-somebody-committed",

@@ -33,6 +33,11 @@ from tests.installation import initialised, opened
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/benchmark.schema.json").read_text())
 SHAPE = Shape(points=1_000, labels=60, groups=30, topics=10, rules=10)
+OURS = {
+    f"ragward, {what}{asked}"
+    for what in ("authorization", "everything")
+    for asked in ("", ", known")
+}
 TINY = dataclasses.replace(
     QUICK,
     shapes=(SHAPE,),
@@ -102,7 +107,7 @@ def test_a_small_run_conforms_to_the_schema_and_nothing_forbidden_is_given(repor
     assert report.forbidden() == 0
     assert not report.leaks()
     ours = [row for row in report.rows if row.system.startswith("ragward")]
-    assert {row.system for row in ours} == {"ragward, authorization", "ragward, everything"}
+    assert {row.system for row in ours} == OURS
     assert all(row.latency.recall >= 0.99 and not row.short for row in ours)
     assert [change.every for change in report.changes] == [0, 10, 1]
     assert all(change.latency.recall >= 0.99 for change in report.changes)
@@ -211,7 +216,7 @@ def test_answers_of_served_processes_do_not_wait_for_acknowledgements():
 def test_ragward_alone_tells_the_memory_of_the_process_that_answers():
     plan = dataclasses.replace(TINY, alone=True, shares=(0.1,), clients=(1,), client_seconds=0.3)
     found = run(plan, lambda _what, _share: None)
-    assert {row.system for row in found.rows} == {"ragward, authorization", "ragward, everything"}
+    assert {row.system for row in found.rows} == OURS
     assert {row.ratio for row in found.rows} == {None}
     [load] = found.loads
     assert (load.system, load.forbidden, load.latency.recall) == ("ragward, HTTP", 0, 1.0)
