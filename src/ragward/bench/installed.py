@@ -217,9 +217,10 @@ class Staging:
         texts: Sequence[str],
         vectors: Sequence[Vector],
         find: Callable[[str], tuple[Span, ...]] = lambda _text: (),
+        number: int = 1,
     ) -> StagedVersion:
-        """Version 1 of a document."""
-        made = self._protection.new_version(document_id, 1, label)
+        """A version of a document; the first, unless it is told which."""
+        made = self._protection.new_version(document_id, number, label)
         screening = Screening(verdict=Verdict.ALLOW, rules=(), rule_set=self._rule_set)
         scanned = [
             ScannedChunk(
@@ -233,7 +234,7 @@ class Staging:
         chunks = made.staged_chunks(scanned, self._detector, kept={MODEL_DIGEST: known})
         return StagedVersion(
             document_id=document_id,
-            version=1,
+            version=number,
             tenant=label.tenant,
             corpus=label.corpus,
             source=f"{document_id}.txt",

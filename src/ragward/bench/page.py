@@ -117,10 +117,10 @@ def _tables(report: Report) -> Iterable[str]:
         ],
     )  # fmt: skip
     yield _table(
-        "While permissions are taken away and given back",
-        ["questions to a revocation", "asked", "p50, µs", "recall", "p99", "forbidden"],
+        "While permissions are taken away and given back, and documents come",
+        ["what changes", "questions to a change", "asked", "p50, µs", "recall", "p99", "forbidden"],
         [
-            [str(c.every or "none"), str(c.asked), *_shown(c.latency), f"{c.latency.p99:,.0f}", str(c.forbidden)]
+            [c.what, str(c.every or "none"), str(c.asked), *_shown(c.latency), f"{c.latency.p99:,.0f}", str(c.forbidden)]
             for c in report.changes
         ],
     )  # fmt: skip

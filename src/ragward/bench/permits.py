@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
@@ -29,6 +29,7 @@ NOW = 500
 LEVELS = [level.name for level in Classification]
 CORPORA = [f"corpus{i}" for i in range(10)]
 COMPARTMENTS = [f"deal{i}" for i in range(8)]
+_JOINERS: Final = 20
 APPLICATION = Application(
     principal="app:acme/portal",
     tenant="acme",
@@ -39,14 +40,19 @@ APPLICATION = Application(
 
 
 class Organisation:
-    """An organisation: 10,000 people in 5,000 nested groups, 200 roles, some rules, some labels."""
+    """An organisation: 10,000 people in 5,000 nested groups, 200 roles, some rules, some labels.
 
-    def __init__(self, labels: int, rules: int) -> None:
+    With `groups_each` there are twenty people more, each a member of so many groups, of twice as many in all if need be; they are
+    its `readers`, otherwise everybody is."""
+
+    def __init__(self, labels: int, rules: int, groups_each: int | None = None) -> None:
         self.chance = random.Random(labels * 31 + rules)
-        self.groups = [f"group:acme/g{i}" for i in range(5_000)]
+        self.groups = [f"group:acme/g{i}" for i in range(max(5_000, 2 * (groups_each or 0)))]
         self.roles = [f"role:acme/r{i}" for i in range(200)]
         self.people = [f"user:acme/u{i}" for i in range(10_000)]
-        self.memberships = tuple(sorted(self._memberships()))
+        joiners = [f"user:acme/j{i}" for i in range(_JOINERS if groups_each else 0)]
+        self.readers = joiners or self.people
+        self.memberships = tuple(sorted(self._memberships() | self._joined(joiners, groups_each)))
         self.rows = tuple(sorted(self._rows(rules)))
         self.by_id = {i: self._label() for i in range(1, labels + 1)}
 
@@ -79,6 +85,14 @@ class Organisation:
                 Membership(person, f"compartment:acme/{name}")
                 for name in chance.sample(COMPARTMENTS, 3)
             }
+        return made
+
+    def _joined(self, joiners: list[str], groups_each: int | None) -> set[Membership]:
+        chance = self.chance
+        made: set[Membership] = set()
+        for person in joiners:
+            made |= {Membership(person, g) for g in chance.sample(self.groups, groups_each or 0)}
+            made |= {Membership(person, role) for role in chance.sample(self.roles, 3)}
         return made
 
     def _rows(self, count: int) -> set[PolicyRow]:
@@ -116,12 +130,14 @@ class Organisation:
 class Cell:
     """One size of an organisation: seconds, medians over its people."""
 
-    def __init__(self, labels: int, rules: int, *, people: int, checks: int) -> None:
-        world = Organisation(labels, rules)
+    def __init__(
+        self, labels: int, rules: int, *, people: int, checks: int, groups_each: int | None = None
+    ) -> None:
+        world = Organisation(labels, rules, groups_each)
         self._pdp = CasbinPolicyDecisionPoint(world, model_text=MODEL, entity_types=TYPES)
         context = Context(now=NOW)
         self._pdp.decide_labels(world.subject("user:acme/nobody"), context)  # the indexes are there
-        readers = world.chance.sample(world.people, people)
+        readers = world.chance.sample(world.readers, min(people, len(world.readers)))
         self.compared, self.readable = checked(world, self._pdp, context, checks)
         cold, warm = [], []
         for reader in readers:
@@ -138,35 +154,40 @@ class Cell:
 
 
 def grown(
-    labels: tuple[int, ...], rules: tuple[int, ...], people: int, checks: int
+    labels: tuple[int, ...],
+    rules: tuple[int, ...],
+    groups: tuple[int, ...],
+    people: int,
+    checks: int,
 ) -> list[Growth]:
-    """Along labels with the middle number of rules, along rules with the middle number of labels."""
+    """Along labels with the middle number of rules, along rules with the middle number of labels, and along the groups that a
+    subject is in with the middle of both."""
     if not labels or not rules:
         return []
-    middle_rules, middle_labels = rules[len(rules) // 2], labels[len(labels) // 2]
-    found: list[Growth] = []
-    for axis, at in (("labels", labels), ("rules", rules)):
-        cells = [
-            Cell(
-                size if axis == "labels" else middle_labels,
-                size if axis == "rules" else middle_rules,
-                people=people,
-                checks=checks,
-            )
-            for size in at
-        ]
-        compared = sum(cell.compared for cell in cells)
-        for what in ("cold", "warm", "loop"):
-            found.append(
-                Growth(
-                    what=_WHAT[what],
-                    axis=axis,
-                    at=tuple(float(size) for size in at),
-                    p50_us=tuple(getattr(cell, what) * 1e6 for cell in cells),
-                    checked=f"{compared:,} decisions equal to enforce",
-                )
-            )
-    return found
+    many, some = rules[len(rules) // 2], labels[len(labels) // 2]
+    sizes: dict[str, tuple[tuple[int, ...], Callable[[int], Cell]]] = {
+        "labels": (labels, lambda size: Cell(size, many, people=people, checks=checks)),
+        "rules": (rules, lambda size: Cell(some, size, people=people, checks=checks)),
+        "groups of the subject": (
+            groups,
+            # of 10,000 groups `enforce` takes half a second a label
+            lambda size: Cell(some, many, people=people, checks=checks // 10, groups_each=size),
+        ),
+    }
+    return [growth for axis, (at, cell) in sizes.items() if at for growth in _along(axis, at, cell)]
+
+
+def _along(axis: str, at: tuple[int, ...], cell: Callable[[int], Cell]) -> Iterator[Growth]:
+    cells = [cell(size) for size in at]
+    compared = sum(each.compared for each in cells)
+    for what, name in _WHAT.items():
+        yield Growth(
+            what=name,
+            axis=axis,
+            at=tuple(float(size) for size in at),
+            p50_us=tuple(getattr(each, what) * 1e6 for each in cells),
+            checked=f"{compared:,} decisions equal to enforce",
+        )
 
 
 _WHAT: Final = {
@@ -182,7 +203,7 @@ def checked(
     """(decisions compared with `enforce`, share of labels that somebody with rules reads). Raises if one differs."""
     rules = RuleIndex(world.policy("acme"))
     best = max(
-        world.chance.sample(world.people, 300),
+        world.chance.sample(world.readers, min(300, len(world.readers))),
         key=lambda person: len(rules.rows(rules.sub(person), "corpus:retrieve")),
     )
     plain, sub = casbin_for(world, best)

@@ -1,22 +1,22 @@
-"""What concerns ragward alone: more rules under the same questions, and permissions that change between them."""
+"""What concerns ragward alone: more rules under the same questions, and permissions and documents that change between them."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from ragward.adapters.pdp_casbin import CasbinPolicyDecisionPoint
 from ragward.bench.goals import AUTHORIZATION
-from ragward.bench.installed import Installed
+from ragward.bench.installed import Installed, Staging
 from ragward.bench.measuring import Answers
 from ragward.bench.report import Changes, Growth, percentiles
 from ragward.bench.system_ragward import Authorization
 from ragward.bench.system_shard import policy_rows
-from ragward.bench.world import TENANT, Asker, World
+from ragward.bench.world import TENANT, Asker, Question, World
 from ragward.domain.access import TenantHead
 from ragward.domain.labels import AccessLabel
 from ragward.domain.policy import Membership, PolicySnapshot
@@ -25,6 +25,7 @@ from ragward.opening import entity_types, resource
 
 _STEWARD: Final = f"user:{TENANT}/root"
 _EVERY: Final = (0, 10, 1)
+_NEWS: Final = "news"
 
 
 class _OtherRules:
@@ -95,35 +96,85 @@ def while_permissions_change(
     """The asker is put out of a group, or back in, before one question in so many. The write is not timed; what is answered
     afterwards is held against what may be read then."""
     asker = _somebody(askers)
-    system = Authorization(made, world)
-    system.prepare(asker)
     group = asker.groups[len(asker.groups) // 2]
     membership = Membership(asker.principal, f"group:{TENANT}/{group}")
     without = _without(world, asker, group)
-    found, out = [], False
-    for every in _EVERY:
-        answers = Answers()
-        questions = world.questions(asker.topic, count, seed=6 + every)
-        for position, question in enumerate(questions):
-            if every and position % every == 0:
-                _change(made, membership, back=out)
-                out = not out
-            now = without if out else asker
-            truth = world.truth(now, question)
-            begin = time.perf_counter()
-            answered = system.ask(asker, question)
-            answers.take(now, truth, answered.numbers, time.perf_counter() - begin, 0.0)
-        found.append(
-            Changes(
-                every=every,
-                asked=len(answers.seconds),
-                latency=percentiles(answers.seconds, answers.recall),
-                forbidden=answers.forbidden,
-            )
-        )
+    out = False
+
+    def change(_question: Question) -> None:
+        nonlocal out
+        _change(made, membership, back=out)
+        out = not out
+
+    def now() -> Asker:
+        return without if out else asker
+
+    found = [
+        _asked_meanwhile(made, world, now, "permissions", every, change, count) for every in _EVERY
+    ]
     if out:
         _change(made, membership, back=True)
     return found
+
+
+def while_documents_come(
+    made: Installed, world: World, askers: Sequence[Asker], count: int
+) -> list[Changes]:
+    """A document that the asker may not read, and that is nearer to the question than any other, is ingested before one question in
+    so many, and in the index before it is asked. The write is not timed."""
+    asker = _somebody(askers)
+    stage, catalog = Staging(made.ragward), made.ragward.catalog
+    hidden = int(np.flatnonzero(~asker.readable)[0])
+    label = world.access_label(int(world.label[hidden]))
+
+    def ingest(question: Question) -> None:
+        before = catalog.find_document(TENANT, label.corpus, f"{_NEWS}.txt")
+        version = stage.version(
+            _NEWS,
+            label,
+            [question.text],
+            [question.vector.tolist()],
+            number=before.version + 1 if before else 1,
+        )
+        catalog.commit_version(version)
+        made.ragward.index_sync.run()
+        for name in (version.chunks[0].chunk_id, version.chunks[0].points[0].point_id):
+            made.number_of[name] = hidden  # whoever is given it is given what is forbidden
+
+    return [
+        _asked_meanwhile(made, world, lambda: asker, "documents", every, ingest, count)
+        for every in _EVERY[1:]
+    ]
+
+
+def _asked_meanwhile(
+    made: Installed,
+    world: World,
+    now: Callable[[], Asker],
+    what: str,
+    every: int,
+    change: Callable[[Question], None],
+    count: int,
+) -> Changes:
+    """So many questions, each held against what `now` may read; `change` before one in `every`, untimed."""
+    system = Authorization(made, world)
+    system.prepare(now())
+    answers = Answers()
+    for position, question in enumerate(world.questions(now().topic, count, seed=6 + every)):
+        if every and position % every == 0:
+            change(question)
+        asker = now()
+        truth = world.truth(asker, question)
+        begin = time.perf_counter()
+        answered = system.ask(asker, question)
+        answers.take(asker, truth, answered.numbers, time.perf_counter() - begin, 0.0)
+    return Changes(
+        what=what,
+        every=every,
+        asked=len(answers.seconds),
+        latency=percentiles(answers.seconds, answers.recall),
+        forbidden=answers.forbidden,
+    )
 
 
 def _change(made: Installed, membership: Membership, *, back: bool) -> None:

@@ -126,8 +126,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """Questions while permissions change: one in `every` follows a write; 0 for none."""
+    """Questions while something changes: one in `every` follows a write; 0 for none."""
 
+    what: str
+    """"permissions" or "documents\""""
     every: int
     asked: int
     latency: Latency

@@ -42,6 +42,8 @@ class Plan:
     """questions under each number of rules, and each rate of changes"""
     labels: tuple[int, ...] = (1_000, 10_000, 50_000)
     rules: tuple[int, ...] = (10, 100, 1_000)
+    groups: tuple[int, ...] = (1, 10, 100, 1_000, 10_000)
+    """that a subject is in"""
     people: int = 200
     checks: int = 1_000
     clients: tuple[int, ...] = (1, 4, 16)
@@ -68,6 +70,7 @@ QUICK: Final = Plan(
     questions=12,
     labels=(1_000, 10_000),
     rules=(10, 100),
+    groups=(1, 100),
     people=100,
     checks=100,
     clients=(1, 16),
@@ -103,7 +106,7 @@ def run(plan: Plan, progress: Progress) -> Report:
         world = plan.world if plan.world is not None and position == 0 else World(shape)
         with _directory(plan, world.shape) as directory:
             _compare(plan, world, directory, report, progress, first=position == 0)
-    report.growth += permits.grown(plan.labels, plan.rules, plan.people, plan.checks)
+    report.growth += permits.grown(plan.labels, plan.rules, plan.groups, plan.people, plan.checks)
     progress("permits", 1.0)
     if plan.protected:
         shape = replace(plan.shapes[0], points=plan.protected, structure="clustered")
@@ -145,9 +148,8 @@ def _compare(
         report.growth += [
             ragward_alone.along_rules(made, world, askers, plan.rules, plan.under_changes)
         ]
-        report.changes += ragward_alone.while_permissions_change(
-            made, world, askers, plan.under_changes
-        )
+        for stream in (ragward_alone.while_permissions_change, ragward_alone.while_documents_come):
+            report.changes += stream(made, world, askers, plan.under_changes)
         busy = [asker for asker in askers if asker.share == max(s for s in plan.shares if s <= 0.5)]
         tokens = {a.name: str(made.credentials(a.name).untrusted_authorization) for a in busy}
         number_of = made.number_of

@@ -145,11 +145,12 @@ def _loads(report: Report) -> Table:
 
 def _changes(report: Report) -> Table:
     table = Table(
-        "questions to a revocation", "asked", "p50, us", "recall@10", "p99", "forbidden",
-        title="while permissions are taken away and given back (ragward, authorization)",
+        "what changes", "questions to a change", "asked", "p50, us", "recall@10", "p99", "forbidden",
+        title="while permissions are taken away and given back, and documents come (ragward, authorization)",
     )  # fmt: skip
     for each in report.changes:
         table.add_row(
+            each.what,
             str(each.every) if each.every else "none",
             str(each.asked),
             *shown(each.latency),
