@@ -175,9 +175,9 @@ def _memory(report: Report) -> list[Goal]:
 def _http(report: Report) -> list[Goal]:
     most = max((load.clients for load in report.loads), default=0)
     of = {load.system: load for load in report.loads if load.clients == most}
-    if len(of) < 2:
+    bare, ours = of.get("bare FastAPI route"), of.get("ragward, HTTP")
+    if bare is None or ours is None:
         return []
-    bare, ours = of["bare FastAPI route"], of["ragward, HTTP"]
     share = ours.per_second / bare.per_second
     later = ours.latency.p99 / bare.latency.p99
     return [

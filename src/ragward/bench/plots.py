@@ -174,7 +174,7 @@ def _clients(report: Report) -> Any:
         axis.set_xticks(sorted({load.clients for load in report.loads}))
         axis.grid(True, alpha=0.3)
     left.legend(loc="best", fontsize=8)
-    figure.suptitle("Over HTTP, one server process")
+    figure.suptitle("Several clients at once, one process that answers")
     return figure
 
 

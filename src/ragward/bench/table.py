@@ -127,8 +127,8 @@ def _growth(report: Report) -> Table:
 
 def _loads(report: Report) -> Table:
     table = Table(
-        "over HTTP", "clients", "a second", "p50, us", "recall@10", "p99", "forbidden", "memory, MB",
-        title="several clients at once, one server process",
+        "system", "clients", "a second", "p50, us", "recall@10", "p99", "forbidden", "memory, MB",
+        title="several clients at once, one process that answers",
     )  # fmt: skip
     for load in report.loads:
         table.add_row(
