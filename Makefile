@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 # The tests commit thousands of times, and each commit waits for a disk; not in memory, where there is enough of it. A process
 # that is killed loses nothing there either.
-SCRATCH := $(shell test "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}')" -gt 6000000 2>/dev/null && echo TMPDIR=/dev/shm)
+SCRATCH := $(shell test "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}')" -gt 12000000 2>/dev/null && echo TMPDIR=/dev/shm)
 .PHONY: setup softhsm systemd chromium demo test prove serve check fix bench docs site pii-model clean
 
 setup: $(VENV)/.installed

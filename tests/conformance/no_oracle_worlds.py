@@ -374,6 +374,7 @@ def both(base, directory, change, *, seed, index=None, graph=False):
             for side in ("a", "b"):
                 copy = directory / f"{change.__name__}-{seed}-{side}"
                 shutil.copytree(base.directory, copy)
+                stack.callback(shutil.rmtree, copy)
                 parts = {} if index is None else {"index": index()}
                 ragward = stack.enter_context(opened(settings_in(copy), **base.doubles(**parts)))
                 if index is not None:
