@@ -208,7 +208,7 @@ class View:
             found = (block.row_of.get(name, size) for name in asked.only_points - asked.excluding)
             rows = np.array(sorted(row for row in found if row < size), dtype=np.intp)
             return rows[_is_in(scopes[rows], asked)]
-        mask = _is_in(scopes, asked)
+        mask = _is_in(scopes.copy(), asked)  # rows move to other scopes meanwhile
         for name in asked.excluding:
             row = block.row_of.get(name, size)
             if row < size:

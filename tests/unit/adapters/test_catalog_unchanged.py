@@ -108,6 +108,15 @@ def test_a_commit_of_another_process_is_seen_at_once(catalog, path):
     assert catalog.find_application("acme", "portal") is None
 
 
+def test_each_is_remembered_as_itself(catalog):
+    for name in ("portal", "desk"):
+        catalog.save_application(application(name), key_prefix=None, key_sha256=None)
+    for _ in range(2):
+        for name in ("portal", "desk"):
+            assert catalog.find_application("acme", name).client_id == name
+            assert catalog.find_application("globex", name) is None
+
+
 def test_time_passes_for_what_is_remembered(catalog, read, clock):
     catalog.save_application(application(expires_at=100), key_prefix=None, key_sha256=None)
     clock[0] = 99

@@ -6,6 +6,7 @@ That it finds what an index finds: tests/contract/test_index.py.
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,6 +195,21 @@ def test_named_points_are_scored_loaded_or_not(made):
     scores = {c.point_id: c.score for c in made.index.score_points(QUERY, ["a", "c", "none"])}
     assert scores == pytest.approx({"a": 0.9, "c": 0.7})
     assert made.held() == {("CONFIDENTIAL",)}
+
+
+def test_a_row_that_moves_while_it_is_looked_at_ends_no_search(made):
+    made.found(1, 2)
+    [block] = made.blocks()
+
+    class Moving:
+        def to_array(self):
+            block.scopes[: len(block.row_of)] = 4_000_000
+            return [1]
+
+    [segment] = [slot.segment for slot in made.index._slots.values() if slot.segment]
+    with segment.reading() as view:
+        asked = SimpleNamespace(scopes=Moving(), only_points=None, excluding=())
+        assert view._admitted(asked).tolist() == [block.row_of["a"]]
 
 
 # Going. -------------------------------------------------------------------------------------------------------------
