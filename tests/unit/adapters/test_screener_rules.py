@@ -232,17 +232,17 @@ def test_a_pattern_that_is_not_tried_would_find_nothing(text):
 @pytest.mark.parametrize("unit", PATHOLOGICAL)
 def test_a_hostile_text_takes_bounded_time(unit):
     text = unit * (MEGABYTE // 10 // len(unit))
-    started = time.perf_counter()
+    started = time.process_time()
     SCREENER.screen(text)
     SCREENER.neutralise(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_text_of_one_megabyte_is_screened_to_its_end():
     text = "The committee met on Monday and noted the report. " * (MEGABYTE // 50)
-    started = time.perf_counter()
+    started = time.process_time()
     screening = SCREENER.screen(text + ORDER)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
     assert screening.verdict is Verdict.QUARANTINE
 
 
