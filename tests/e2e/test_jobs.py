@@ -63,22 +63,27 @@ def test_progress_is_streamed_until_the_end(served, api):
     job = catalog.create_job("acme", "user:acme/steward", 2)
     catalog.set_job_state("acme", job.job_id, JobState.IN_PROGRESS)
 
+    told = threading.Semaphore(0)
+
     def work():
         for n in range(2):
-            time.sleep(0.6)
+            assert told.acquire(timeout=60)
             item = ItemResult(source=f"{n}", outcome=ItemOutcome.INGESTED)
             catalog.record_item("acme", job.job_id, item)
+        assert told.acquire(timeout=60)
         catalog.set_job_state("acme", job.job_id, JobState.SUCCESS)
 
     thread = threading.Thread(target=work)
     thread.start()
+    found = []
     with api.stream("GET", f"/v1/jobs/{job.job_id}/events") as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.headers["cache-control"] == "no-store"
-        found = list(events(response))
+        for each in events(response):
+            found.append(each)
+            told.release()
     thread.join()
-    assert [name for name, _ in found[:-1]] == ["progress"] * (len(found) - 1)
-    assert len(found) >= 3
+    assert [name for name, _ in found[:-1]] == ["progress"] * 3
     name, data = found[-1]
     assert (name, data["state"], data["done"]) == ("end", "success", 2)
     assert [d["done"] for _, d in found] == sorted(d["done"] for _, d in found)
