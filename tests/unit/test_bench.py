@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -215,6 +217,20 @@ def test_what_is_no_text_is_refused(tmp_path):
 def test_answers_of_served_processes_do_not_wait_for_acknowledgements():
     with _bound(SimpleNamespace(host="127.0.0.1", port=0)) as listener:
         assert listener.proto == socket.IPPROTO_TCP  # what asyncio goes by; without, 40 ms each
+
+
+def test_what_is_kept_answers_again_and_what_came_meanwhile_does_not(tmp_path):
+    plan = dataclasses.replace(TINY, alone=True, keep=tmp_path)
+    for _ in range(2):
+        found = run(plan, lambda _what, _share: None)
+        assert {row.latency.recall for row in found.rows} == {1.0}
+        assert {change.latency.recall for change in found.changes} == {1.0}
+        assert found.forbidden() == 0
+        with contextlib.closing(sqlite3.connect(next(tmp_path.rglob("catalog.db")))) as catalog:
+            told = catalog.execute("SELECT state FROM versions WHERE document_id = 'news'")
+            states = {state for (state,) in told}
+        assert states  # it came
+        assert "active" not in states
 
 
 def test_ragward_alone_tells_the_memory_of_the_process_that_answers():

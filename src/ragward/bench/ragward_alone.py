@@ -18,6 +18,7 @@ from ragward.bench.system_ragward import Authorization
 from ragward.bench.system_shard import policy_rows
 from ragward.bench.world import TENANT, Asker, Question, World
 from ragward.domain.access import TenantHead
+from ragward.domain.corpus import DocumentState
 from ragward.domain.labels import AccessLabel
 from ragward.domain.policy import Membership, PolicySnapshot
 from ragward.domain.task_grants import TaskGrantRecord
@@ -141,10 +142,15 @@ def while_documents_come(
         for name in (version.chunks[0].chunk_id, version.chunks[0].points[0].point_id):
             made.number_of[name] = hidden  # whoever is given it is given what is forbidden
 
-    return [
+    found = [
         _asked_meanwhile(made, world, lambda: asker, "documents", every, ingest, count)
         for every in _EVERY[1:]
     ]
+    catalog.set_state(
+        TENANT, _NEWS, DocumentState.DELETED
+    )  # others may read it, and know no truth with it
+    made.ragward.index_sync.run()
+    return found
 
 
 def _asked_meanwhile(

@@ -129,7 +129,7 @@ class Changes:
     """Questions while something changes: one in `every` follows a write; 0 for none."""
 
     what: str
-    """"permissions" or "documents\""""
+    """permissions or documents"""
     every: int
     asked: int
     latency: Latency

@@ -153,7 +153,8 @@ def _compare(
         busy = [asker for asker in askers if asker.share == max(s for s in plan.shares if s <= 0.5)]
         tokens = {a.name: str(made.credentials(a.name).untrusted_authorization) for a in busy}
         number_of = made.number_of
-        report.loads += clients.in_library(made, site, busy, plan.clients, plan.client_seconds)
+        if plan.clients:
+            report.loads += clients.in_library(made, site, busy, plan.clients, plan.client_seconds)
     if plan.clients:
         report.loads += clients.loads(
             site, busy, tokens, number_of, plan.clients, plan.client_seconds, bare=not plan.alone

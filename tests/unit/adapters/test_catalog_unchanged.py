@@ -126,6 +126,14 @@ def test_time_passes_for_what_is_remembered(catalog, read, clock):
     assert len(read) == 1
 
 
+@pytest.mark.parametrize("edited", ["soon", float("inf"), b"\x00"])
+def test_an_end_that_is_no_time_is_an_edited_row(catalog, path, edited):
+    catalog.save_application(application(expires_at=100), key_prefix=None, key_sha256=None)
+    edit(path, "UPDATE applications SET expires_at = ?", edited)
+    with pytest.raises(IntegrityError):
+        catalog.find_application("acme", "portal")
+
+
 @pytest.mark.parametrize("known", [0, 1])
 def test_a_commit_between_two_reads_leaves_one_state(catalog, stored, path, monkeypatch, known):
     """Somebody commits after it was seen what is remembered, and before the rest is read: old and new rows are not mixed, and

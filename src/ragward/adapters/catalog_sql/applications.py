@@ -194,7 +194,7 @@ def application_of(row: Mapping[Any, Any]) -> Application:
             public_client=bool(row["public_client"]),
             expires_at=None if ends is None else int(ends),
         )
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise IntegrityError("application row was edited") from None
 
 
