@@ -9,9 +9,10 @@ SCRATCH := $(shell test "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$
 
 setup: $(VENV)/.installed
 
+# Nothing is compiled that nobody imports: bytecode of all packages takes longer than their installation.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[model,postgres,aws,pkcs11,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e ".[model,postgres,aws,pkcs11,dev]"
 	@touch $@
 
 softhsm:  ## the software token that pkcs11: is tested with, where apt can install it; tests say so where it is missing, and fail in CI
@@ -53,6 +54,7 @@ site: docs  ## the documentation as a site, in site/; nothing on it is loaded fr
 	$(BIN)/zensical build --clean --strict && $(BIN)/python docs/check_site.py site
 
 pii-model: setup  ## train the name detector again, on generated sentences
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[training]"
 	cd training && ../$(BIN)/python train.py
 
 clean:

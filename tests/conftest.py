@@ -27,7 +27,7 @@ PROVE = os.environ.get("RAGWARD_PROVE") == "1"
 settings.register_profile(
     "test",
     deadline=None,
-    max_examples=100 if PROVE else 40,
+    max_examples=100 if PROVE else 25,
     derandomize=not PROVE,  # a change is judged by the same examples as the one before; `make prove` looks for new ones
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -389,14 +389,10 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls, file: Path | None = None, **values: Any) -> Settings:
         """Settings from `file` (TOML), the environment and `values`. Raises `config.invalid`."""
-
-        class FromFile(cls):  # type: ignore[valid-type,misc]  # pydantic takes the file name from the class
-            model_config = SettingsConfigDict(toml_file=file)
-
         if file is not None and not file.is_file():
             raise ConfigurationError(f"there is no settings file {file.name}")
         try:
-            return FromFile(**values)
+            return cls._of(file)(**values)
         except ValidationError as error:
             problems = "; ".join(
                 f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
@@ -408,6 +404,17 @@ class Settings(BaseSettings):
             ValueError,
         ) as error:  # of the file itself: not readable, not TOML, not UTF-8
             raise ConfigurationError(f"the settings file cannot be read: {error}") from None
+
+    @classmethod
+    def _of(cls, file: Path | None) -> type[Settings]:
+        """These settings; pydantic takes the name of a file from the class."""
+        if file is None:
+            return cls
+
+        class FromFile(cls):  # type: ignore[valid-type,misc]  # a class made in a method: mypy cannot follow
+            model_config = SettingsConfigDict(toml_file=file)
+
+        return FromFile
 
     @field_validator("ingest_roots", "ingest_urls")
     @classmethod

@@ -41,6 +41,7 @@ from ragward.opening import (
 from ragward.restricting import request_of
 from ragward.retrieval import Retrieval
 from tests import company
+from tests.copies import copied
 from tests.installation import initialised, opened
 
 QUERY = "calibration laboratory"
@@ -211,18 +212,18 @@ def copy(settings, to):
     """Everything an attacker with yesterday's disk has: the database and, beside it, what was seen."""
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(settings.data_dir, to / "data", ignore=shutil.ignore_patterns("*.sock"))
-    shutil.copytree(settings.policy_roots_seen, to / "seen")
+    copied(settings.policy_roots_seen, to / "seen")
 
 
 def put_back(settings, source):
     shutil.rmtree(settings.data_dir)
-    shutil.copytree(source / "data", settings.data_dir)
+    copied(source / "data", settings.data_dir)
     forget_seen(settings, source)
 
 
 def forget_seen(settings, source):
     shutil.rmtree(settings.policy_roots_seen, ignore_errors=True)
-    shutil.copytree(source / "seen", settings.policy_roots_seen)
+    copied(source / "seen", settings.policy_roots_seen)
 
 
 def put_database_back(settings, source):
@@ -245,8 +246,8 @@ def closed(home):
 def live(home):
     """A copy of it, open for the whole module: opening one takes most of a second."""
     to = home.directory / "live"
-    shutil.copytree(home.clean / "data", to / "data")
-    shutil.copytree(home.clean / "seen", to / "data.policy-roots")
+    copied(home.clean / "data", to / "data")
+    copied(home.clean / "seen", to / "data.policy-roots")
     settings = home.settings.model_copy(update={"data_dir": to / "data"})
     with opened(settings, identity=None, clock=None) as ragward:
         yield dataclasses.replace(home, settings=settings), ragward

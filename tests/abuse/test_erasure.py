@@ -22,7 +22,7 @@ from ragward.domain.review import ReviewItem, ReviewKind
 from ragward.domain.shredding import ShredKind, ShredRequest
 from tests import company
 from tests.conftest import PROVE
-from tests.copies import found_in
+from tests.copies import copied, found_in
 from tests.installation import initialised, opened, settings_in
 
 STEWARD = company.subject("steward")
@@ -118,7 +118,7 @@ def filled(tmp_path_factory):
 
 @pytest.fixture
 def home(filled, tmp_path):
-    shutil.copytree(filled, tmp_path / "home")
+    copied(filled, tmp_path / "home")
     return tmp_path / "home"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from ragward.domain.labels import Classification
 from ragward.domain.passages import SearchMode
 from tests import company
 from tests.abuse.others import STEWARD, ask, document, label, put, relabel, sources
+from tests.copies import copied
 from tests.fakes.embedder_second import SecondEmbedder, WorseEmbedder
 from tests.fakes.embedder_sentence_transformers import FakeEmbedder
 from tests.installation import initialised, opened, settings_in
@@ -84,7 +84,7 @@ def filled(tmp_path_factory):
 @pytest.fixture
 def settings(filled, tmp_path):
     """A copy of it for one test."""
-    shutil.copytree(filled, tmp_path / "home")
+    copied(filled, tmp_path / "home")
     return settings_in(tmp_path / "home")
 
 
@@ -416,7 +416,7 @@ def building(home, pause):
 @pytest.mark.prove
 def test_killed_in_the_middle_and_resumed_it_equals_an_undisturbed_build(filled, tmp_path):
     for name in ("killed", "undisturbed"):
-        shutil.copytree(filled, tmp_path / name)
+        copied(filled, tmp_path / name)
     process = building(tmp_path / "killed", "5")
     reached = int(process.stdout.readline())
     os.kill(process.pid, signal.SIGKILL)

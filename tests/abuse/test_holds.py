@@ -4,7 +4,6 @@ alone lifts it."""
 from __future__ import annotations
 
 import dataclasses
-import shutil
 
 import pytest
 
@@ -21,6 +20,7 @@ from ragward.domain.shredding import ShredKind, ShredRequest
 from ragward.holding import Holding
 from tests import company
 from tests.abuse.test_rotation import stranger_of
+from tests.copies import copied
 from tests.installation import asked_by, initialised, opened, settings_in
 
 STEWARD, OFFICER = company.subject("steward"), company.subject("officer")
@@ -60,7 +60,7 @@ def filled(tmp_path_factory):
 
 @pytest.fixture
 def home(filled, tmp_path):
-    shutil.copytree(filled, tmp_path / "home")
+    copied(filled, tmp_path / "home")
     return tmp_path / "home"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import threading
 
 import pytest
@@ -19,6 +18,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.domain.rotation import Due
 from tests import company
+from tests.copies import copied
 from tests.installation import asked_by, initialised, opened, settings_in
 
 LEVEL = Classification.CONFIDENTIAL
@@ -75,7 +75,7 @@ def filled(tmp_path_factory):
 
 @pytest.fixture
 def ragward(filled, tmp_path):
-    shutil.copytree(filled, tmp_path / "home")
+    copied(filled, tmp_path / "home")
     with opened(settings_in(tmp_path / "home")) as ragward:
         yield ragward
 

@@ -24,7 +24,7 @@ from ragward.domain.shredding import Copies, Obstacle, ShredKind, ShredLevel, Sh
 from ragward.relabelling import Relabelling
 from tests import company
 from tests.abuse.test_rotation import stranger_of
-from tests.copies import found_in
+from tests.copies import copied, found_in
 from tests.installation import asked_by, initialised, opened, settings_in
 
 STEWARD = company.subject("steward")
@@ -70,7 +70,7 @@ def filled(tmp_path_factory):
 
 @pytest.fixture
 def home(filled, tmp_path):
-    shutil.copytree(filled, tmp_path / "home")
+    copied(filled, tmp_path / "home")
     return tmp_path / "home"
 
 

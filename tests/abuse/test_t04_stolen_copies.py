@@ -21,7 +21,7 @@ from ragward.domain.labels import AccessLabel, Classification
 from ragward.domain.passages import RetrievalRequest
 from ragward.settings import Settings
 from tests import company
-from tests.copies import contents, found_in
+from tests.copies import contents, copied, found_in
 from tests.installation import PASSPHRASE, asked_by, initialised, opened
 
 SENTENCES = [
@@ -93,7 +93,7 @@ def legible(*directories):
 
 def test_the_data_directory_alone_opens_nothing(home, tmp_path):
     stolen = tmp_path / "stolen"
-    shutil.copytree(home.data_dir, stolen)
+    copied(home.data_dir, stolen)
     assert legible(stolen) == []
     assert code_of(with_files(home, data_dir=stolen, keyring=tmp_path / "none")) == "config.invalid"
     thief = tmp_path / "thief.json"
@@ -174,7 +174,7 @@ def test_no_copy_has_a_hundred_sentences_or_the_vectors_of_a_hundred_chunks_abov
 
 def test_data_directory_and_keyring_file_without_the_passphrase_open_nothing(home, tmp_path):
     stolen, keyring = tmp_path / "stolen", tmp_path / "keyring.json"
-    shutil.copytree(home.data_dir, stolen)
+    copied(home.data_dir, stolen)
     shutil.copy(home.keyring, keyring)
     guess = tmp_path / "guess"
     guess.write_text("123456789012")

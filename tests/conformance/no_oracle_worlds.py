@@ -26,6 +26,7 @@ from ragward.domain.policy_change import PolicyEdit
 from ragward.installation import Policy, add_tenant, initialise
 from ragward.opening import open_keyring
 from tests import company
+from tests.copies import copied
 from tests.fakes.embedder_sentence_transformers import FakeEmbedder
 from tests.installation import opened, settings_in
 
@@ -373,7 +374,7 @@ def both(base, directory, change, *, seed, index=None, graph=False):
             sides = []
             for side in ("a", "b"):
                 copy = directory / f"{change.__name__}-{seed}-{side}"
-                shutil.copytree(base.directory, copy)
+                copied(base.directory, copy)
                 stack.callback(shutil.rmtree, copy)
                 parts = {} if index is None else {"index": index()}
                 ragward = stack.enter_context(opened(settings_in(copy), **base.doubles(**parts)))

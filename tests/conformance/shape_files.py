@@ -71,6 +71,7 @@ class Shape:
 
 
 @cache
+@cache
 def load_shapes() -> list[Shape]:
     """All shapes, in the order of files and lines. Raises ValueError for anything a reader could misunderstand."""
     shapes = [shape for path in sorted(SHAPES.glob("*.yaml")) for shape in _load_file(path)]
@@ -188,7 +189,7 @@ def _numbers(item):
     return range(first, first + item["count"])
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(yaml.CSafeLoader):
     """Refuses a key that is there twice: the second would silently win."""
 
 
@@ -196,7 +197,7 @@ def _mapping(loader, node, deep=False):
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     if len(keys) != len(set(keys)):
         raise ValueError(f"a key twice, line {node.start_mark.line + 1}: {keys}")
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+    return yaml.CSafeLoader.construct_mapping(loader, node, deep=True)
 
 
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)

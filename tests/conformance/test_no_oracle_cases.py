@@ -21,6 +21,7 @@ from ragward.installation import Policy, initialise
 from ragward.opening import open_keyring, resource
 from tests import company
 from tests.conformance.no_oracle_worlds import OPEN, ROWS, STEWARD, label, paused, put
+from tests.copies import copied
 from tests.installation import asked_by, opened, settings_in
 
 BEN, LOADER = company.subject("ben"), company.subject("loader")
@@ -50,7 +51,7 @@ def new(tmp_path_factory):
 
 @pytest.fixture
 def ragward(new, tmp_path):
-    shutil.copytree(new[0], tmp_path / "copy")
+    copied(new[0], tmp_path / "copy")
     with opened(settings_in(tmp_path / "copy"), keyring=new[1]) as made:
         yield made
 
@@ -279,7 +280,7 @@ def test_scores_are_made_of_ranks_but_where_handling_says_otherwise(tmp_path):
 
 
 def test_a_receipt_proves_that_its_answer_is_in_the_log_and_does_not_say_where(new, tmp_path):
-    shutil.copytree(new[0], tmp_path / "copy")
+    copied(new[0], tmp_path / "copy")
     settings = settings_in(tmp_path / "copy")
     with opened(settings, keyring=new[1]) as ragward:
         receipts = [ragward.retrieve(asked_by("ben"), "voltage").receipt for _ in range(2)]

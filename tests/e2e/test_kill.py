@@ -23,7 +23,7 @@ from ragward.domain.passages import RetrievalRequest
 from ragward.opening import source_items
 from tests import company
 from tests.conftest import PROVE
-from tests.copies import found_in
+from tests.copies import copied, found_in
 from tests.installation import asked_by, doubles, initialised, settings_in
 
 KILLS, DOCUMENTS = (50, 500) if PROVE else (1, 16)
@@ -166,7 +166,7 @@ def begun(tmp_path_factory):
 def clean(begun, tmp_path_factory):
     """A run that nobody kills: how long it takes and what it leaves."""
     template, manifest, _ = begun
-    home = shutil.copytree(template, tmp_path_factory.mktemp("clean") / "home")
+    home = copied(template, tmp_path_factory.mktemp("clean") / "home")
     driver = Driver(home, manifest)
     begin = driver.begun()
     driver.finished()
@@ -192,7 +192,7 @@ def test_the_job_has_something_of_everything(begun, clean):
 def test_killed_at_a_random_point(begun, clean, tmp_path, number):
     template, manifest, before = begun
     seconds, expected, expected_answers = clean
-    home = shutil.copytree(template, tmp_path / "home")
+    home = copied(template, tmp_path / "home")
     driver = Driver(home, manifest)
     driver.begun()
     share = (number + random.Random(number).random()) / KILLS  # spread over the whole run

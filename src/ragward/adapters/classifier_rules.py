@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,19 +55,12 @@ class RuleClassifier:
         `entity_types` are given, types that nothing finds, are refused."""
         try:
             data = path.read_bytes()
-            document = yaml.load(data.decode(), Loader=_OnceEach)  # noqa: S506 - derived from the safe loader
-            if not isinstance(document, dict) or not isinstance(document["rules"], list):
-                raise TypeError
-            if document.keys() - {"rules", "review"} or len(document["rules"]) > _MAX_RULES:
-                raise ValueError
-            rules = [_rule(item, entity_types) for item in document["rules"]]
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"{path.name} cannot be read: {_reason(error)}") from error
-        names = [rule.name for rule in rules]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ConfigurationError(f"classification rule {min(repeated)}: there are two of it")
-        version = hashlib.sha256(data).hexdigest()[:12]
-        return cls(rules, _thresholds(document.get("review", {})), version)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path.name} cannot be read: {type(error).__name__}"
+            ) from error
+        types = None if entity_types is None else frozenset(entity_types)
+        return _read(path.name, data, types)
 
     def classify(
         self,
@@ -91,6 +85,24 @@ class RuleClassifier:
         return level, tuple(
             f"rule {rule.name}: {rule.level.name} ({place})" for rule, place in held
         )
+
+
+@lru_cache(maxsize=4)  # of the same bytes the same, and immutable: YAML takes 50 ms
+def _read(name: str, data: bytes, entity_types: frozenset[str] | None) -> RuleClassifier:
+    try:
+        document = yaml.load(data.decode(), Loader=_OnceEach)  # noqa: S506 - derived from the safe loader
+        if not isinstance(document, dict) or not isinstance(document["rules"], list):
+            raise TypeError
+        if document.keys() - {"rules", "review"} or len(document["rules"]) > _MAX_RULES:
+            raise ValueError
+        rules = [_rule(item, entity_types) for item in document["rules"]]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{name} cannot be read: {_reason(error)}") from error
+    names = [rule.name for rule in rules]
+    if repeated := {each for each in names if names.count(each) > 1}:
+        raise ConfigurationError(f"classification rule {min(repeated)}: there are two of it")
+    version = hashlib.sha256(data).hexdigest()[:12]
+    return RuleClassifier(rules, _thresholds(document.get("review", {})), version)
 
 
 class _OnceEach(yaml.SafeLoader):
