@@ -162,15 +162,15 @@ MUTANTS = [
     Mutant(
         "view-any",
         "domain/admission.py",
-        "return entitled if scope.view is View.FULL else not entitled",
+        "return entitled if of.view is View.FULL else not entitled",
         "return True",
         EDGE,
     ),
     Mutant(
         "view-full-for-everybody",
         "domain/admission.py",
-        "return entitled if scope.view is View.FULL else not entitled",
-        "return scope.view is View.FULL",
+        "return entitled if of.view is View.FULL else not entitled",
+        "return of.view is View.FULL",
         EDGE,
     ),
     # what an application narrows
@@ -644,15 +644,15 @@ MUTANTS = [
     Mutant(
         "a-remembered-token-outlives-its-key",
         "adapters/identity_jwt.py",
-        "if found is None or found[0] is not issuer or found[1] is not key:",
-        "if found is None or found[0] is not issuer:",
+        "return found is not None and found[0] is self.key and",
+        "return found is not None and",
         ("tests/abuse/test_tokens.py", "-k", "good_before"),
     ),
     Mutant(
         "a-remembered-token-does-not-expire",
         "adapters/identity_jwt.py",
-        "if claims is None:",
-        "if claims is not None:\n            return claims\n        else:",
+        "self._check_times(claims, issuer)",
+        "None",
         ("tests/abuse/test_tokens.py", "-k", "good_before"),
     ),
     Mutant(

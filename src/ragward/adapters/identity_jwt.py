@@ -81,6 +81,22 @@ class _Token:
         return value if isinstance(value, str) else ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A token's claims, and the key of its issuer that signed them."""
+
+    issuer: TrustedIssuer
+    kid: str | None
+    key: Any
+    algorithm: str
+    claims: Mapping[str, Any] = field(repr=False)
+
+    def holds(self) -> bool:
+        """Whether that is still the issuer's key."""
+        found = self.issuer.keys.find(self.kid)
+        return found is not None and found[0] is self.key and found[1] == self.algorithm
+
+
 class Askers(Protocol):
     """What an asker is verified against, as `ApplicationStore` and `DirectoryStore` have it."""
 
@@ -113,7 +129,7 @@ class JWTIdentityVerifier:
         self._allowed_pairs = allowed_pairs
         self._max_agents = max_agents
         self._zones = zones or Networks({})
-        self._signed = _Signed()
+        self._signed = _SignedTokens()
         self._proofs = DPoPProofs(clock, Replays(clock) if sees_replays else None)
 
     def verify(self, credentials: Credentials) -> Subject:
@@ -255,40 +271,32 @@ class JWTIdentityVerifier:
             raise UnauthenticatedError
 
     def _token(self, untrusted: str, connection: Connection | None, *, by_dpop: bool) -> _Token:
+        known = self._signed.of(untrusted)
+        if known is None or not known.holds():
+            known = self._signed.keep(untrusted, self._read(untrusted))
+        issuer, claims = known.issuer, known.claims
+        self._check_times(claims, issuer)
+        bound = proven_binding(claims, untrusted, connection, self._proofs, by_dpop=by_dpop)
+        return _Token(issuer, issuer.tenant_of(claims), claims, bound)
+
+    def _read(self, untrusted: str) -> _Signed:
+        """A token whose signature holds, and whose claims are all there."""
         header, unverified = _parts(untrusted)
         issuer_name = unverified.get("iss")
         issuer = self._issuers.get(issuer_name) if isinstance(issuer_name, str) else None
         kind = str(header.get("typ", "")).lower().removeprefix("application/")
-        kid = header.get("kid")
         if issuer is None or kind != "at+jwt" or _REFUSED_HEADERS & header.keys():
             raise UnauthenticatedError
-        key = issuer.keys.find(kid if isinstance(kid, str) else None)
-        if key is None or header.get("alg") != key[1]:
+        kid = header.get("kid") if isinstance(header.get("kid"), str) else None
+        found = issuer.keys.find(kid)
+        if found is None or header.get("alg") != found[1]:
             raise UnauthenticatedError
-        claims = self._claims(untrusted, issuer, key)
-        bound = proven_binding(claims, untrusted, connection, self._proofs, by_dpop=by_dpop)
-        return _Token(issuer, issuer.tenant_of(claims), claims, bound)
-
-    def _claims(
-        self, untrusted: str, issuer: TrustedIssuer, key: tuple[Any, str]
-    ) -> Mapping[str, Any]:
-        claims = self._signed.claims(untrusted, issuer, key[0])
-        if claims is None:
-            claims = self._signed.keep(
-                untrusted, issuer, key[0], self._read(untrusted, issuer, key)
-            )
-        self._check_times(claims, issuer)
-        return claims
-
-    def _read(
-        self, untrusted: str, issuer: TrustedIssuer, key: tuple[Any, str]
-    ) -> Mapping[str, Any]:
-        """Claims whose signature holds, and that are all there."""
+        key, algorithm = found
         try:
             claims: dict[str, Any] = jwt.decode(
                 untrusted,
-                key[0],
-                algorithms=[key[1]],
+                key,
+                algorithms=[algorithm],
                 audience=issuer.audience,
                 issuer=issuer.issuer,
                 options={
@@ -304,7 +312,7 @@ class JWTIdentityVerifier:
         for name in ("sub", "jti"):
             if not isinstance(claims[name], str) or not claims[name]:
                 raise UnauthenticatedError
-        return claims
+        return _Signed(issuer, kid, key, algorithm, MappingProxyType(claims))
 
     def _check_times(self, claims: Mapping[str, Any], issuer: TrustedIssuer) -> None:
         """By our own clock, whole or fractional seconds only."""
@@ -321,33 +329,26 @@ class JWTIdentityVerifier:
             raise UnauthenticatedError
 
 
-class _Signed:
-    """Tokens whose signature was found to hold, by their digest, with the key and the issuer that it holds for.
+class _SignedTokens:
+    """Tokens whose signature was found to hold, by their digest.
 
     A signature does not change: who brings the same token again is spared the arithmetic and nothing else. Times, binding,
-    application and person are looked at in every request, and a key that its issuer has withdrawn finds nothing here."""
+    application and person are looked at in every request, and the key is asked for again: one that its issuer has withdrawn
+    proves nothing."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, tuple[TrustedIssuer, Any, Mapping[str, Any]]] = (
-            OrderedDict()
-        )
+        self._known: OrderedDict[bytes, _Signed] = OrderedDict()
         self._lock = threading.Lock()
 
-    def claims(self, untrusted: str, issuer: TrustedIssuer, key: Any) -> Mapping[str, Any] | None:
-        found = self._known.get(_digest(untrusted))
-        if found is None or found[0] is not issuer or found[1] is not key:
-            return None
-        return found[2]
+    def of(self, untrusted: str) -> _Signed | None:
+        return self._known.get(_digest(untrusted))
 
-    def keep(
-        self, untrusted: str, issuer: TrustedIssuer, key: Any, claims: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
-        kept = MappingProxyType(claims)
+    def keep(self, untrusted: str, signed: _Signed) -> _Signed:
         with self._lock:
-            self._known[_digest(untrusted)] = issuer, key, kept
+            self._known[_digest(untrusted)] = signed
             if len(self._known) > _MAX_SIGNED:
                 self._known.popitem(last=False)
-        return kept
+        return signed
 
 
 def _digest(untrusted: str) -> bytes:

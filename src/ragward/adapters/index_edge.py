@@ -143,10 +143,10 @@ class EdgeChunkIndex:
 
     def _scope_condition(self, scopes: FrozenBitMap) -> Any:
         """The positive clause; making the engine's value of a long list costs more than a small search."""
-        from qdrant_edge import FieldCondition, MatchAny
-
         known = self._conditions.get(id(scopes))
         if known is None or known[0] is not scopes:
+            from qdrant_edge import FieldCondition, MatchAny
+
             if len(self._conditions) >= _CONDITIONS:
                 self._conditions.clear()
             known = (scopes, FieldCondition(SCOPE_FIELD, match=MatchAny(list(scopes))))

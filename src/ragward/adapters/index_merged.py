@@ -122,6 +122,9 @@ class MergedChunkIndex:
 
 
 def _best(parts: Iterable[Sequence[Candidate]], limit: int) -> list[Candidate]:
-    """A point that moves between them may be in both."""
-    found = {candidate.point_id: candidate for part in parts for candidate in part}
+    """A point that moves between them may be in both. Where one has nothing, the other's order is the order."""
+    having = [part for part in parts if part]
+    if len(having) < 2:
+        return list(having[0][:limit]) if having else []
+    found = {candidate.point_id: candidate for part in having for candidate in part}
     return sorted(found.values(), key=lambda c: (-c.score, c.point_id))[:limit]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -100,8 +100,11 @@ class SealedChunkIndex:
         asked = ScopeFilter.of(scopes, excluding, only_points)
         if asked is None:
             return []
+        reached = self._places.reached(asked.scopes)
+        if not reached:
+            return []
         query = np.asarray(vector, dtype=np.float32)
-        return _best(self._in_reached(asked, lambda view: view.best(query, asked, limit)), limit)
+        return _best(self._in(reached, lambda view: view.best(query, asked, limit)), limit)
 
     def count_words(
         self, words: Collection[int], *, scopes: IdSet, excluding: Collection[str] = ()
@@ -110,7 +113,8 @@ class SealedChunkIndex:
         asked = ScopeFilter.of(scopes, excluding, None)
         if asked is None:
             return WordCounts()
-        counted = self._in_reached(asked, lambda view: view.count_words(words, asked))
+        reached = self._places.reached(asked.scopes)
+        counted = self._in(reached, lambda view: view.count_words(words, asked))
         return sum(counted, WordCounts())
 
     def search_words(
@@ -126,7 +130,8 @@ class SealedChunkIndex:
         asked = ScopeFilter.of(scopes, excluding, only_points)
         if asked is None:
             return []
-        found = self._in_reached(asked, lambda view: view.best_by_words(weights, asked, limit))
+        reached = self._places.reached(asked.scopes)
+        found = self._in(reached, lambda view: view.best_by_words(weights, asked, limit))
         return _best(found, limit)
 
     def words_of(
@@ -184,11 +189,11 @@ class SealedChunkIndex:
 
     # Loading. -------------------------------------------------------------------------------------------------------
 
-    def _in_reached(self, asked: ScopeFilter, look: Callable[[View], _T]) -> list[_T]:
-        """What is seen in each segment that has one of the scopes, as the catalog has it."""
+    def _in(self, reached: Iterable[SegmentKey], look: Callable[[View], _T]) -> list[_T]:
+        """What is seen in each of these segments, as the catalog has it."""
         marks: dict[str, int] = {}
         seen: list[_T] = []
-        for key in self._places.reached(asked.scopes):
+        for key in reached:
             if key.tenant not in marks:
                 marks[key.tenant] = self._store.vector_mark(key.tenant)
             with self._opened(key, marks[key.tenant]) as view:

@@ -210,18 +210,19 @@ class Permit:
 
     def admits(self, label_id: int) -> bool:
         """Whether content under this label may be read."""
-        return any(label_id in grant.labels for grant in self.grants)
+        return self.grant_of(label_id) is not None
 
     def revealed_under(self, label_id: int) -> frozenset[str]:
         """The personal-data types shown under a label; none under one that is not admitted."""
-        for grant in self.grants:
-            if label_id in grant.labels:
-                return grant.revealed
-        return frozenset()
+        grant = self.grant_of(label_id)
+        return frozenset() if grant is None else grant.revealed
 
     def grant_of(self, label_id: int) -> Grant | None:
         """The grant that admits a label."""
-        return next((grant for grant in self.grants if label_id in grant.labels), None)
+        for grant in self.grants:
+            if label_id in grant.labels:
+                return grant
+        return None
 
     def label_ids(self) -> frozenset[int]:
         """All admitted labels."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ragward.domain.access import KNOWING_ACTIONS, STEWARDING_ACTIONS, Action, Permit
+from ragward.domain.access import KNOWING_ACTIONS, STEWARDING_ACTIONS, Action, Grant, Permit
 from ragward.domain.corpus import DocumentState, IndexScope, Pending, StoredChunk, View
 from ragward.domain.errors import InvalidRequestError
 from ragward.domain.findings import Verdict
@@ -61,10 +61,14 @@ def knowing_actions(state: DocumentState) -> tuple[Action, ...]:
 
 def matches_view(permit: Permit, scope: IndexScope) -> bool:
     """Whether a point of this scope answers this permit's holder."""
-    if not permit.admits(scope.label_id):
-        return False
-    entitled = scope.entity_types <= permit.revealed_under(scope.label_id)
-    return entitled if scope.view is View.FULL else not entitled
+    grant = permit.grant_of(scope.label_id)
+    return grant is not None and _is_its_view(grant, scope)
+
+
+def _is_its_view(grant: Grant, of: IndexScope | StoredChunk) -> bool:
+    """Full for who is entitled to every type in it, and redacted for everybody else."""
+    entitled = of.entity_types <= grant.revealed
+    return entitled if of.view is View.FULL else not entitled
 
 
 def drop_reason(
@@ -77,7 +81,8 @@ def drop_reason(
         return Fate.LABEL  # whatever the policy says
     if stored.state is not DocumentState.ACTIVE:
         return Fate.STATE
-    if not permit.admits(stored.label_id):
+    grant = permit.grant_of(stored.label_id)
+    if grant is None:
         return Fate.LABEL
     if stored.document_id in permit.quarantined:
         return Fate.QUARANTINED
@@ -85,14 +90,7 @@ def drop_reason(
         return Fate.REWRAP_PENDING
     if request.corpora and stored.corpus not in request.corpora:
         return Fate.CORPUS
-    scope = IndexScope(
-        scope_id=0,
-        label_id=stored.label_id,
-        corpus=stored.corpus,
-        view=stored.view,
-        entity_types=stored.entity_types,
-    )
-    if not matches_view(permit, scope):
+    if not _is_its_view(grant, stored):
         return Fate.VIEW
     if stored.verdict == Verdict.QUARANTINE:
         return Fate.QUARANTINED

@@ -34,10 +34,9 @@ def find_application(
     """The application, unless it is unknown or has expired."""
     if not (is_storable(tenant) and is_storable(client_id)):
         return None
-    row = _BY_CLIENT.row(database, tenant, client_id=client_id)
-    if row is None:
+    application = _BY_CLIENT.one(database, tenant, client_id=client_id)
+    if application is None:
         return None
-    application = application_of(row)
     ends = application.expires_at
     return application if ends is None or ends > now else None
 
@@ -173,14 +172,6 @@ def _live(now: int) -> ColumnElement[bool]:
     return or_(applications.c.expires_at.is_(None), applications.c.expires_at > now)
 
 
-_BY_CLIENT: Final = Prepared(
-    select(applications).where(
-        applications.c.tenant == bindparam("of"),
-        applications.c.client_id == bindparam("client_id"),
-    )
-)
-
-
 def application_of(row: Mapping[Any, Any]) -> Application:
     """The application of a row. Raises `integrity.envelope`."""
     ends = row["expires_at"]
@@ -196,6 +187,15 @@ def application_of(row: Mapping[Any, Any]) -> Application:
         )
     except (ValueError, TypeError, OverflowError):
         raise IntegrityError("application row was edited") from None
+
+
+_BY_CLIENT: Final = Prepared(
+    select(applications).where(
+        applications.c.tenant == bindparam("of"),
+        applications.c.client_id == bindparam("client_id"),
+    ),
+    application_of,
+)
 
 
 def end_keys(connection: Connection, which: ColumnElement[bool], at: int) -> None:

@@ -41,7 +41,8 @@ _DISABLED: Final = Prepared(
     select(directory_users.c.disabled).where(
         directory_users.c.tenant == bindparam("of"),
         directory_users.c.external_id == bindparam("who"),
-    )
+    ),
+    lambda row: bool(row["disabled"]),
 )
 
 
@@ -49,8 +50,7 @@ def is_disabled(database: Database, tenant: str, external_id: str) -> bool:
     """By the unique index on (tenant, external id)."""
     if not (is_storable(tenant) and is_storable(external_id)):
         return False
-    row = _DISABLED.row(database, tenant, who=external_id)
-    return row is not None and bool(row["disabled"])
+    return bool(_DISABLED.one(database, tenant, who=external_id))
 
 
 def disabled_external_ids(connection: Connection, tenant: str) -> list[str]:

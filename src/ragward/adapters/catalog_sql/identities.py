@@ -48,7 +48,8 @@ _FAR_FUTURE: Final = 2**53
 _AGENT: Final = Prepared(
     select(agents.c.principal, agents.c.tenant, agents.c.client_id, agents.c.expires_at).where(
         agents.c.tenant == bindparam("of"), agents.c.principal == bindparam("who")
-    )
+    ),
+    agent_of,
 )
 
 
@@ -62,8 +63,7 @@ class SQLIdentities:
     def find_agent(self, tenant: str, principal: str) -> Agent | None:
         if not (is_storable(tenant) and is_storable(principal)):
             return None
-        row = _AGENT.row(self._database, tenant, who=principal)
-        return None if row is None else agent_of(row)
+        return _AGENT.one(self._database, tenant, who=principal)
 
     def save_agent(
         self,

@@ -41,7 +41,9 @@ def read_stored_chunks(
     """Chunks by point id with the epoch of the same snapshot; ids that are unknown or another tenant's are left out.
 
     Raises `unavailable.catalog`, `integrity.envelope`."""
-    wanted = sorted({point_id for point_id in point_ids if is_storable(point_id)})
+    wanted = sorted(set(point_ids))
+    if not is_storable("".join(wanted)):
+        wanted = [point_id for point_id in wanted if is_storable(point_id)]
     if database.is_sqlite and is_storable(tenant) and 0 < len(wanted) <= IN_LIMIT:
         snapshot = _of_sqlite(database, tenant, wanted)
         if snapshot is not None:

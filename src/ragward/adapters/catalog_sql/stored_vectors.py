@@ -26,7 +26,8 @@ _DOCUMENTS: Final = 200
 """Asked for at once, beside the labels: older SQLite builds take at most 999 variables in a statement."""
 
 _MARK: Final = select(tenants.c.vector_mark).where(tenants.c.tenant == bindparam("of"))
-_MARK_ALONE: Final = Prepared(_MARK)  # every search of sealed vectors asks this
+#: Every search of sealed vectors asks this.
+_MARK_ALONE: Final = Prepared(_MARK, lambda row: int(row["vector_mark"]))
 
 
 def tenant_of_scope(connection: Connection, scope_id: int) -> str | None:
@@ -41,8 +42,8 @@ def read_mark(connection: Connection, tenant: str) -> int:
 
 def mark_of(database: Database, tenant: str) -> int:
     """The same, by itself."""
-    row = _MARK_ALONE.row(database, tenant) if is_storable(tenant) else None
-    return 0 if row is None else int(row["vector_mark"])
+    found = _MARK_ALONE.one(database, tenant) if is_storable(tenant) else None
+    return found or 0
 
 
 def documents_moved(connection: Connection, tenant: str, since: int) -> tuple[int, list[str]]:

@@ -19,11 +19,6 @@ from ragward.domain.task_grants import TaskGrant, TaskGrantRecord
 
 _MAX_READ: Final = 1024
 _IN_FORCE: Final = task_grants.c.revoked_at.is_(None)
-_ONE: Final = Prepared(
-    select(task_grants).where(
-        task_grants.c.tenant == bindparam("of"), task_grants.c.grant_id == bindparam("id")
-    )
-)
 
 
 class SQLTaskGrants:
@@ -60,10 +55,10 @@ class SQLTaskGrants:
     def task_grant(self, tenant: str, grant_id: str) -> TaskGrantRecord:
         if not (is_storable(tenant) and is_storable(grant_id)):
             raise NotFoundError
-        row = _ONE.row(self._database, tenant, id=grant_id)
-        if row is None:
+        record = _ONE.one(self._database, tenant, id=grant_id)
+        if record is None:
             raise NotFoundError
-        return _read_before(tuple(row), tuple(row.values()))
+        return record
 
     def task_grants(
         self, tenant: str, *, minted_by: str | None = None, limit: int
@@ -143,3 +138,11 @@ def _record(row: Mapping[Any, Any]) -> TaskGrantRecord:
         revoked_at=row["revoked_at"],
         revoked_by=row["revoked_by"],
     )
+
+
+_ONE: Final = Prepared(
+    select(task_grants).where(
+        task_grants.c.tenant == bindparam("of"), task_grants.c.grant_id == bindparam("id")
+    ),
+    lambda row: _read_before(tuple(row), tuple(row.values())),
+)

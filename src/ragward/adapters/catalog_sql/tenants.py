@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, exists, func, select, update
 
@@ -14,7 +15,18 @@ from ragward.domain.access import TenantHead
 # Built once: building a statement takes several times as long as SQLite takes to answer it.
 EPOCH: Final = select(tenants.c.epoch).where(tenants.c.tenant == bindparam("of"))
 
-_EPOCH: Final = Prepared(EPOCH)
+
+def _head(row: Mapping[str, Any]) -> TenantHead:
+    return TenantHead(
+        epoch=row["epoch"],
+        policy_epoch=row["policy_epoch"],
+        last_label_id=row["last_label_id"] or 0,
+        last_scope_id=row["last_scope_id"] or 0,
+        has_pending=bool(row["has_pending"]),
+    )
+
+
+_EPOCH: Final = Prepared(EPOCH, lambda row: int(row["epoch"]))
 _HEAD: Final = Prepared(
     select(
         tenants.c.epoch,
@@ -28,7 +40,8 @@ _HEAD: Final = Prepared(
         .scalar_subquery()
         .label("last_scope_id"),
         exists().where(outbox.c.tenant == bindparam("of")).label("has_pending"),
-    ).where(tenants.c.tenant == bindparam("of"))
+    ).where(tenants.c.tenant == bindparam("of")),
+    _head,
 )
 
 
@@ -49,22 +62,14 @@ def read_epoch(connection: Connection, tenant: str) -> int:
 
 def epoch_of(database: Database, tenant: str) -> int:
     """The same, by itself."""
-    row = _EPOCH.row(database, tenant) if is_storable(tenant) else None
-    return 0 if row is None else int(row["epoch"])
+    found = _EPOCH.one(database, tenant) if is_storable(tenant) else None
+    return found or 0
 
 
 def read_head(database: Database, tenant: str) -> TenantHead:
     """How far the tenant's records have come, in one statement; all zero for a tenant nobody wrote to."""
-    row = _HEAD.row(database, tenant) if is_storable(tenant) else None
-    if row is None:
-        return TenantHead()
-    return TenantHead(
-        epoch=row["epoch"],
-        policy_epoch=row["policy_epoch"],
-        last_label_id=row["last_label_id"] or 0,
-        last_scope_id=row["last_scope_id"] or 0,
-        has_pending=bool(row["has_pending"]),
-    )
+    found = _HEAD.one(database, tenant) if is_storable(tenant) else None
+    return found or TenantHead()
 
 
 def mark_moved(connection: Connection, document_id: str) -> None:

@@ -25,6 +25,7 @@ class Unchanged:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
+        self._cursor: sqlite3.Cursor | None = None
         self._version: int | None = None
         self._seen: dict[object, Any] = {}
         self._lock = threading.Lock()
@@ -58,9 +59,10 @@ class Unchanged:
 
     def _now(self) -> dict[object, Any]:
         try:
-            if self._connection is None:
+            if self._cursor is None:
                 self._connection = self._connect()
-            ((version,),) = self._connection.execute("PRAGMA data_version").fetchall()
+                self._cursor = self._connection.cursor()
+            ((version,),) = self._cursor.execute("PRAGMA data_version")
         except sqlite3.Error as error:
             self._let_go()
             raise UnavailableError from error
@@ -72,4 +74,4 @@ class Unchanged:
         """A new connection counts anew: nothing that another one counted is comparable."""
         if self._connection is not None:
             self._connection.close()
-        self._connection, self._version, self._seen = None, None, {}
+        self._connection, self._cursor, self._version, self._seen = None, None, None, {}
