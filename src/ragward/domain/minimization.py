@@ -28,7 +28,9 @@ _NEAR: Final = 0.8
 _SHINGLE: Final = 5
 _ENDINGS: Final = ("ations", "ation", "ings", "ing", "ies", "ed", "es", "s", "ly", "e")
 _STEM_CHARACTERS: Final = 3
-_LAST_LETTERS: Final = frozenset(ending[-1] for ending in _ENDINGS)
+_BY_LAST_LETTER: Final = {
+    ending[-1]: tuple(each for each in _ENDINGS if each[-1] == ending[-1]) for ending in _ENDINGS
+}
 _WORD: Final = re.compile(r"\w+")
 _SIMILARITY_SHARE: Final = 0.8
 _NEIGHBOUR_SHARE: Final = 0.2
@@ -192,9 +194,7 @@ def tokens_of(text: str) -> int:
 
 def stem(word: str) -> str:
     """A word without its commonest English endings."""
-    if word[-1:] not in _LAST_LETTERS:
-        return word
-    for ending in _ENDINGS:
+    for ending in _BY_LAST_LETTER.get(word[-1:], ()):
         if word.endswith(ending) and len(word) - len(ending) >= _STEM_CHARACTERS:
             return word[: -len(ending)]
     return word

@@ -270,9 +270,9 @@ def test_no_pattern_is_catastrophic(load):
     patterns = ["(a+)+$", "(a|a)*b", "(?m)^\\s*(x\\s*)?y", ".*.*.*=x"]
     classifier = load(*(rule({"regex": p}, name=f"r{i}") for i, p in enumerate(patterns)))
     text = "a" * 200_000 + "\n" * 200_000 + "!"
-    started = time.perf_counter()
+    started = time.process_time()
     classify(classifier, text=text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

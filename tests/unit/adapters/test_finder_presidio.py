@@ -255,16 +255,16 @@ def test_a_long_text_is_searched_across_its_windows():
     ids=lambda text: text[:8],
 )
 def test_a_hostile_text_takes_bounded_time(text):
-    started = time.perf_counter()
+    started = time.process_time()
     FINDER.find(text)
-    assert time.perf_counter() - started < 8
+    assert time.process_time() - started < 8
 
 
 def test_many_finds_are_set_apart_in_bounded_time():
     spans = [Span(at, at + 3, "AGE", 0.7) for at in range(0, 200_000, 4)]
-    started = time.perf_counter()
+    started = time.process_time()
     assert without_overlaps(spans) == tuple(spans)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_the_version_is_that_of_the_rules(monkeypatch):

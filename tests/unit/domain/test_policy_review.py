@@ -243,9 +243,9 @@ def test_many_rows_are_reviewed_in_time():
         f"p, group:acme/staff, corpus:retrieve, acme/c{i % 5000}, {level}, *, allow\n"
         for i, level in enumerate(["PUBLIC", "PUBLIC..INTERNAL"] * 5000)
     )
-    begin = time.monotonic()
+    begin = time.process_time()
     findings = codes(ADMINISTRATION + JOINED + rows)
-    assert time.monotonic() - begin < 20
+    assert time.process_time() - begin < 20
     assert set(findings) <= {"row.shadowed", "row.duplicate"}
 
 

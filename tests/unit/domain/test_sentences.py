@@ -67,9 +67,9 @@ def test_what_a_heading_is(line, expected):
 
 @pytest.mark.parametrize("text", ["\n" * 20_000, " \n" * 20_000, "a. " * 10_000, ". " * 20_000, "=" * 40_000, "1. " * 9_000, "x\n" * 20_000, "\t " * 20_000 + "\n", "a" * 40_000])  # fmt: skip
 def test_cost_is_linear(text):
-    begin = time.perf_counter()
+    begin = time.process_time()
     sentences_of(text)
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 @settings(max_examples=100)
